@@ -1,0 +1,1 @@
+"""The sub-commands of `ropo-bench`, one module each; heavy imports wait until a command needs them."""

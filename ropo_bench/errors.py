@@ -1,0 +1,49 @@
+"""Every error a user can meet, with the exit code of the command that meets it.
+
+RopoBenchError
+├── UsageError        2   bad command line, bad recipe, missing or malformed data
+├── MethodFailed      4   one method cannot finish; the others go on
+│   ├── TrainingDiverged      the loss became NaN or infinite
+│   └── CertificateFailed     the merged model is not the trained model
+├── StorageError      4   unwritable folder, full disk, corrupt file of a run
+└── BudgetReached     5   calls or money; resumable
+
+Exit 0 is success, 1 a regression or a failed claim, 3 inconclusive, 130 interrupted and resumable.
+A message says where, what, what was given and how to mend it, in one line.
+"""
+
+from __future__ import annotations
+
+
+class RopoBenchError(Exception):
+    """Base of all errors with a message for the user."""
+
+    exit_code = 4
+
+
+class UsageError(RopoBenchError):
+    """The command, a recipe or a data file is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class MethodFailed(RopoBenchError):
+    """One method of a run cannot finish."""
+
+
+class TrainingDiverged(MethodFailed):
+    """The loss became NaN or infinite."""
+
+
+class CertificateFailed(MethodFailed):
+    """The merged model differs from the trained one by more than the limits."""
+
+
+class StorageError(RopoBenchError):
+    """A file of the run cannot be written or read."""
+
+
+class BudgetReached(RopoBenchError):
+    """The budget in calls or money is used up."""
+
+    exit_code = 5

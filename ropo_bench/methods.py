@@ -1,0 +1,168 @@
+"""A method is a row of the leaderboard: an adapter, a loss and a training schedule, by name and number.
+
+The names of adapters and losses, and the options that each of them reads, stand here so that a recipe is
+checked before anything heavy is imported; the code behind them is in `adapters/` and `losses.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+# None: the options are those of a PEFT config, which checks them itself when the adapter is attached.
+ADAPTER_OPTIONS: dict[str, dict[str, tuple[Any, ...]] | None] = {
+    "full": {},
+    "lora": None,
+    "oft": None,
+    "ropo": {"reverse": (True, False), "magnitude": (True, False), "planes": ("shared", "mirror")},
+}
+LOSS_OPTIONS: dict[str, tuple[str, ...]] = {
+    "sigmoid": (),
+    "ipo": (),
+    "simpo": ("gamma_beta_ratio", "cpo_alpha", "alpha"),
+    "orpo": (),
+    "cpo": ("cpo_alpha",),
+    "r-dpo": ("alpha",),
+    "kto-pair": (),
+}
+OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+class Recipe(BaseModel):
+    """Base of everything read from YAML: typed, closed and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def _module_names(value: Any) -> Any:
+    is_list = isinstance(value, list) and value and all(isinstance(name, str) for name in value)
+    if is_list or (isinstance(value, str) and value):
+        return value
+    raise PydanticCustomError("module_names", "must be a list of module names, or one pattern as text")
+
+
+def _check_name(name: str, known: Sequence[str]) -> None:
+    if name not in known and not OBJECT.fullmatch(name):
+        raise PydanticCustomError(
+            "unknown_name", "unknown name", {"key": ("name",), "given": name, "known": list(known)}
+        )
+
+
+def _check_options(options: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in options:
+        if key not in known:
+            raise PydanticCustomError(
+                "unknown_option", "unknown key", {"key": ("options", key), "known": list(known)}
+            )
+
+
+class AdapterRecipe(Recipe):
+    """Which parameters train.
+
+    name: full, lora, oft, ropo, or "module:object". target_modules: suffixes of module names, or one regular
+    expression, as PEFT reads them; `full` trains everything and does not read it. options: fields of the PEFT
+    config (r, lora_alpha, lora_dropout, oft_block_size ...; for ropo: reverse, magnitude, planes).
+    """
+
+    name: str
+    target_modules: Annotated[list[str] | str, BeforeValidator(_module_names)] = Field(
+        default_factory=lambda: ["q_proj", "v_proj"]
+    )
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        _check_name(self.name, list(ADAPTER_OPTIONS))
+        allowed = ADAPTER_OPTIONS.get(self.name)
+        if allowed is None:
+            return self
+        _check_options(self.options, list(allowed))
+        for key, value in self.options.items():
+            if not any(value is choice or (isinstance(value, str) and value == choice) for choice in allowed[key]):
+                choices = " or ".join(str(choice).lower() for choice in allowed[key])
+                raise PydanticCustomError(
+                    "option_value",
+                    "must be {choices}",
+                    {"choices": choices, "key": ("options", key), "given": value},
+                )
+        return self
+
+
+class LossRecipe(Recipe):
+    """What is minimised.
+
+    name: one of LOSS_OPTIONS, or "module:object". beta: > 0; the strength of the pull to the reference (for
+    IPO: tau; for ORPO: lambda). label_smoothing: the assumed share of flipped labels, in [0, 0.5).
+    """
+
+    name: str = "sigmoid"
+    beta: float = Field(default=0.1, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    options: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        _check_name(self.name, list(LOSS_OPTIONS))
+        if self.name in LOSS_OPTIONS:
+            _check_options(self.options, LOSS_OPTIONS[self.name])
+        return self
+
+
+class TrainRecipe(Recipe):
+    """How long and how fast; batch sizes count pairs, lengths count tokens.
+
+    batch_size: pairs per optimizer step over all devices. micro_batch_size: pairs per forward pass.
+    epochs: passes over the pairs, fractions allowed; max_steps, where given, is the number of steps instead.
+    max_length: prompt and completion together.
+    """
+
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    epochs: float = Field(default=1.0, gt=0)
+    max_steps: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    micro_batch_size: int = Field(default=8, ge=1)
+    warmup_ratio: float = Field(default=0.1, ge=0, le=1)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    checkpoint_every_steps: int = Field(default=50, ge=1)
+    max_length: int = Field(default=1024, ge=2)
+    max_prompt_length: int = Field(default=512, ge=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.batch_size % self.micro_batch_size:
+            message = "must be a multiple of micro_batch_size ({micro})"
+            raise PydanticCustomError(
+                "indivisible",
+                message,
+                {"micro": self.micro_batch_size, "key": ("batch_size",), "given": self.batch_size},
+            )
+        if self.max_prompt_length >= self.max_length:
+            message = "must be less than max_length ({max_length})"
+            raise PydanticCustomError(
+                "no_room",
+                message,
+                {
+                    "max_length": self.max_length,
+                    "key": ("max_prompt_length",),
+                    "given": self.max_prompt_length,
+                },
+            )
+        return self
+
+
+class MethodRecipe(Recipe):
+    """One row: `methods/NAME.yaml`, after inheritance, suite and --set."""
+
+    name: str
+    description: str = Field(min_length=1)
+    adapter: AdapterRecipe
+    loss: LossRecipe
+    train: TrainRecipe

@@ -1,0 +1,62 @@
+"""A task is a group of columns: prompts, how they are decoded, who scores them, and what is shown."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from ropo_bench.methods import Recipe
+
+
+class Decoding(Recipe):
+    """How completions are drawn.
+
+    temperature 0 is greedy. num_samples: draws a prompt. batch_size: prompts a batch, the unit of resume.
+    seed: batch i is drawn with (seed, i), so that a resumed run gives the same text.
+    """
+
+    max_new_tokens: int = Field(ge=1)
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    num_samples: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    seed: int = Field(default=0, ge=0)
+
+
+class Column(Recipe):
+    """One metric of a task as a column of the leaderboard; estimator names a function of `statistics.py`."""
+
+    metric: str
+    header: str
+    estimator: str = "mean"
+    decimals: int = Field(default=2, ge=0, le=8)
+    better: Literal["higher", "lower", "none"] = "higher"
+
+
+class TaskRecipe(Recipe):
+    """`tasks/NAME.yaml`.
+
+    prompts: where the items come from ("pocket:chat", a file); None where the scorer reads the merged model
+    itself (commonsense, energy), then decoding is None too. scorer: a short name or "module:object".
+    """
+
+    name: str
+    description: str = Field(min_length=1)
+    prompts: str | None = None
+    decoding: Decoding | None = None
+    scorer: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    columns: list[Column] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.prompts is None) != (self.decoding is None):
+            given, other = ("decoding", "prompts") if self.prompts is None else ("prompts", "decoding")
+            raise PydanticCustomError(
+                "half",
+                "needs {other} beside it",
+                {"key": (given,), "other": other, "given": None},
+            )
+        return self

@@ -1,0 +1,87 @@
+"""The nouns that travel from preference data to leaderboard; every stage takes and yields these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
+
+
+class Message(TypedDict):
+    """One chat message, as tokenizers' chat templates read it."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One preference: a conversation that ends in a user message, and two assistant answers to it."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedPair:
+    """A pair as token ids; both completions end in the end-of-turn token unless they were cut."""
+
+    id: str
+    prompt_ids: tuple[int, ...]
+    chosen_ids: tuple[int, ...]
+    rejected_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One evaluation item: user turns, the model answering after each; metadata is JSON for the scorer."""
+
+    id: str
+    turns: tuple[str, ...]
+    category: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A model's answers to all turns of one prompt; sample counts draws of the same prompt from 0."""
+
+    prompt_id: str
+    sample: int
+    turns: tuple[str, ...]
+    num_tokens: tuple[int, ...]
+    truncated: bool = False
+
+
+Status = Literal["scored", "unparsable", "infrastructure-failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One metric on one item; value is None unless status is "scored".
+
+    cluster: the prompt that the item belongs to, the unit that is resampled for uncertainty.
+    detail: JSON that an estimator or a reader needs (turn, category, length difference ...).
+    """
+
+    item: str
+    cluster: str
+    metric: str
+    value: float | None
+    status: Status = "scored"
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One cell of the leaderboard: an estimate, its standard error (None: a census) and its coverage."""
+
+    task: str
+    metric: str
+    value: float | None
+    standard_error: float | None
+    n: int
+    n_unscored: int
+    num_seeds: int = 1
