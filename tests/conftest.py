@@ -1,0 +1,97 @@
+"""Tiny real models and tokenizers, built on the spot; no test needs the network."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+SPECIAL = ["<|pad|>", "<|bos|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_threads() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Any:
+    """A byte-level tokenizer without merges: 256 bytes and six special tokens, with a chat template."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *alphabet])}
+    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    inner.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=inner, bos_token="<|bos|>", eos_token="<|end|>", pad_token="<|pad|>"
+    )
+    fast.chat_template = TEMPLATE
+    return fast
+
+
+def new_llama(seed: int = 0) -> Any:
+    """A random Llama with odd sizes, so that no test passes by powers of two alone."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=262,
+            hidden_size=48,
+            intermediate_size=80,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+            bos_token_id=1,
+            eos_token_id=5,
+            pad_token_id=0,
+        )
+    ).eval()
+
+
+def logged(logps: Any, recipe: Any) -> dict[str, float]:
+    """A loss's metrics as numbers."""
+    from ropo_bench.losses import metrics
+
+    return {name: value.item() for name, value in metrics(logps, recipe).items()}
+
+
+@pytest.fixture
+def llama() -> Any:
+    """A fresh tiny Llama."""
+    return new_llama()
+
+
+@pytest.fixture(scope="session")
+def base_folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder with a tiny Llama and the byte tokenizer."""
+    folder = tmp_path_factory.mktemp("base")
+    new_llama().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """The mirror of real benchmark files; tests that need it are skipped where it is not set."""
+    folder = os.environ.get("ROPO_BENCH_ASSETS")
+    if not folder:
+        pytest.skip("ROPO_BENCH_ASSETS is not set")
+    return Path(folder)
