@@ -1,0 +1,192 @@
+"""The store: stage folders RUNS/cache/<stage>/<key>/, and named runs RUNS/<name>/run.json."""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ropo_bench.errors import StorageError, UsageError
+from ropo_bench.runs.files import (
+    DISK_ERRNOS,
+    JSON,
+    atomic_write_json,
+    check_files,
+    list_files,
+    os_error_number,
+    read_json,
+    storage_error,
+    storage_errors,
+    sweep,
+    sync_tree,
+)
+from ropo_bench.runs.keys import file_hash, folder_hash
+
+MANIFEST = "manifest.json"
+MANIFEST_SCHEMA = 1
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_locks_of_this_process: set[Path] = set()
+
+
+@contextmanager
+def locked(path: Path, what: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold an advisory lock on the file `path`; if another process has it, tell `waiting` who and wait.
+
+    The kernel frees the lock of a killed process. POSIX record locks, not flock: a forked worker that
+    outlives its killed parent would keep a flock. They do not exclude threads of one process: the assert.
+    """
+    assert path not in _locks_of_this_process, f"{path} is already locked by this process"
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        with storage_errors(path):
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):  # POSIX allows either for "somebody has it"
+                holder = os.pread(descriptor, 32, 0).decode().strip()
+                waiting(f"{what} is being made by {f'process {holder}' if holder else 'another process'}; waiting")
+                fcntl.lockf(descriptor, fcntl.LOCK_EX)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _locks_of_this_process.add(path)
+        yield
+    finally:
+        _locks_of_this_process.discard(path)
+        os.close(descriptor)
+
+
+class Stage:
+    """One stage's output: a folder that is finished when its manifest is there, and resumable before.
+
+    with stage.begin() as todo:
+        if todo:
+            ... write files into stage.path; what a killed process left there is still there ...
+            stage.finish({"seconds": 12.5})
+    """
+
+    def __init__(self, root: Path, name: str, key: str) -> None:
+        self.name = name
+        self.key = key
+        self.path = root / "cache" / name / key
+        self._lock = root / "cache" / "locks" / f"{name}-{key}"
+        self._manifest: dict[str, Any] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage is finished; checked against its files once in a process (a Store's life).
+
+        Each use checks existence and size of every file and the sha256 of small ones (SMALL_BYTES).
+        Raises StorageError naming a file that is missing, truncated or changed in a finished stage.
+        """
+        if self._manifest is None and (self.path / MANIFEST).exists():
+            manifest = read_json(self.path / MANIFEST)
+            if not isinstance(manifest, dict) or manifest.get("schema") != MANIFEST_SCHEMA:
+                raise StorageError(
+                    f"{self.path / MANIFEST}: not a manifest of schema {MANIFEST_SCHEMA}; "
+                    f"delete the folder {self.path} and repeat the command, which makes it again"
+                )
+            check_files(self.path, manifest["files"])
+            self._manifest = manifest
+        return self._manifest is not None
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What `finish` was given; raises StorageError if the stage is not finished."""
+        if not self.done or self._manifest is None:
+            raise StorageError(f"{self.path}: not finished; repeat the command that makes it")
+        content: dict[str, Any] = self._manifest["content"]
+        return content
+
+    @contextmanager
+    def begin(self, waiting: Callable[[str], None] = lambda line: None) -> Iterator[bool]:
+        """Lock the stage for this process and make its folder; yields whether there is work to do.
+
+        False means finished, perhaps by the process that this one waited for (`waiting` gets one line then).
+        In the body, errors of the disk, and any OSError in this folder, become StorageError.
+        """
+        if self.done:
+            yield False
+            return
+        with locked(self._lock, f"{self.name} {self.key}", waiting):
+            if self.done:
+                yield False
+                return
+            with storage_errors(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                sweep(self.path)
+            try:
+                yield True
+            except Exception as error:
+                number = os_error_number(error)
+                if number is None or not (number in DISK_ERRNOS or self._names_this_folder(error)):
+                    raise
+                raise storage_error(self.path, error, number) from error
+
+    def _names_this_folder(self, error: Exception) -> bool:
+        """Whether an error is about a file in this folder, not about some file that the body reads."""
+        filename = error.filename if isinstance(error, OSError) else None
+        return isinstance(filename, str) and Path(filename).is_relative_to(self.path)
+
+    def finish(self, content: Mapping[str, JSON]) -> None:
+        """Make all files durable, then write the manifest (content, file list) atomically: done."""
+        assert self._lock in _locks_of_this_process, "finish belongs into `with stage.begin()`"
+        with storage_errors(self.path):
+            sync_tree(self.path)
+            files = list_files(self.path)
+        manifest: dict[str, Any] = {"schema": MANIFEST_SCHEMA, "stage": self.name, "key": self.key}
+        manifest |= {"content": dict(content), "files": files}
+        atomic_write_json(self.path / MANIFEST, manifest)
+        self._manifest = manifest
+
+
+class Store:
+    """A user's runs folder; making the object touches no disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self._stages: dict[tuple[str, str], Stage] = {}
+
+    def stage(self, name: str, key: str) -> Stage:
+        """The stage `name` with the content key `key`, finished or not; the same object for the same key."""
+        return self._stages.setdefault((name, key), Stage(self.root, name, key))
+
+    def file_hash(self, path: Path) -> str:
+        """sha256 of a file; large ones are read once (see keys.file_hash)."""
+        return file_hash(path, self.root / "cache" / "hashes")
+
+    def folder_hash(self, folder: Path) -> str:
+        """sha256 over a folder such as a model's; large files are read once (see keys.folder_hash)."""
+        return folder_hash(folder, self.root / "cache" / "hashes")
+
+    def run_folder(self, name: str) -> Path:
+        """The folder of a named run; raises UsageError for a name that cannot be a folder's."""
+        if not _RUN_NAME.fullmatch(name) or name == "cache":
+            raise UsageError(
+                f"run name {name!r}: use letters, digits, '.', '_' and '-', starting with a letter or digit, "
+                "and not 'cache'"
+            )
+        return self.root / name
+
+    def run_names(self) -> list[str]:
+        """The names of all runs in this store, sorted."""
+        return sorted(path.parent.name for path in self.root.glob("*/run.json"))
+
+    def write_run(self, name: str, record: Mapping[str, JSON]) -> None:
+        """Write RUNS/<name>/run.json atomically; raises StorageError."""
+        atomic_write_json(self.run_folder(name) / "run.json", record)
+
+    def read_run(self, name: str) -> dict[str, Any]:
+        """Read RUNS/<name>/run.json; raises UsageError if there is none, StorageError if it is corrupt."""
+        path = self.run_folder(name) / "run.json"
+        if not path.exists():
+            close = difflib.get_close_matches(name, self.run_names(), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(self.run_names()) or 'none'}"
+            raise UsageError(f"run {name!r}: not in {self.root}; {hint}")
+        record: dict[str, Any] = read_json(path)
+        return record
