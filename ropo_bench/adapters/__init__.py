@@ -1,0 +1,132 @@
+"""What trains: all parameters (full), PEFT's LoRA and OFT, RoPO, or a user's own PEFT config.
+
+Importing this package registers RoPO in PEFT, so that saved RoPO adapters load.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model
+from peft.tuners.oft.layer import OFTLayer
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
+
+from ropo_bench.adapters.ropo import RopoConfig, RopoLayer
+from ropo_bench.errors import UsageError
+from ropo_bench.recipe_files import suggest
+from ropo_bench.recipes import resolve_object
+
+if TYPE_CHECKING:
+    from ropo_bench.methods import AdapterRecipe
+
+__all__ = ["RopoConfig", "adapter_config", "attach", "count_parameters", "rotations", "tuner_layers"]
+
+CONFIGS = {"lora": "peft:LoraConfig", "oft": "peft:OFTConfig", "ropo": RopoConfig}
+# The truncated Cayley-Neumann series, PEFT's default, is only nearly orthogonal (5e-2 at weights of 0.05).
+DEFAULTS: dict[str, dict[str, Any]] = {"oft": {"use_cayley_neumann": False}}
+# Fields that the recipe sets elsewhere or that would train more than the adapter.
+NOT_OPTIONS = {field.name for field in dataclasses.fields(PeftConfig)} | {
+    "target_modules",
+    "modules_to_save",
+    "trainable_token_indices",
+}
+
+
+def attach(model: nn.Module, recipe: AdapterRecipe) -> nn.Module:
+    """The model with exactly the recipe's parameters trainable: itself (`full`) or a PeftModel around it.
+
+    Changes the model in place; its logits stay the same. Raises UsageError for unknown options and for target
+    modules that match nothing.
+    """
+    if recipe.name == "full":
+        return model.requires_grad_(True)
+    config = adapter_config(recipe)
+    _check_targets(recipe.target_modules, [name for name, _ in model.named_modules() if name])
+    try:
+        return get_peft_model(model, config)  # type: ignore[no-any-return]
+    except (ValueError, TypeError) as error:  # PEFT's own checks of the config against the model
+        raise UsageError(f"adapter {recipe.name}: {error}") from error
+
+
+def adapter_config(recipe: AdapterRecipe) -> PeftConfig:
+    """The recipe's PEFT config; the name resolves by CONFIGS or as "module:object".
+
+    `oft` uses the exact Cayley transform unless the recipe says otherwise. Raises UsageError for options that
+    the config does not have or does not accept.
+    """
+    config_class = resolve_object(recipe.name, CONFIGS, "adapter")
+    if not (isinstance(config_class, type) and issubclass(config_class, PeftConfig)):
+        raise UsageError(f"adapter {recipe.name!r}: must name a class derived from peft.PeftConfig")
+    known = {field.name for field in dataclasses.fields(config_class)} - NOT_OPTIONS
+    for option in recipe.options:
+        if option not in known:
+            hint = suggest(option, known) or f"{config_class.__name__} has {', '.join(sorted(known))}"
+            raise UsageError(f"adapter {recipe.name}: unknown option {option!r}; {hint}")
+    options = {**DEFAULTS.get(recipe.name, {}), **recipe.options}
+    try:
+        return config_class(task_type="CAUSAL_LM", target_modules=recipe.target_modules, **options)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"adapter {recipe.name}: options {options}: {error}") from error
+
+
+def _check_targets(targets: list[str] | str, names: list[str]) -> None:
+    """UsageError unless every entry of a list (or the pattern) matches a module, as PEFT matches."""
+    if targets == "all-linear":
+        return
+    if isinstance(targets, str):
+        matched: dict[str, bool] = {targets: any(re.fullmatch(targets, name) for name in names)}
+    else:
+        matched = {t: any(name == t or name.endswith(f".{t}") for name in names) for t in targets}
+    for target, found in matched.items():
+        if not found:
+            leaves = sorted({name.rpartition(".")[2] for name in names} - set("0123456789"))
+            hint = (
+                suggest(target, leaves) or f"the model has {', '.join(leaf for leaf in leaves if not leaf.isdigit())}"
+            )
+            raise UsageError(f"adapter.target_modules: no module of the model matches {target!r}; {hint}")
+
+
+def tuner_layers(model: nn.Module) -> list[tuple[str, BaseTunerLayer]]:
+    """(name, layer) of every adapted module; names as in the model before the adapter was attached."""
+    plain: nn.Module = model.get_base_model() if isinstance(model, PeftModel) else model
+    return [(name, module) for name, module in plain.named_modules() if isinstance(module, BaseTunerLayer)]
+
+
+def rotations(model: nn.Module) -> list[tuple[str, Callable[[], torch.Tensor]]]:
+    """(name, function giving R as a matrix) of every module that the active RoPO or OFT adapter rotates."""
+    found: list[tuple[str, Callable[[], torch.Tensor]]] = []
+    for name, layer in tuner_layers(model):
+        for adapter in layer.active_adapters:
+            if isinstance(layer, RopoLayer) and adapter in layer.ropo_theta_forward:
+                found.append((name, partial(layer.rotation, adapter)))
+            elif isinstance(layer, OFTLayer) and adapter in layer.oft_R:
+                found.append((name, partial(layer.get_delta_weight, adapter)))
+    return found
+
+
+def count_parameters(base: str | Path | PreTrainedConfig, recipe: AdapterRecipe) -> tuple[int, int]:
+    """(trainable parameters of the method, parameters of the base model), without loading any weight.
+
+    base: a folder with a config.json, a hub id or a config. Raises UsageError if there is no readable config.
+    """
+    if not isinstance(base, PreTrainedConfig):
+        try:
+            base = AutoConfig.from_pretrained(str(base))
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(
+                f"{base}: cannot read a model config ({reason}); give a folder with config.json"
+            ) from error
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(base)
+        total = sum(p.numel() for p in model.parameters())
+        adapted = attach(model, recipe)
+    return sum(p.numel() for p in adapted.parameters() if p.requires_grad), total

@@ -1,0 +1,66 @@
+"""Loading base models and tokenizers, always the same way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ropo_bench.errors import UsageError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load_model(folder: Path, dtype: str) -> Any:
+    """A causal language model from a local folder, weights in `dtype`, on the best device there is.
+
+    Raises UsageError when transformers cannot load it.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"model {folder}: transformers cannot load it ({first_line(error)}); "
+            "give a folder of a causal language model with config.json and safetensors"
+        ) from error
+    return model.to(best_device())
+
+
+def load_policy(base: Path, policy: Path) -> Any:
+    """A trained policy in fp32: a whole model, or the base with the adapter that lies in the folder `policy`."""
+    if not (policy / "adapter_config.json").is_file():
+        return load_model(policy, "float32")
+    from peft import PeftModel
+
+    import ropo_bench.adapters  # noqa: F401 (registers RoPO)
+
+    return PeftModel.from_pretrained(load_model(base, "float32"), policy)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer, with a padding token; raises UsageError when there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"tokenizer {folder}: transformers cannot load it ({first_line(error)}); "
+            "the model folder must hold its tokenizer"
+        ) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def best_device() -> torch.device:
+    """The first GPU, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

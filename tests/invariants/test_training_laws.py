@@ -1,0 +1,166 @@
+"""Laws of the training core that every method obeys; a new methods/*.yaml is tested the day it lands."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ropo_bench.adapters import attach
+from ropo_bench.losses import PairLogps, resolve_loss
+from ropo_bench.methods import MethodRecipe
+from ropo_bench.recipes import list_recipes, load_method
+from ropo_bench.training.preference import PreferenceObjective
+from ropo_bench.training.reference import Reference, compute_reference, read_reference
+from ropo_bench.types import TokenizedPair
+from tests.conftest import new_llama
+
+METHODS = sorted(list_recipes("methods"))
+
+
+def random_pairs(count: int = 8) -> list[TokenizedPair]:
+    generator = torch.Generator().manual_seed(1)
+
+    def tokens(low: int, high: int) -> tuple[int, ...]:
+        length = int(torch.randint(low, high, (1,), generator=generator))
+        return tuple(torch.randint(10, 200, (length,), generator=generator).tolist())
+
+    return [TokenizedPair(str(i), (1, *tokens(2, 9)), tokens(1, 8), tokens(1, 8)) for i in range(count)]
+
+
+def recipe(name: str, micro_batch_size: int) -> MethodRecipe:
+    return load_method(
+        name,
+        sets=[
+            "train.batch_size=8",
+            f"train.micro_batch_size={micro_batch_size}",
+            *(["adapter.options={r: 4, lora_alpha: 4, lora_dropout: 0.0}"] if name == "lora-dpo" else []),
+            *(["adapter.options={oft_block_size: 8, use_cayley_neumann: false}"] if name == "oft" else []),
+        ],
+    )
+
+
+def policy(method: MethodRecipe) -> Any:
+    torch.manual_seed(0)
+    return attach(new_llama(), method.adapter)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    path = tmp_path_factory.mktemp("reference") / "logps.jsonl"
+    compute_reference(new_llama(), random_pairs(), 0, 3, path, lambda done, tokens: None)
+    return read_reference(path)
+
+
+def first_step(
+    method: MethodRecipe, model: Any, reference: Reference
+) -> tuple[float, dict[str, torch.Tensor], dict[str, float]]:
+    """Loss, gradients and metrics of the first optimizer step."""
+    objective = PreferenceObjective(random_pairs(), reference, method.loss, method.train, 0, 0)
+    loss, metrics = 0.0, {}
+    for part in objective.parts(model, 0):
+        part.loss.backward()
+        loss += part.loss.item()
+        for key, value in part.metrics.items():
+            metrics[key] = metrics.get(key, 0.0) + float(value)
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return loss, gradients, metrics
+
+
+def base_logps(pairs: list[TokenizedPair]) -> PairLogps:
+    """Log-probabilities of the base model the plain way: one sequence at a time, all logits."""
+    model = new_llama()
+
+    def total(prompt: tuple[int, ...], completion: tuple[int, ...]) -> float:
+        with torch.no_grad():
+            logps = model(torch.tensor([prompt + completion])).logits[0].log_softmax(-1)
+        return sum(logps[len(prompt) + i - 1, token].item() for i, token in enumerate(completion))
+
+    def column(values: list[float]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.float32)
+
+    return PairLogps(
+        chosen=column([total(p.prompt_ids, p.chosen_ids) for p in pairs]),
+        rejected=column([total(p.prompt_ids, p.rejected_ids) for p in pairs]),
+        reference_chosen=None,
+        reference_rejected=None,
+        chosen_num_tokens=column([len(p.chosen_ids) for p in pairs]),
+        rejected_num_tokens=column([len(p.rejected_ids) for p in pairs]),
+        mean_chosen_num_tokens=column([len(p.chosen_ids) for p in pairs]).mean(),
+    )
+
+
+def moved(model: Any) -> Any:
+    """The model with its trainable parameters a little off their start, so that no term of a loss is zero."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for p in model.parameters():
+            if p.requires_grad:
+                p.add_(0.02 * torch.randn(p.shape, generator=generator))
+    return model
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_eight_micro_batches_of_one_equal_one_of_eight(name: str, reference: Reference) -> None:
+    whole = first_step(recipe(name, 8), moved(policy(recipe(name, 8))), reference)
+    parts = first_step(recipe(name, 1), moved(policy(recipe(name, 1))), reference)
+    assert parts[0] == pytest.approx(whole[0], rel=1e-5)
+    assert parts[1].keys() == whole[1].keys() != set()
+    for key, gradient in whole[1].items():
+        scale = gradient.abs().max().item()
+        assert torch.allclose(parts[1][key], gradient, rtol=1e-3, atol=1e-4 * scale + 1e-9), key
+    assert parts[2] == pytest.approx(whole[2], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_first_loss_has_its_closed_form_at_logratio_zero(name: str, reference: Reference) -> None:
+    method = recipe(name, 8)
+    loss, _, metrics = first_step(method, policy(method), reference)
+    beta = method.loss.beta
+    pairs = random_pairs()
+    closed = {
+        "sigmoid": math.log(2),
+        "ipo": 1 / (2 * beta) ** 2,
+        "kto-pair": 0.5,
+        "r-dpo": sum(
+            math.log1p(math.exp(-method.loss.options.get("alpha", 0.01) * (len(p.chosen_ids) - len(p.rejected_ids))))
+            for p in pairs
+        )
+        / len(pairs),
+    }
+    if resolve_loss(method.loss.name).uses_reference:
+        assert loss == pytest.approx(closed[method.loss.name], rel=1e-5)
+        assert metrics["rewards/margins"] == pytest.approx(0, abs=1e-5)
+    else:  # reference-free: the base model's own value, whatever the adapter
+        base = resolve_loss(method.loss.name).function(base_logps(pairs), method.loss).mean().item()
+        assert loss == pytest.approx(base, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_seed_gives_every_method_the_same_batches(name: str, reference: Reference) -> None:
+    method = load_method(name, sets=["train.batch_size=2", "train.micro_batch_size=1"])
+    objective = PreferenceObjective(random_pairs(), reference, method.loss, method.train, 5, 0)
+    dpo = load_method("dpo", sets=["train.batch_size=2", "train.micro_batch_size=2"])
+    expected = PreferenceObjective(random_pairs(), reference, dpo.loss, dpo.train, 5, 0)
+    assert [objective.ids(s) for s in range(4)] == [expected.ids(s) for s in range(4)]
+
+
+def test_cached_reference_equals_the_live_one_whatever_the_batch(reference: Reference, tmp_path: Path) -> None:
+    for pair in random_pairs():
+        path = tmp_path / f"{pair.id}.jsonl"
+        compute_reference(new_llama(), [pair], 0, 1, path, lambda done, tokens: None)
+        assert read_reference(path)[pair.id] == pytest.approx(reference[pair.id], abs=1e-4)
+
+
+def test_an_interrupted_reference_pass_computes_only_what_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "logps.jsonl"
+    compute_reference(new_llama(), random_pairs(), 0, 3, path, lambda done, tokens: None)
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:3]) + '{"id": "5", "cho')
+    batches: list[int] = []
+    compute_reference(new_llama(), random_pairs(), 0, 3, path, lambda done, tokens: batches.append(done))
+    assert path.read_text() == whole
+    assert len(batches) == 2
