@@ -1,0 +1,68 @@
+"""Geometry of every linear module, merged against base: drift of hyperspherical energy and of neuron angles."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ropo_bench.errors import StorageError
+from ropo_bench.tasks import TaskRecipe
+from ropo_bench.types import Score
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+METRICS = ("energy_drift", "angle_drift", "angle_drift_max")
+# A weight inside a numbered block: neither embeddings nor head.
+_IN_A_BLOCK = re.compile(r"\.\d+\.(.+)\.weight$")
+
+
+def score(task: TaskRecipe, model_dir: Path, base_dir: Path) -> list[Score]:
+    """`energy_drift` (HE/HE_base - 1); `angle_drift`, `angle_drift_max` (radians; mean, largest over pairs).
+
+    An item is a linear module in a block of the base model. Weights are read one module at a time; no model
+    is built. A module that the model lacks, or has in another shape, is unscored. Raises StorageError for a
+    folder without readable safetensors.
+    """
+    scores: list[Score] = []
+    with ExitStack() as stack:
+        base, model = _open(base_dir, stack), _open(model_dir, stack)
+        for name in sorted(base):
+            found = _IN_A_BLOCK.search(name)
+            reference: Tensor | None = base[name].get_tensor(name) if found else None
+            if found and reference is not None and reference.ndim == 2:
+                weight = model[name].get_tensor(name) if name in model else None
+                scores += _module_scores(name.removesuffix(".weight"), found[1], weight, reference)
+    return scores
+
+
+def _module_scores(item: str, module: str, weight: Tensor | None, reference: Tensor) -> Sequence[Score]:
+    from ropo_bench.geometry import energy_drift, neuron_angle_drift
+
+    detail = {"module": module}
+    if weight is None or weight.shape != reference.shape:
+        return [Score(item, item, metric, None, "infrastructure-failed", detail) for metric in METRICS]
+    if weight.double().equal(reference.double()):  # most modules under an adapter; saves their pairwise angles
+        return [Score(item, item, metric, 0.0, detail=detail) for metric in METRICS]
+    angles = neuron_angle_drift(weight, reference)
+    values = (energy_drift(weight, reference), angles.mean, angles.max)
+    return [Score(item, item, m, value, detail=detail) for m, value in zip(METRICS, values, strict=True)]
+
+
+def _open(folder: Path, stack: ExitStack) -> dict[str, Any]:
+    """Tensor name -> the open file that holds it; files close with the stack."""
+    from safetensors import SafetensorError, safe_open
+
+    index = folder / "model.safetensors.index.json"
+    try:
+        names = ["model.safetensors"]
+        if index.is_file():
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        files = [stack.enter_context(safe_open(folder / name, framework="pt")) for name in names]
+        return {key: file for file in files for key in file.keys()}  # noqa: SIM118
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise StorageError(f"{folder}: its safetensors cannot be read ({error}); make the model again") from error

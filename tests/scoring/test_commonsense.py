@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from ropo_bench.errors import UsageError
+from ropo_bench.scoring.commonsense import score, write_task
+from ropo_bench.tasks import Column, TaskRecipe
+
+WORDS = ["<end>", *(f"w{i}" for i in range(60))]
+
+
+def questions() -> list[dict[str, Any]]:
+    draw = random.Random(0)
+    return [
+        {
+            "question": " ".join(draw.choices(WORDS[1:], k=draw.randrange(2, 9))),
+            "choices": [" ".join(draw.choices(WORDS[1:], k=draw.randrange(1, 3))) for _ in range(4)],
+            "answer": draw.randrange(4),
+            "kind": draw.choice(["animal", "food"]),
+        }
+        for _ in range(40)
+    ]
+
+
+def recipe(**options: object) -> TaskRecipe:
+    return TaskRecipe(
+        name="facts",
+        description="a test",
+        scorer="pocket-commonsense",
+        options=dict(options),
+        columns=[Column(metric="accuracy", header="facts")],
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model")
+    inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<end>"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>", pad_token="<end>").save_pretrained(path)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(WORDS),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=64,
+        initializer_range=0.3,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(path)
+    return path
+
+
+def likeliest(folder: Path, item: dict[str, Any]) -> int:
+    """The rule itself: the choice with the highest summed log-probability after the question."""
+    model = LlamaForCausalLM.from_pretrained(folder).eval()
+    index = {word: i for i, word in enumerate(WORDS)}
+    question = [index[word] for word in item["question"].split()]
+    totals = []
+    for choice in item["choices"]:
+        answer = [index[word] for word in choice.split()]
+        with torch.no_grad():
+            logits = model(torch.tensor([question + answer])).logits[0]
+        logps = logits.log_softmax(-1)[len(question) - 1 : -1]
+        totals.append(float(logps.gather(1, torch.tensor(answer)[:, None]).sum()))
+    return totals.index(max(totals))
+
+
+def test_right_where_the_right_choice_is_the_likeliest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scores = score(recipe(items=f"{__name__}:questions", batch_size=8), folder, folder)
+    items = questions()
+    expected = [100.0 * (likeliest(folder, item) == item["answer"]) for item in items]
+    assert [one.value for one in scores] == expected
+    assert 0 < sum(expected) < 4000
+    assert [one.detail["kind"] for one in scores] == [item["kind"] for item in items]
+    assert len({one.cluster for one in scores}) == len(items)
+    assert "loglikelihood" not in capsys.readouterr().err  # lm-eval's progress bars are not ours
+
+
+@pytest.mark.slow
+def test_same_accuracy_as_lm_evals_own_command(folder: Path, tmp_path: Path) -> None:
+    write_task(tmp_path, "facts", questions())
+    command = [sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={folder}"]
+    where = ["--include_path", str(tmp_path), "--output_path", str(tmp_path / "out"), "--device", "cpu"]
+    subprocess.run([*command, "--tasks", "facts", *where], check=True, capture_output=True, timeout=240)
+    [path] = (tmp_path / "out").rglob("results_*.json")
+    theirs = json.loads(path.read_text())["results"]["facts"]["acc,none"]
+    scores = score(recipe(items=f"{__name__}:questions"), folder, folder)
+    assert sum(one.value or 0 for one in scores) / 40 == pytest.approx(100 * theirs)
+
+
+def test_a_task_without_questions_says_so(folder: Path) -> None:
+    with pytest.raises(UsageError, match=r"options\.items"):
+        score(recipe(), folder, folder)
