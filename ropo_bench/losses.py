@@ -225,7 +225,7 @@ def metrics(logps: PairLogps, recipe: LossRecipe) -> dict[str, Tensor]:
     rewards = loss.rewards or (logratio_rewards if loss.uses_reference else logp_rewards)
     with torch.no_grad():
         chosen, rejected = rewards(logps, recipe)
-        means = {
+        return {
             "rewards/chosen": chosen.mean(),
             "rewards/rejected": rejected.mean(),
             "rewards/margins": (chosen - rejected).mean(),
@@ -233,4 +233,3 @@ def metrics(logps: PairLogps, recipe: LossRecipe) -> dict[str, Tensor]:
             "logps/chosen": logps.chosen.mean(),
             "logps/rejected": logps.rejected.mean(),
         }
-    return means

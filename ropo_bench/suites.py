@@ -27,9 +27,10 @@ class MergeRecipe(Recipe):
 class SuiteRecipe(Recipe):
     """`suites/NAME.yaml`.
 
-    base: "pocket:sft", a model folder or a hub id. data, validation: preference pairs ("pocket:preference", a
-    file, a hub id). train: keys of TrainRecipe for all methods. overrides: method -> {"train.lr": value}, for
-    figures that depend on the base model and were found with the same budget for all methods.
+    base: "pocket:sft", a model folder or a hub id. data: preference pairs ("pocket:preference", a file, a hub
+    id). validation: the task whose first column `ropo-bench tune` selects by. train: keys of TrainRecipe for all
+    methods. overrides: method -> {"train.lr": value}, for figures that depend on the base model and were found
+    with the same budget for all methods.
     """
 
     name: str

@@ -6,11 +6,12 @@ import io
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropo_bench.methods import MethodRecipe
+if TYPE_CHECKING:
+    from ropo_bench.methods import MethodRecipe
 
 app = typer.Typer(help="List the methods, or show one as it would be trained.", invoke_without_command=True)
 

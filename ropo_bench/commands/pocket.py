@@ -1,0 +1,141 @@
+"""`ropo-bench pocket build`: the assets from their seed, each step kept so that a stopped build goes on.
+
+A step is made again when its texts, settings or predecessor change. The training core's own source is not part
+of the key: its laws keep the numbers, and a rounding-level change shall not cost half an hour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ropo_bench import builder
+from ropo_bench.pocket.world import build_world, world_hash
+from ropo_bench.recipes import load_method, load_suite, load_task
+from ropo_bench.records import read_scores
+from ropo_bench.reporting.progress import Progress
+from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, folder_hash, source_hash
+from ropo_bench.sources import POCKET_ASSETS, read_prompts
+from ropo_bench.stages import Stages
+
+
+def build_command(out: Path | None, runs: Path) -> None:
+    """Make the assets in the runs folder's cache, then copy them to `out` (default: the package's own)."""
+    world, store = build_world(builder.SEED), Store(runs)
+    with Progress() as progress:
+        tokenizer = _tokenizer(store, world)
+        pretrained = _pretrained(store, world, tokenizer, progress)
+        sft = _sft(store, world, pretrained, progress)
+        pairs = _pairs(store, world, sft, progress)
+        target = out or POCKET_ASSETS
+        builder.install(sft.path / "model", pairs.path / builder.PAIRS, target)
+        difficulty = _difficulties(store, target, progress)
+        builder.install_file(difficulty.path / builder.DIFFICULTY, target)
+        atomic_write_json(
+            target / "build.json",
+            {
+                "seed": builder.SEED,
+                "world": world_hash(world),
+                "tokenizer": content_hash([(tokenizer.path / "tokenizer.json").read_text()]),
+                "pairs": content_hash([(pairs.path / builder.PAIRS).read_bytes().hex()]),
+                "sft": folder_hash(sft.path / "model"),
+                "pretraining": pretrained.manifest,
+                "fine_tuning": sft.manifest,
+                "preference": pairs.manifest,
+            },
+        )
+        progress.note(f"pocket assets written to {target}")
+
+
+def _tokenizer(store: Store, world: Any) -> Stage:
+    texts = builder.tokenizer_texts(world)
+    inputs: dict[str, Any] = {
+        "texts": content_hash(texts),
+        "vocabulary": builder.VOCABULARY,
+        "template": builder.TEMPLATE,
+    }
+    stage = store.stage("pocket-tokenizer", content_key("pocket-tokenizer", inputs))
+    with stage.begin() as todo:
+        if todo:
+            builder.build_tokenizer(texts, stage.path)
+            stage.finish({})
+    return stage
+
+
+def _pretrained(store: Store, world: Any, tokenizer: Stage, progress: Progress) -> Stage:
+    texts = builder.pretraining(world)
+    inputs: dict[str, Any] = {
+        "texts": content_hash(texts),
+        "tokenizer": tokenizer.key,
+        "model": builder.MODEL,
+        "train": builder.PRETRAIN.model_dump(),
+    }
+    stage = store.stage("pocket-pretrained", content_key("pocket-pretrained", inputs))
+    with stage.begin() as todo:
+        if todo:
+            stage.finish(builder.pretrain(texts, tokenizer.path, stage.path, progress))
+    return stage
+
+
+def _sft(store: Store, world: Any, pretrained: Stage, progress: Progress) -> Stage:
+    dialogues = builder.dialogues(world)
+    inputs: dict[str, Any] = {
+        "dialogues": content_hash(str(dialogue) for dialogue in dialogues),
+        "base": pretrained.key,
+        "train": builder.SFT.model_dump(),
+    }
+    stage = store.stage("pocket-sft", content_key("pocket-sft", inputs))
+    with stage.begin() as todo:
+        if todo:
+            stage.finish(builder.fine_tune(dialogues, pretrained.path / "model", stage.path, progress))
+    return stage
+
+
+def _pairs(store: Store, world: Any, sft: Stage, progress: Progress) -> Stage:
+    inputs: dict[str, Any] = {
+        "sft": sft.key,
+        "label": [builder.CANDIDATES, builder.LABEL_NOISE, builder.LENGTH_BIAS],
+        "code": source_hash("ropo_bench.generation", "ropo_bench.pocket"),
+    }
+    stage = store.stage("pocket-pairs", content_key("pocket-pairs", inputs))
+    with stage.begin() as todo:
+        if todo:
+            records = list(builder.sample_pairs(world, sft.path / "model", progress))
+            builder.write_jsonl_gz(stage.path / builder.PAIRS, records)
+            stage.finish({"num_pairs": len(records), **builder.pair_statistics(records)})
+    return stage
+
+
+def _difficulties(store: Store, assets: Path, progress: Progress) -> Stage:
+    """Frozen prompt difficulties of pocket-arena, from decoding variants of the SFT model and from dpo."""
+    suite = load_suite("pocket").model_copy(update={"base": str(assets / "sft"), "data": str(assets / builder.PAIRS)})
+    task = load_task("pocket-arena")
+    task = task.model_copy(update={"options": {k: v for k, v in task.options.items() if k != "difficulties"}})
+    stages, dpo = Stages(store, suite, progress), load_method("dpo", suite=suite)
+    stages.make_policy(dpo, 0)
+    trained = stages.make_merged(dpo, 0)
+    battles = [stages.make_scores(trained, task, "dpo")]
+    for temperature in builder.DIFFICULTY_TEMPERATURES:
+        battles.append(stages.make_variant_scores(task, temperature))
+    key = content_key(
+        "pocket-difficulty", {"battles": [stage.key for stage in battles], "code": source_hash("ropo_bench.scoring")}
+    )
+    stage = store.stage("pocket-difficulty", key)
+    with stage.begin() as todo:
+        if todo:
+            prompts = [prompt.id for prompt in read_prompts(task.prompts or "")]
+            atomic_write_json(
+                stage.path / builder.DIFFICULTY, builder.difficulties(prompts, [read_scores(b) for b in battles])
+            )
+            stage.finish({"num_references": len(battles)})
+    return stage
+
+
+def content_hash(texts: Iterable[str]) -> str:
+    """sha256 over texts in their order."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,112 @@
+"""From a run's record to its leaderboard, from the store alone: finished cells are measured, the rest is pending."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ropo_bench.recipes import resolve_object
+from ropo_bench.records import read_scores
+from ropo_bench.reporting.tables import Column, Leaderboard, Row, footers
+from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, read_json, source_hash
+from ropo_bench.scoring import ESTIMATORS
+from ropo_bench.statistics import Estimator, measure, minimum_detectable_effect
+from ropo_bench.tasks import TaskRecipe
+from ropo_bench.types import Measurement
+
+SFT = "SFT"
+MEASURE_CODE = ("ropo_bench.statistics", "ropo_bench.scoring")
+SHOWN_VERSIONS = ("torch", "transformers", "peft")
+
+
+def leaderboard(store: Store, name: str) -> Leaderboard:
+    """The table of a run, finished or not; raises UsageError when there is no such run."""
+    record = store.read_run(name)
+    request = record["request"]
+    tasks = [TaskRecipe.model_validate(task) for task in request["tasks"]]
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in record["rows"]:
+        groups.setdefault(row["name"], []).append(row)
+    rows = [_row(store, label, seeds, tasks) for label, seeds in groups.items()]
+    columns = [Column(t.name, c.metric, c.header, c.decimals, c.better) for t in tasks for c in t.columns]
+    versions = record["provenance"]["packages"]
+    return Leaderboard(
+        title=f"{name} · base {request['suite']['base']} · data {request['suite']['data']}",
+        rows=rows,
+        columns=columns,
+        footers=footers(
+            seeds=range(request["seeds"]),
+            data_sha256=record["data"]["sha256"],
+            versions={key: versions[key] for key in SHOWN_VERSIONS if key in versions},
+            judge=", ".join(dict.fromkeys(t.options["grader"] for t in tasks if "grader" in t.options)) or None,
+            prompts={t.name: _num_prompts(rows, t) for t in tasks if t.prompts is not None},
+            pocket=request["suite"]["base"].startswith("pocket:"),
+            minimum_detectable_effects=_detectable(rows, tasks),
+        ),
+    )
+
+
+def _row(store: Store, label: str, seeds: Sequence[Mapping[str, Any]], tasks: Sequence[TaskRecipe]) -> Row:
+    """One method over its seeds; a cell needs all of them."""
+    cells: dict[tuple[str, str], Measurement] = {}
+    for task in tasks:
+        stages = [store.stage("scores", row["scores"][task.name]) for row in seeds if task.name in row["scores"]]
+        if len(stages) == len(seeds):
+            cells |= {(task.name, m.metric): m for m in _measured(store, task, stages)}
+    trained = [row["training"] for row in seeds if row["training"] is not None]
+    states = [row["state"] for row in seeds if row["state"] != "done"]
+    peaks = [t["peak_memory_bytes"] for t in trained if t["peak_memory_bytes"] is not None]
+    return Row(
+        name=label,
+        seeds=tuple(row["seed"] for row in seeds),
+        trainable_params=trained[0]["trainable_params"] if trained else None,
+        percent=100 * trained[0]["trainable_params"] / trained[0]["total_params"] if trained else None,
+        train_seconds=sum(t["seconds"] for t in trained) / len(trained) if trained else None,
+        peak_memory_bytes=max(peaks, default=None),
+        cells=cells,
+        state=states[0] if states else "done",
+        reference=label == SFT,
+    )
+
+
+def _measured(store: Store, task: TaskRecipe, stages: Sequence[Stage]) -> list[Measurement]:
+    """The measurements of one row on one task, computed once: bootstraps take a second each."""
+    inputs: dict[str, Any] = {
+        "scores": [stage.key for stage in stages],
+        "columns": [column.model_dump(include={"metric", "estimator"}) for column in task.columns],
+        "code": source_hash(*MEASURE_CODE),
+    }
+    cached = store.stage("measured", content_key("measured", inputs))
+    path = cached.path / "measurements.json"
+    with cached.begin() as todo:
+        if todo:
+            found = measure(task.name, task.columns, [read_scores(stage) for stage in stages], estimators())
+            atomic_write_json(path, [asdict(measurement) for measurement in found])
+            cached.finish({})
+    return [Measurement(**fields) for fields in read_json(path)]
+
+
+def estimators() -> dict[str, Estimator]:
+    """The estimators that scorers bring, beside those of statistics."""
+    return {name: resolve_object(target, {}, "estimator") for name, target in ESTIMATORS.items()}
+
+
+def _num_prompts(rows: Sequence[Row], task: TaskRecipe) -> int:
+    metric = task.columns[0].metric
+    cells = [row.cells[task.name, metric] for row in rows if (task.name, metric) in row.cells]
+    return max((cell.n + cell.n_unscored) // cell.num_seeds for cell in cells) if cells else 0
+
+
+def _detectable(rows: Sequence[Row], tasks: Sequence[TaskRecipe]) -> dict[str, float]:
+    """Smallest effect on a win rate that this table could have seen: of its least certain row."""
+    found = {}
+    for task in tasks:
+        for column in task.columns:
+            if column.metric != "win_rate":
+                continue
+            cells = [row.cells.get((task.name, column.metric)) for row in rows if not row.reference]
+            errors = [cell.standard_error for cell in cells if cell is not None and cell.standard_error]
+            if errors:
+                found[f"{task.name} {column.header}"] = minimum_detectable_effect(max(errors))
+    return found

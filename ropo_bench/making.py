@@ -1,0 +1,194 @@
+"""How each stage's folder is made: the only place where the pipeline touches models. Called by stages.py."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ropo_bench.recipes import resolve_object
+from ropo_bench.records import append_completions, read_completions, read_pairs, write_scores
+from ropo_bench.runs import JsonLines, Stage, atomic_folder, atomic_write_text
+from ropo_bench.scoring import SCORERS
+from ropo_bench.sources import read_prompts
+
+if TYPE_CHECKING:
+    from ropo_bench.methods import MethodRecipe, TrainRecipe
+    from ropo_bench.stages import Model, Stages
+    from ropo_bench.tasks import TaskRecipe
+    from ropo_bench.types import TokenizedPair
+
+# A stage is made again when its own source changes, and only then.
+_TRAINING = "ropo_bench.training"
+REFERENCE_CODE = (
+    f"{_TRAINING}.reference",
+    f"{_TRAINING}.logprobs",
+    f"{_TRAINING}.batches",
+    "ropo_bench.preferences",
+    "ropo_bench.models",
+)
+POLICY_CODE = (
+    f"{_TRAINING}.loop",
+    f"{_TRAINING}.preference",
+    "ropo_bench.losses",
+    "ropo_bench.adapters",
+    *REFERENCE_CODE,
+)
+MERGE_CODE = (f"{_TRAINING}.merge", f"{_TRAINING}.certificate", "ropo_bench.geometry", "ropo_bench.adapters")
+GENERATION_CODE = ("ropo_bench.generation", "ropo_bench.models")
+SCORING_CODE = ("ropo_bench.scoring", "ropo_bench.geometry", "ropo_bench.pocket")
+NUM_PROBES = 32
+PROBE_TOKENS = 512
+
+
+def make_pairs(stage: Stage, source: str) -> None:
+    """Read, check and normalise preference data."""
+    from ropo_bench import preferences
+
+    found = preferences.read_pairs(source)
+    lines = "".join(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in found.pairs)
+    atomic_write_text(stage.path / "pairs.jsonl", lines)
+    left_out = [{"id": item.id, "reason": item.reason} for item in found.left_out]
+    stage.finish({"num_pairs": len(found.pairs), "left_out": left_out, "sha256": found.sha256})
+
+
+def _tokenized(stages: Stages, train: TrainRecipe, tokenizer: Any) -> Any:
+    from ropo_bench.preferences import template_preflight, tokenize_pairs
+
+    pairs = read_pairs(stages.pairs)
+    template_preflight(tokenizer, pairs[:NUM_PROBES])
+    return tokenize_pairs(pairs, tokenizer, train.max_length, train.max_prompt_length)
+
+
+def make_reference(stages: Stages, stage: Stage, train: TrainRecipe, pairs: list[TokenizedPair]) -> None:
+    """One pass of the base model over all pairs, resumable by batch."""
+    from ropo_bench.models import load_model, load_tokenizer
+    from ropo_bench.training.reference import compute_reference
+
+    tokenizer = load_tokenizer(stages.base.folder)
+    model = load_model(stages.base.folder, train.dtype)
+    began = time.perf_counter()
+    with stages.progress.stage("reference", "SFT", total=len(pairs)) as bar:
+        compute_reference(
+            model, pairs, tokenizer.pad_token_id, train.micro_batch_size, stage.path / "logps.jsonl",
+            lambda done, tokens: bar.update(done, tokens=tokens),
+        )  # fmt: skip
+    stage.finish({"num_pairs": len(pairs), "seconds": time.perf_counter() - began})
+
+
+def make_policy(stages: Stages, stage: Stage, method: MethodRecipe, seed: int) -> None:
+    """Train one method with one seed."""
+    import torch
+
+    from ropo_bench.adapters import attach
+    from ropo_bench.losses import resolve_loss
+    from ropo_bench.models import load_model, load_tokenizer
+    from ropo_bench.training import checkpoint
+    from ropo_bench.training.loop import fit
+    from ropo_bench.training.preference import PreferenceObjective
+    from ropo_bench.training.reference import read_reference
+
+    train = method.train
+    tokenizer = load_tokenizer(stages.base.folder)
+    tokenized = _tokenized(stages, train, tokenizer)
+    reference = None
+    if resolve_loss(method.loss.name).uses_reference:
+        logps = stages.reference(train)
+        with logps.begin(stages.progress.note) as todo:
+            if todo:
+                make_reference(stages, logps, train, tokenized.pairs)
+        reference = read_reference(logps.path / "logps.jsonl")
+    objective = PreferenceObjective(tokenized.pairs, reference, method.loss, train, seed, tokenizer.pad_token_id)
+    torch.manual_seed(seed)  # LoRA's first matrix is random
+    base = load_model(stages.base.folder, "float32")
+    total = sum(p.numel() for p in base.parameters())
+    model: Any = attach(base, method.adapter)
+    with stages.progress.stage("train", method.name, seed=seed, total=objective.num_steps) as bar:
+        result = fit(model, objective, train, seed, stage.path, lambda step, tokens: bar.update(step, tokens=tokens))
+    with atomic_folder(stage.path / "policy") as folder:
+        model.save_pretrained(folder)
+    checkpoint.remove(stage.path)
+    stage.finish(
+        {
+            "method": method.name,
+            "seed": seed,
+            "trainable_params": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "total_params": total,
+            "num_pairs": len(tokenized.pairs),
+            "num_truncated_prompts": tokenized.num_truncated_prompts,
+            "num_truncated_completions": tokenized.num_truncated_completions,
+            **asdict(result),
+        }
+    )
+
+
+def make_merged(stages: Stages, stage: Stage, policy_folder: Path, label: str) -> None:
+    """Merge, reload, compare: the certificate decides whether the model may be evaluated."""
+    from ropo_bench.models import load_model, load_policy, load_tokenizer
+    from ropo_bench.preferences import tokenize_pairs
+    from ropo_bench.training.certificate import certify
+    from ropo_bench.training.merge import merge
+
+    base = load_model(stages.base.folder, "float32")
+    policy = load_policy(stages.base.folder, policy_folder)
+    tokenizer = load_tokenizer(stages.base.folder)
+    pairs = read_pairs(stages.pairs)[:NUM_PROBES]
+    tokenized = tokenize_pairs(pairs, tokenizer, PROBE_TOKENS, PROBE_TOKENS // 2).pairs
+    probes = [list(pair.prompt_ids + pair.chosen_ids) for pair in tokenized]
+    with stages.progress.stage("merge", label, total=1) as bar:
+        with atomic_folder(stage.path / "model") as folder:
+            merge(stages.base.folder, policy, folder, stages.suite.merge.dtype)
+        certificate = certify(policy, base, stage.path / "model", probes, stages.suite.merge)
+        bar.update(1)
+    stage.finish({"certificate": cast(Any, certificate)})
+
+
+def make_completions(stages: Stages, stage: Stage, model: Model, task: TaskRecipe, label: str) -> None:
+    """Generate batch by batch; a batch is one line of the file, so what is there is whole."""
+    from ropo_bench.generation.hf import HFGenerator
+    from ropo_bench.models import load_model, load_tokenizer
+
+    assert task.prompts is not None
+    assert task.decoding is not None
+    prompts = read_prompts(task.prompts)
+    decoding = task.decoding.model_copy(update={"seed": task.decoding.seed + model.seed})
+    lines = JsonLines(stage.path / "completions.jsonl")
+    done = sum(1 for _ in lines)
+    generator = HFGenerator(load_model(model.folder, "float32"), load_tokenizer(model.folder))
+    total = len(prompts) * decoding.num_samples
+    began = time.perf_counter()
+    with stages.progress.stage("generate", f"{label} {task.name}", seed=model.seed, total=total) as bar:
+        finished = 0
+        for batch in generator.generate(prompts, decoding, done):
+            append_completions(lines, batch)
+            finished += len(batch)
+            bar.update(finished, tokens=sum(sum(c.num_tokens) for c in batch))
+    lines.close()
+    stage.finish({"num_completions": total, "seconds": time.perf_counter() - began})
+
+
+def make_scores(stages: Stages, stage: Stage, model: Model, task: TaskRecipe) -> None:
+    """Run the task's scorer over completions, or over the model itself."""
+    if task.prompts is not None:
+        score_completions(stage, task, stages.completions(model, task), stages.completions(stages.base, task))
+        return
+    began = time.perf_counter()
+    scores = _scorer(task)(task, model.folder, stages.base.folder)
+    write_scores(stage, scores)
+    stage.finish({"num_scores": len(scores), "seconds": time.perf_counter() - began})
+
+
+def score_completions(stage: Stage, task: TaskRecipe, answers: Stage, baseline: Stage) -> None:
+    """Run the task's scorer over a model's answers and the baseline's."""
+    assert task.prompts is not None
+    began = time.perf_counter()
+    prompts = read_prompts(task.prompts)
+    scores = _scorer(task)(task, prompts, read_completions(answers), read_completions(baseline))
+    write_scores(stage, scores)
+    stage.finish({"num_scores": len(scores), "seconds": time.perf_counter() - began})
+
+
+def _scorer(task: TaskRecipe) -> Any:
+    return resolve_object(task.scorer, SCORERS, "scorer")

@@ -1,0 +1,42 @@
+"""Completions and scores as JSON lines of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from ropo_bench.runs import JsonLines, Stage
+from ropo_bench.types import Completion, Pair, Score
+
+
+def append_completions(lines: JsonLines, batch: Sequence[Completion]) -> None:
+    """Append one generation batch as one line: a batch is there whole or not at all."""
+    lines.append({"completions": [asdict(completion) for completion in batch]})
+
+
+def read_completions(stage: Stage) -> list[Completion]:
+    """All completions of a finished stage, in order of generation."""
+    return [
+        Completion(**{**item, "turns": tuple(item["turns"]), "num_tokens": tuple(item["num_tokens"])})
+        for batch in JsonLines(stage.path / "completions.jsonl")
+        for item in batch["completions"]
+    ]
+
+
+def write_scores(stage: Stage, scores: Sequence[Score]) -> None:
+    """Write all scores of a task, in place of what an interrupted attempt left."""
+    path = stage.path / "scores.jsonl"
+    path.unlink(missing_ok=True)
+    with JsonLines(path) as lines:
+        for score in scores:
+            lines.append(asdict(score))
+
+
+def read_scores(stage: Stage) -> list[Score]:
+    """All scores of a finished stage."""
+    return [Score(**record) for record in JsonLines(stage.path / "scores.jsonl")]
+
+
+def read_pairs(stage: Stage) -> list[Pair]:
+    """The pairs of a finished stage."""
+    return [Pair(**{**r, "prompt": tuple(r["prompt"])}) for r in JsonLines(stage.path / "pairs.jsonl")]

@@ -1,0 +1,219 @@
+"""The stages, each as a content key and a way to make its folder; made once, shared by every run of a store.
+
+pairs -> reference -> policy -> merged -> completions -> scores. Keys need no torch: a repeated run only reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ropo_bench import making
+from ropo_bench.methods import MethodRecipe, TrainRecipe
+from ropo_bench.provenance import package_versions
+from ropo_bench.recipes import settings
+from ropo_bench.reporting.progress import Progress
+from ropo_bench.runs import Stage, Store, content_key, source_hash
+from ropo_bench.sources import model_folder, data_source
+from ropo_bench.suites import SuiteRecipe
+from ropo_bench.tasks import TaskRecipe
+
+ENGINES = ("torch", "transformers", "peft", "accelerate")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model to evaluate: the content key of its weights, its folder, and the seed that it was trained with."""
+
+    key: str
+    folder: Path
+    seed: int = 0
+
+
+class Stages:
+    """Every stage of one base model and one preference data set, in a store."""
+
+    def __init__(self, store: Store, suite: SuiteRecipe, progress: Progress) -> None:
+        self.store, self.suite, self.progress = store, suite, progress
+        versions = package_versions()
+        self.engines = {name: versions.get(name) for name in ENGINES}
+
+    # -- what everything starts from -------------------------------------------------------------------------
+
+    @cached_property
+    def base(self) -> Model:
+        """The base model, which is the reference of the losses and the baseline of the win rates."""
+        folder = model_folder(self.suite.base)
+        return Model(self.store.folder_hash(folder), folder)
+
+    def checkpoint(self, name: str) -> Model:
+        """A model that was trained elsewhere: a folder or a hub id."""
+        folder = model_folder(name)
+        return Model(self.store.folder_hash(folder), folder)
+
+    @cached_property
+    def pairs(self) -> Stage:
+        """The preference data as pairs, with what was left out and why."""
+        source = data_source(self.suite.data)
+        content = self.store.file_hash(Path(source)) if Path(source).is_file() else source
+        key = content_key("pairs", {"data": content, "code": source_hash("ropo_bench.preferences")})
+        stage = self.store.stage("pairs", key)
+        with self._begin(stage, "pairs", "data") as todo:
+            if todo:
+                making.make_pairs(stage, source)
+        return stage
+
+    # -- training --------------------------------------------------------------------------------------------
+
+    def reference(self, train: TrainRecipe) -> Stage:
+        """Reference log-probabilities of all pairs: base, pairs, template and lengths fix them, no method does."""
+        key = content_key(
+            "reference",
+            {
+                "base": self.base.key,
+                "pairs": self.pairs.key,
+                "lengths": [train.max_length, train.max_prompt_length],
+                "dtype": train.dtype,
+                "code": source_hash(*making.REFERENCE_CODE),
+                "engines": self.engines,
+            },
+        )
+        return self.store.stage("reference", key)
+
+    def policy(self, method: MethodRecipe, seed: int) -> Stage:
+        """The trained policy: an adapter folder, or a whole model for full fine-tuning."""
+        key = content_key(
+            "policy",
+            {
+                "reference": self.reference(method.train).key,
+                "settings": settings(method),
+                "seed": seed,
+                "code": source_hash(*making.POLICY_CODE),
+                "users_code": [_users_code(method.adapter.name), _users_code(method.loss.name)],
+                "engines": self.engines,
+            },
+        )
+        return self.store.stage("policy", key)
+
+    def make_policy(self, method: MethodRecipe, seed: int) -> Stage:
+        """Train one method with one seed, unless that was done; computes the reference first where needed."""
+        stage = self.policy(method, seed)
+        with self._begin(stage, "train", method.name) as todo:
+            if todo:
+                making.make_policy(self, stage, method, seed)
+        return stage
+
+    def merged(self, method: MethodRecipe, seed: int) -> Stage:
+        """The merged model and its certificate."""
+        return self._merged_of(self.policy(method, seed).key)
+
+    def make_merged(self, method: MethodRecipe, seed: int) -> Model:
+        """Merge a trained policy and certify the result; raises CertificateFailed."""
+        policy = self.policy(method, seed)
+        return self._make_merged(policy.key, policy.path / "policy", method.name, seed)
+
+    def make_checkpoint(self, name: str, label: str) -> Model:
+        """A model trained elsewhere; an adapter folder is merged into the base and certified first."""
+        model = self.checkpoint(name)
+        if not (model.folder / "adapter_config.json").is_file():
+            return model
+        return self._make_merged(model.key, model.folder, label, 0)
+
+    def _merged_of(self, policy_key: str) -> Stage:
+        limits = self.suite.merge.model_dump()
+        code = source_hash(*making.MERGE_CODE)
+        inputs: dict[str, Any] = {"policy": policy_key, "base": self.base.key, "merge": limits, "code": code}
+        return self.store.stage("merged", content_key("merged", inputs))
+
+    def _make_merged(self, policy_key: str, policy: Path, label: str, seed: int) -> Model:
+        stage = self._merged_of(policy_key)
+        with self._begin(stage, "merge", label) as todo:
+            if todo:
+                making.make_merged(self, stage, policy, label)
+        return Model(stage.key, stage.path / "model", seed)
+
+    # -- evaluation ------------------------------------------------------------------------------------------
+
+    def completions(self, model: Model, task: TaskRecipe) -> Stage:
+        """A model's answers to a task's prompts."""
+        assert task.prompts is not None
+        assert task.decoding is not None
+        key = content_key(
+            "completions",
+            {
+                "model": model.key,
+                "prompts": self._prompts_key(task.prompts),
+                "decoding": task.decoding.model_dump(),
+                "seed": model.seed,
+                "code": source_hash(*making.GENERATION_CODE),
+                "engines": self.engines,
+            },
+        )
+        return self.store.stage("completions", key)
+
+    def make_completions(self, model: Model, task: TaskRecipe, label: str) -> Stage:
+        """Generate what is missing of a model's answers, batch by batch."""
+        stage = self.completions(model, task)
+        with self._begin(stage, "generate", f"{label} {task.name}") as todo:
+            if todo:
+                making.make_completions(self, stage, model, task, label)
+        return stage
+
+    def scores(self, model: Model, task: TaskRecipe) -> Stage:
+        """The scores of a model on a task."""
+        inputs: dict[str, Any] = {
+            "scorer": task.scorer,
+            "options": task.options,
+            "code": source_hash(*making.SCORING_CODE),
+            "users_code": _users_code(task.scorer),
+        }
+        if task.prompts is None:
+            inputs |= {"model": model.key, "base": self.base.key, "engines": self.engines}
+        else:
+            inputs |= {
+                "completions": self.completions(model, task).key,
+                "baseline": self.completions(self.base, task).key,
+            }
+        return self.store.stage("scores", content_key("scores", inputs))
+
+    def make_scores(self, model: Model, task: TaskRecipe, label: str) -> Stage:
+        """Score a model on a task; generates first where the task has prompts."""
+        stage = self.scores(model, task)
+        if task.prompts is not None:
+            self.make_completions(self.base, task, "SFT")
+            self.make_completions(model, task, label)
+        with self._begin(stage, "score", f"{label} {task.name}") as todo:
+            if todo:
+                making.make_scores(self, stage, model, task)
+        return stage
+
+    def make_variant_scores(self, task: TaskRecipe, temperature: float) -> Stage:
+        """The base model decoded at another temperature and seed, against itself as the task decodes it."""
+        assert task.decoding is not None
+        changes = {"temperature": temperature, "seed": task.decoding.seed + 1}
+        variant = task.model_copy(update={"decoding": task.decoding.model_copy(update=changes)})
+        answers = self.make_completions(self.base, variant, f"SFT T={temperature:g}")
+        baseline = self.make_completions(self.base, task, "SFT")
+        inputs = {"answers": answers.key, "baseline": baseline.key, "code": source_hash(*making.SCORING_CODE)}
+        stage = self.store.stage("scores", content_key("scores", {**inputs, "options": task.options}))
+        with stage.begin(self.progress.note) as todo:
+            if todo:
+                making.score_completions(stage, task, answers, baseline)
+        return stage
+
+    def _prompts_key(self, name: str) -> str:
+        if name.startswith("pocket:"):
+            return content_key("prompts", {"name": name, "code": source_hash("ropo_bench.pocket")})
+        return self.store.file_hash(Path(name).expanduser())
+
+    def _begin(self, stage: Stage, what: str, label: str) -> Any:
+        if stage.done:
+            self.progress.cached(what, label)
+        return stage.begin(self.progress.note)
+
+
+def _users_code(name: str) -> str | None:
+    """Hash of the module behind "module:object"; None for a short name, whose code the stage's hash covers."""
+    return source_hash(name.partition(":")[0]) if ":" in name else None

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny_suite
+
+ROOT = Path(__file__).parents[1]
+
+
+def ropo_bench(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "ropo_bench", *arguments]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def rows(out: str) -> dict[str, Any]:
+    return {row["name"]: row for row in json.loads(out)["rows"]}
+
+
+@pytest.fixture(scope="module")
+def suite(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return tiny_suite.write(tmp_path_factory.mktemp("suite"), base_folder)
+
+
+@pytest.fixture(scope="module")
+def finished(suite: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished run of two methods: its folder and its table as JSON."""
+    folder = tmp_path_factory.mktemp("finished")
+    code, out, err = finish(ropo_bench("run", "--methods", "ropo,dpo", *suite, "--json", cwd=folder))
+    assert code == 0, err
+    return folder, out
+
+
+def stage_times(folder: Path) -> dict[str, int]:
+    manifests = (folder / "runs" / "cache").glob("*/*/manifest.json")
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in manifests}
+
+
+def test_a_run_goes_the_whole_way(finished: tuple[Path, str]) -> None:
+    found = rows(finished[1])
+    assert list(found) == ["SFT", "ropo", "dpo"]
+    assert found["ropo"]["trainable_params"] < found["dpo"]["trainable_params"]
+    for row in found.values():
+        assert row["state"] == "done"
+
+
+def test_a_repeated_run_does_no_work_and_prints_the_same(finished: tuple[Path, str], suite: list[str]) -> None:
+    folder, out = finished
+    before = stage_times(folder)
+    code, again, err = finish(ropo_bench("run", "--methods", "ropo,dpo", *suite, "--json", cwd=folder))
+    assert code == 0, err
+    assert json.loads(again) == json.loads(out)
+    assert stage_times(folder) == before
+
+
+def test_adding_a_method_trains_only_it(finished: tuple[Path, str], suite: list[str]) -> None:
+    folder, out = finished
+    before = stage_times(folder)
+    code, more, err = finish(ropo_bench("run", "--methods", "ropo,dpo,ropo-mirror", *suite, "--json", cwd=folder))
+    assert code == 0, err
+    new = [path.split("/")[2] for path in stage_times(folder).keys() - before.keys()]
+    assert sorted(set(new)) == ["completions", "measured", "merged", "policy", "scores"]
+    assert new.count("policy") == 1
+    assert rows(more)["dpo"] == rows(out)["dpo"]
+
+
+def test_kill_9_at_any_moment_changes_no_number(finished: tuple[Path, str], suite: list[str], tmp_path: Path) -> None:
+    rng = random.Random(0)
+    for _ in range(4):
+        process = ropo_bench("run", "--methods", "ropo,dpo", *suite, "--json", cwd=tmp_path)
+        time.sleep(rng.uniform(2.0, 9.0))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    code, out, err = finish(ropo_bench("run", "--methods", "ropo,dpo", *suite, "--json", cwd=tmp_path))
+    assert code == 0, err
+
+    def numbers(text: str) -> dict[str, Any]:
+        return {name: row["cells"] for name, row in rows(text).items()}
+
+    assert numbers(out) == numbers(finished[1])
+
+
+def test_a_failing_method_stops_alone(suite: list[str], finished: tuple[Path, str]) -> None:
+    folder, _ = finished
+    options = ["--methods", "ropo,dpo", *suite, "--set", "dpo.train.lr=1e30", "--json"]
+    code, out, err = finish(ropo_bench("run", *options, cwd=folder))
+    assert code == 4
+    assert "step" in rows(out)["dpo"]["state"]
+    assert rows(out)["ropo"]["state"] == "done"
+    assert "1 of 3 rows failed" in err
+
+
+def test_a_model_trained_elsewhere_stands_beside(finished: tuple[Path, str], suite: list[str]) -> None:
+    folder, out = finished
+    policy = next(p for p in (folder / "runs/cache/policy").glob("*/policy") if (p / "adapter_config.json").exists())
+    command = ["eval", str(policy), "--name", "mine", *suite, "--json"]
+    code, found, err = finish(ropo_bench(*command, cwd=folder))
+    assert code == 0, err
+    assert rows(found)["mine"]["cells"] == rows(out)["ropo"]["cells"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--methods", "rpoo"], 2, ["rpoo", "did you mean", "ropo"]),
+        (["--data", "nothing.jsonl"], 2, ["nothing.jsonl"]),
+        (["--base", "./nothing"], 2, ["nothing", "no such folder"]),
+        (["--set", "train.lrr=1"], 2, ["train.lrr", "train.lr"]),
+        (["--checkpoint", "mine"], 2, ["NAME="]),
+        (["--seeds", "0"], 2, []),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    suite: list[str], tmp_path: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    found, _, err = finish(ropo_bench("run", *suite, *arguments, cwd=tmp_path))
+    assert found == code
+    line = err.strip().splitlines()[-1]
+    assert all(word in line for word in words), err
+    assert "Traceback" not in err
+
+
+def test_an_unwritable_runs_folder(suite: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = finish(ropo_bench("run", *suite, "--runs", "file/runs", cwd=tmp_path))
+    assert code == 4
+    assert "--runs" in err
+    assert "Traceback" not in err
+
+
+def test_an_interrupt_exits_130_and_says_that_it_can_go_on(suite: list[str], tmp_path: Path) -> None:
+    process = ropo_bench("run", *suite, cwd=tmp_path)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130
+    assert err.strip().splitlines()[-1].startswith("interrupted: ")
