@@ -37,7 +37,7 @@ POLICY_CODE = (
     *REFERENCE_CODE,
 )
 MERGE_CODE = (f"{_TRAINING}.merge", f"{_TRAINING}.certificate", "ropo_bench.geometry", "ropo_bench.adapters")
-GENERATION_CODE = ("ropo_bench.generation", "ropo_bench.models")
+GENERATION_CODE = ("ropo_bench.generation", "ropo_bench.models", "ropo_bench.preferences")
 SCORING_CODE = ("ropo_bench.scoring", "ropo_bench.geometry", "ropo_bench.pocket")
 NUM_PROBES = 32
 PROBE_TOKENS = 512
@@ -72,9 +72,14 @@ def make_reference(stages: Stages, stage: Stage, train: TrainRecipe, pairs: list
     began = time.perf_counter()
     with stages.progress.stage("reference", "SFT", total=len(pairs)) as bar:
         compute_reference(
-            model, pairs, tokenizer.pad_token_id, train.micro_batch_size, stage.path / "logps.jsonl",
+            model,
+            pairs,
+            tokenizer.pad_token_id,
+            train.micro_batch_size,
+            train.dtype,
+            stage.path / "logps.jsonl",
             lambda done, tokens: bar.update(done, tokens=tokens),
-        )  # fmt: skip
+        )
     stage.finish({"num_pairs": len(pairs), "seconds": time.perf_counter() - began})
 
 
@@ -102,7 +107,8 @@ def make_policy(stages: Stages, stage: Stage, method: MethodRecipe, seed: int) -
         reference = read_reference(logps.path / "logps.jsonl")
     objective = PreferenceObjective(tokenized.pairs, reference, method.loss, train, seed, tokenizer.pad_token_id)
     torch.manual_seed(seed)  # LoRA's first matrix is random
-    base = load_model(stages.base.folder, "float32")
+    # What trains is kept in fp32; what is frozen may be kept in the dtype of the matrix products.
+    base = load_model(stages.base.folder, "float32" if method.adapter.name == "full" else train.dtype)
     total = sum(p.numel() for p in base.parameters())
     model: Any = attach(base, method.adapter)
     with stages.progress.stage("train", method.name, seed=seed, total=objective.num_steps) as bar:

@@ -18,7 +18,9 @@ def load_model(folder: Path, dtype: str) -> Any:
     Raises UsageError when transformers cannot load it.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True)
     except (OSError, ValueError, RuntimeError) as error:

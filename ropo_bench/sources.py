@@ -29,9 +29,7 @@ def model_folder(name: str) -> Path:
             raise UsageError(f"model {name}: no config.json in that folder; give a Hugging Face model folder")
         return path.resolve()
     if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise UsageError(
-            f"model {name}: no such folder; give a Hugging Face model folder or a hub id like org/name"
-        )
+        raise UsageError(f"model {name}: no such folder; give a Hugging Face model folder or a hub id like org/name")
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
@@ -49,6 +47,14 @@ def data_source(name: str) -> str:
     if name.startswith("pocket:"):
         return str(POCKET_ASSETS / _pocket(name, _POCKET_DATA))
     return name
+
+
+def option_file(value: object) -> Path | None:
+    """The file that a task's option names ("pocket:NAME" is a shipped one); None where it names none."""
+    if not isinstance(value, str):
+        return None
+    path = POCKET_ASSETS / value.removeprefix("pocket:") if value.startswith("pocket:") else Path(value).expanduser()
+    return path if path.is_file() else None
 
 
 def read_prompts(name: str) -> Sequence[Prompt]:

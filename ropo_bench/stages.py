@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench import making
-from ropo_bench.methods import MethodRecipe, TrainRecipe
+from ropo_bench.methods import OBJECT, MethodRecipe, TrainRecipe
 from ropo_bench.provenance import package_versions
 from ropo_bench.recipes import settings
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Stage, Store, content_key, source_hash
-from ropo_bench.sources import model_folder, data_source
+from ropo_bench.sources import data_source, model_folder, option_file
 from ropo_bench.suites import SuiteRecipe
 from ropo_bench.tasks import TaskRecipe
 
@@ -166,8 +166,9 @@ class Stages:
         inputs: dict[str, Any] = {
             "scorer": task.scorer,
             "options": task.options,
+            "files": {key: self._file_key(value) for key, value in task.options.items()},
             "code": source_hash(*making.SCORING_CODE),
-            "users_code": _users_code(task.scorer),
+            "users_code": [_users_code(name) for name in (task.scorer, *task.options.values())],
         }
         if task.prompts is None:
             inputs |= {"model": model.key, "base": self.base.key, "engines": self.engines}
@@ -203,6 +204,11 @@ class Stages:
                 making.score_completions(stage, task, answers, baseline)
         return stage
 
+    def _file_key(self, option: Any) -> str | None:
+        """Hash of the file that a task's option names, if it names one."""
+        path = option_file(option)
+        return self.store.file_hash(path) if path is not None else None
+
     def _prompts_key(self, name: str) -> str:
         if name.startswith("pocket:"):
             return content_key("prompts", {"name": name, "code": source_hash("ropo_bench.pocket")})
@@ -214,6 +220,8 @@ class Stages:
         return stage.begin(self.progress.note)
 
 
-def _users_code(name: str) -> str | None:
-    """Hash of the module behind "module:object"; None for a short name, whose code the stage's hash covers."""
-    return source_hash(name.partition(":")[0]) if ":" in name else None
+def _users_code(name: Any) -> str | None:
+    """Hash of the module behind "module:object"; None for other values and for the project's own modules."""
+    if not isinstance(name, str) or not OBJECT.fullmatch(name) or name.startswith(("ropo_bench.", "pocket:")):
+        return None
+    return source_hash(name.partition(":")[0])

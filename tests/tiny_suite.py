@@ -41,7 +41,9 @@ base: {base}
 data: {folder / "pairs.jsonl"}
 validation: tiny-arena
 tasks: [tiny-arena, energy]
-train: {{lr: 1e-2, batch_size: 4, micro_batch_size: 2, max_length: 64, max_prompt_length: 40, epochs: 4, checkpoint_every_steps: 3}}
+train:
+  {{lr: 1e-2, batch_size: 4, micro_batch_size: 2, epochs: 4, checkpoint_every_steps: 3,
+    max_length: 64, max_prompt_length: 40}}
 """
     )
     return ["--suite", "tiny", "--include", str(folder)]

@@ -21,12 +21,14 @@ def compute_reference(
     pairs: Sequence[TokenizedPair],
     pad_id: int,
     batch_size: int,
+    dtype: str,
     path: Path,
     on_batch: Callable[[int, int], None],
 ) -> None:
     """Append {"id", "chosen", "rejected"} of every pair to the JSONL file at path, longest pairs first.
 
-    Pairs already in the file are not computed again. on_batch(pairs done, tokens of the batch).
+    Pairs already in the file are not computed again. dtype: of the matrix products, as in training.
+    on_batch(pairs done, tokens of the batch).
     """
     lines = JsonLines(path)
     known = {record["id"] for record in lines}
@@ -38,7 +40,7 @@ def compute_reference(
         if all(pair.id in known for pair in group):
             continue
         batch = collate(group, pad_id).to(device)
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, dtype == "bfloat16"):
             logps = completion_logps(model, batch).tolist()
         chosen, rejected = logps[: len(group)], logps[len(group) :]
         for pair, c, r in zip(group, chosen, rejected, strict=True):

@@ -51,7 +51,7 @@ def policy(method: MethodRecipe) -> Any:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     path = tmp_path_factory.mktemp("reference") / "logps.jsonl"
-    compute_reference(new_llama(), random_pairs(), 0, 3, path, lambda done, tokens: None)
+    compute_reference(new_llama(), random_pairs(), 0, 3, "float32", path, lambda done, tokens: None)
     return read_reference(path)
 
 
@@ -151,16 +151,16 @@ def test_the_same_seed_gives_every_method_the_same_batches(name: str, reference:
 def test_cached_reference_equals_the_live_one_whatever_the_batch(reference: Reference, tmp_path: Path) -> None:
     for pair in random_pairs():
         path = tmp_path / f"{pair.id}.jsonl"
-        compute_reference(new_llama(), [pair], 0, 1, path, lambda done, tokens: None)
+        compute_reference(new_llama(), [pair], 0, 1, "float32", path, lambda done, tokens: None)
         assert read_reference(path)[pair.id] == pytest.approx(reference[pair.id], abs=1e-4)
 
 
 def test_an_interrupted_reference_pass_computes_only_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "logps.jsonl"
-    compute_reference(new_llama(), random_pairs(), 0, 3, path, lambda done, tokens: None)
+    compute_reference(new_llama(), random_pairs(), 0, 3, "float32", path, lambda done, tokens: None)
     whole = path.read_text()
     path.write_text("".join(whole.splitlines(keepends=True)[:3]) + '{"id": "5", "cho')
     batches: list[int] = []
-    compute_reference(new_llama(), random_pairs(), 0, 3, path, lambda done, tokens: batches.append(done))
+    compute_reference(new_llama(), random_pairs(), 0, 3, "float32", path, lambda done, tokens: batches.append(done))
     assert path.read_text() == whole
     assert len(batches) == 2

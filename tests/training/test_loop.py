@@ -34,7 +34,7 @@ def pairs(count: int = 10) -> list[TokenizedPair]:
 
 def objective(model: Any, folder: Path, train: TrainRecipe = TRAIN, **loss: Any) -> PreferenceObjective:
     folder.mkdir(parents=True, exist_ok=True)
-    compute_reference(model, pairs(), 0, 4, folder / "logps.jsonl", lambda done, tokens: None)
+    compute_reference(model, pairs(), 0, 4, "float32", folder / "logps.jsonl", lambda done, tokens: None)
     reference = read_reference(folder / "logps.jsonl")
     return PreferenceObjective(pairs(), reference, LossRecipe(**loss), train, 3, 0)
 
@@ -94,7 +94,7 @@ def test_a_corrupt_checkpoint_is_named(tmp_path: Path, damage: str) -> None:
     else:
         data[-100] ^= 1
     path.write_bytes(data)
-    with pytest.raises(StorageError, match="checkpoint.safetensors.*delete that file"):
+    with pytest.raises(StorageError, match=r"checkpoint\.safetensors.*delete that file"):
         checkpoint.load(tmp_path, model, optimizer)
 
 
