@@ -32,12 +32,14 @@ from ropo_bench.tasks import Decoding
 from ropo_bench.training import checkpoint
 from ropo_bench.training.language import LanguageObjective, TokenSequence, pack
 from ropo_bench.training.loop import fit
-from ropo_bench.types import Message, Score
+from ropo_bench.types import Message, Prompt, Score
 
 SEED = 0
 VOCABULARY = 2048
 NUM_TEXTS = 160_000
-NUM_DIALOGUES = 16_000
+NUM_INSTRUCTIONS = 60_000
+NUM_MIXED_TEXTS = 20_000
+NUM_DIALOGUES = 8_000
 GOOD_SHARE = 0.6  # of the SFT answers; the rest has realistic flaws, so that preferences have something to teach
 CANDIDATES = 4  # completions sampled for each preference prompt
 LABEL_NOISE = 0.5  # scale of the logistic noise on the labeller's utility, in grades
@@ -56,11 +58,11 @@ PRETRAIN = TrainRecipe(
     dtype="bfloat16",
     checkpoint_every_steps=200,
 )
+INSTRUCT = PRETRAIN.model_copy(update={"lr": 2e-3, "batch_size": 16, "micro_batch_size": 16})
 SFT = TrainRecipe(
-    lr=1e-3,
-    epochs=1.5,
-    batch_size=64,
-    micro_batch_size=64,
+    lr=5e-4,
+    batch_size=32,
+    micro_batch_size=32,
     warmup_ratio=0.05,
     dtype="bfloat16",
     checkpoint_every_steps=200,
@@ -94,6 +96,11 @@ def pretraining(world: World) -> list[str]:
 def dialogues(world: World) -> list[list[Message]]:
     """The dialogues of supervised fine-tuning."""
     return list(sft_dialogues(world, SEED, NUM_DIALOGUES, GOOD_SHARE))
+
+
+def instructions(world: World) -> list[list[Message]]:
+    """Dialogues with good answers only, which teach the pretrained model to follow a prompt."""
+    return list(sft_dialogues(world, SEED + 1, NUM_INSTRUCTIONS, 1.0))
 
 
 def build_tokenizer(texts: Sequence[str], folder: Path) -> None:
@@ -137,6 +144,19 @@ def pretrain(texts: Sequence[str], tokenizer_folder: Path, folder: Path, progres
     encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     rows = pack([[tokenizer.bos_token_id, *ids] for ids in encoded], BLOCK_TOKENS)
     return _train(new_model(tokenizer), tokenizer, rows, PRETRAIN, folder, torch.float32, "pretrain", progress)
+
+
+def instruct(
+    texts: Sequence[str], dialogues: Sequence[Sequence[Message]], base: Path, folder: Path, progress: Progress
+) -> dict[str, Any]:
+    """Go on with dialogues mixed into plain texts, so that answers come to be about what was asked."""
+    tokenizer = load_tokenizer(base)
+    encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    documents = [[tokenizer.bos_token_id, *ids] for ids in encoded]
+    documents += [list(chat_tokens(tokenizer, dialogue).ids) for dialogue in dialogues]
+    random.Random(SEED).shuffle(documents)
+    rows, model = pack(documents, BLOCK_TOKENS), load_model(base, "float32")
+    return _train(model, tokenizer, rows, INSTRUCT, folder, torch.float32, "instruct", progress)
 
 
 def fine_tune(dialogues: Sequence[Sequence[Message]], base: Path, folder: Path, progress: Progress) -> dict[str, Any]:
@@ -185,29 +205,35 @@ def chat_tokens(tokenizer: Any, dialogue: Sequence[Any]) -> TokenSequence:
     return TokenSequence(tuple(ids), tuple(scored))
 
 
-def sample_pairs(world: World, sft: Path, progress: Progress) -> Iterable[dict[str, Any]]:
+PAIR_DECODING = Decoding(max_new_tokens=96, temperature=1.0, num_samples=CANDIDATES, batch_size=128, seed=SEED)
+
+
+def sample_pairs(world: World, sft: Path, progress: Progress) -> list[dict[str, Any]]:
     """On-policy preference pairs: SFT answers to training prompts, labelled by the grader with noise and bias."""
-    tokenizer, model = load_tokenizer(sft), load_model(sft, "float32")
-    prompts = {prompt.id: prompt for prompt in pocket_prompts("preference")}
-    decoding = Decoding(max_new_tokens=96, temperature=1.0, num_samples=CANDIDATES, batch_size=128, seed=SEED)
-    answers: dict[str, list[str]] = {name: [] for name in prompts}
-    generator = HFGenerator(model, tokenizer)
+    prompts = pocket_prompts("preference")
+    answers: dict[str, list[str]] = {prompt.id: [] for prompt in prompts}
+    generator = HFGenerator(load_model(sft, "float32"), load_tokenizer(sft))
     with progress.stage("generate", "pocket preference", total=len(prompts) * CANDIDATES) as bar:
         done = 0
-        for batch in generator.generate(list(prompts.values()), decoding):
+        for batch in generator.generate(prompts, PAIR_DECODING):
             for completion in batch:
                 answers[completion.prompt_id].append(completion.turns[0])
             done += len(batch)
             bar.update(done, tokens=sum(sum(c.num_tokens) for c in batch))
-    rng = random.Random(SEED)
-    for name, prompt in prompts.items():
-        requirement = prompt.metadata["requirements"][0]
-        graded = [(utility(grade(world, requirement, a).score, a, rng), a) for a in sorted(set(answers[name]))]
-        if len(graded) < 2:
-            continue
-        best = max(graded)
-        other = rng.choice([g for g in graded if g is not best])
-        yield {"id": name, "prompt": prompt.turns[0], "chosen": best[1], "rejected": other[1]}
+    labelled = (label(world, prompt, answers[prompt.id]) for prompt in prompts)
+    return [record for record in labelled if record is not None]
+
+
+def label(world: World, prompt: Prompt, answers: Sequence[str]) -> dict[str, Any] | None:
+    """The answer that the labeller likes best against another one; None where all answers are the same."""
+    rng = random.Random(f"{SEED} {prompt.id}")
+    requirement = prompt.metadata["requirements"][0]
+    liked = [(utility(grade(world, requirement, a).score, a, rng), a) for a in sorted(set(answers))]
+    if len(liked) < 2:
+        return None
+    best = max(liked)
+    other = rng.choice([pair for pair in liked if pair is not best])
+    return {"id": prompt.id, "prompt": prompt.turns[0], "chosen": best[1], "rejected": other[1]}
 
 
 def utility(score: float, answer: str, rng: random.Random) -> float:

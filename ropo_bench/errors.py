@@ -21,6 +21,11 @@ class RopoBenchError(Exception):
     exit_code = 4
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type's name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 class UsageError(RopoBenchError):
     """The command, a recipe or a data file is wrong; nothing was started."""
 

@@ -37,11 +37,12 @@ def leaderboard(store: Store, name: str) -> Leaderboard:
         columns=columns,
         footers=footers(
             seeds=range(request["seeds"]),
-            data_sha256=record["data"]["sha256"],
+            data_sha256=record["data"]["sha256"] if record["data"] else None,
             versions={key: versions[key] for key in SHOWN_VERSIONS if key in versions},
             judge=", ".join(dict.fromkeys(t.options["grader"] for t in tasks if "grader" in t.options)) or None,
             prompts={t.name: _num_prompts(rows, t) for t in tasks if t.prompts is not None},
-            pocket=request["suite"]["base"].startswith("pocket:"),
+            pocket=any((task.prompts or "").startswith("pocket:") for task in tasks),
+            certificate=_certificate(request["suite"]["merge"], record["rows"]),
             minimum_detectable_effects=_detectable(rows, tasks),
         ),
     )
@@ -93,9 +94,27 @@ def estimators() -> dict[str, Estimator]:
 
 
 def _num_prompts(rows: Sequence[Row], task: TaskRecipe) -> int:
-    metric = task.columns[0].metric
-    cells = [row.cells[task.name, metric] for row in rows if (task.name, metric) in row.cells]
-    return max((cell.n + cell.n_unscored) // cell.num_seeds for cell in cells) if cells else 0
+    """Prompts of a task: the fewest items that one of its metrics has (others have one for each turn)."""
+    counts = [
+        (cell.n + cell.n_unscored) // cell.num_seeds
+        for row in rows
+        for (name, _), cell in row.cells.items()
+        if name == task.name and cell.n + cell.n_unscored
+    ]
+    return min(counts, default=0)
+
+
+def _certificate(limits: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """What every merged model was held to, and how many passed."""
+    held = [row["certificate"] for row in rows if row["certificate"] is not None]
+    if not held:
+        return None
+    return (
+        f"{len(held)} merged models passed ({limits['dtype']}): top-1 agreement >= "
+        f"{100 * limits['top1_agreement']:g} %, mean KL <= {limits['mean_kl']:g} nats, "
+        f">= {100 * limits['surviving_share']:g} % of the update survives the cast, "
+        f"|R^T R - I| <= {limits['orthogonality']:g}"
+    )
 
 
 def _detectable(rows: Sequence[Row], tasks: Sequence[TaskRecipe]) -> dict[str, float]:

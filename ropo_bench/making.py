@@ -8,9 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ropo_bench.provenance import provenance
 from ropo_bench.recipes import resolve_object
 from ropo_bench.records import append_completions, read_completions, read_pairs, write_scores
-from ropo_bench.runs import JsonLines, Stage, atomic_folder, atomic_write_text
+from ropo_bench.runs import JsonLines, Stage, atomic_folder, atomic_write_json, atomic_write_text, read_json
 from ropo_bench.scoring import SCORERS
 from ropo_bench.sources import read_prompts
 
@@ -28,6 +29,7 @@ REFERENCE_CODE = (
     f"{_TRAINING}.batches",
     "ropo_bench.preferences",
     "ropo_bench.models",
+    "ropo_bench.making",
 )
 POLICY_CODE = (
     f"{_TRAINING}.loop",
@@ -36,11 +38,19 @@ POLICY_CODE = (
     "ropo_bench.adapters",
     *REFERENCE_CODE,
 )
-MERGE_CODE = (f"{_TRAINING}.merge", f"{_TRAINING}.certificate", "ropo_bench.geometry", "ropo_bench.adapters")
-GENERATION_CODE = ("ropo_bench.generation", "ropo_bench.models", "ropo_bench.preferences")
-SCORING_CODE = ("ropo_bench.scoring", "ropo_bench.geometry", "ropo_bench.pocket")
+MERGE_CODE = (
+    f"{_TRAINING}.merge",
+    f"{_TRAINING}.certificate",
+    "ropo_bench.geometry",
+    "ropo_bench.adapters",
+    "ropo_bench.models",
+    "ropo_bench.making",
+)
+GENERATION_CODE = ("ropo_bench.generation", "ropo_bench.models", "ropo_bench.preferences", "ropo_bench.making")
+SCORING_CODE = ("ropo_bench.scoring", "ropo_bench.geometry", "ropo_bench.pocket", "ropo_bench.models")
 NUM_PROBES = 32
 PROBE_TOKENS = 512
+TRAINED = "trained.json"
 
 
 def make_pairs(stage: Stage, source: str) -> None:
@@ -68,7 +78,7 @@ def make_reference(stages: Stages, stage: Stage, train: TrainRecipe, pairs: list
     from ropo_bench.training.reference import compute_reference
 
     tokenizer = load_tokenizer(stages.base.folder)
-    model = load_model(stages.base.folder, train.dtype)
+    model = load_model(stages.base.folder, "float32")
     began = time.perf_counter()
     with stages.progress.stage("reference", "SFT", total=len(pairs)) as bar:
         compute_reference(
@@ -90,11 +100,12 @@ def make_policy(stages: Stages, stage: Stage, method: MethodRecipe, seed: int) -
     from ropo_bench.adapters import attach
     from ropo_bench.losses import resolve_loss
     from ropo_bench.models import load_model, load_tokenizer
-    from ropo_bench.training import checkpoint
     from ropo_bench.training.loop import fit
     from ropo_bench.training.preference import PreferenceObjective
     from ropo_bench.training.reference import read_reference
 
+    if finish_policy(stage):
+        return
     train = method.train
     tokenizer = load_tokenizer(stages.base.folder)
     tokenized = _tokenized(stages, train, tokenizer)
@@ -107,27 +118,47 @@ def make_policy(stages: Stages, stage: Stage, method: MethodRecipe, seed: int) -
         reference = read_reference(logps.path / "logps.jsonl")
     objective = PreferenceObjective(tokenized.pairs, reference, method.loss, train, seed, tokenizer.pad_token_id)
     torch.manual_seed(seed)  # LoRA's first matrix is random
-    # What trains is kept in fp32; what is frozen may be kept in the dtype of the matrix products.
-    base = load_model(stages.base.folder, "float32" if method.adapter.name == "full" else train.dtype)
+    # All weights in fp32 for every method, train.dtype by autocast: reference, policy and merge share one base.
+    base = load_model(stages.base.folder, "float32")
     total = sum(p.numel() for p in base.parameters())
     model: Any = attach(base, method.adapter)
     with stages.progress.stage("train", method.name, seed=seed, total=objective.num_steps) as bar:
         result = fit(model, objective, train, seed, stage.path, lambda step, tokens: bar.update(step, tokens=tokens))
+    _set_base_name(model, stages.suite.base)
     with atomic_folder(stage.path / "policy") as folder:
         model.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card, which would name a path
+    content = {
+        "method": method.name,
+        "seed": seed,
+        "trainable_params": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "total_params": total,
+        "num_pairs": len(tokenized.pairs),
+        "num_truncated_prompts": tokenized.num_truncated_prompts,
+        "num_truncated_completions": tokenized.num_truncated_completions,
+        **asdict(result),
+        "made_with": cast(Any, provenance()),
+    }
+    # From here on a kill costs no training: the next attempt finds the trained policy and its record.
+    atomic_write_json(stage.path / TRAINED, content)
+    finish_policy(stage)
+
+
+def finish_policy(stage: Stage) -> bool:
+    """Finish a stage whose policy is trained and saved; False where it is not."""
+    from ropo_bench.training import checkpoint
+
+    if not (stage.path / TRAINED).is_file():
+        return False
     checkpoint.remove(stage.path)
-    stage.finish(
-        {
-            "method": method.name,
-            "seed": seed,
-            "trainable_params": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "total_params": total,
-            "num_pairs": len(tokenized.pairs),
-            "num_truncated_prompts": tokenized.num_truncated_prompts,
-            "num_truncated_completions": tokenized.num_truncated_completions,
-            **asdict(result),
-        }
-    )
+    stage.finish(read_json(stage.path / TRAINED))
+    return True
+
+
+def _set_base_name(model: Any, name: str) -> None:
+    """Have a saved adapter name its base as the suite does, not by a path of this machine."""
+    for config in getattr(model, "peft_config", {}).values():
+        config.base_model_name_or_path = name
 
 
 def make_merged(stages: Stages, stage: Stage, policy_folder: Path, label: str) -> None:
@@ -162,7 +193,7 @@ def make_completions(stages: Stages, stage: Stage, model: Model, task: TaskRecip
     decoding = task.decoding.model_copy(update={"seed": task.decoding.seed + model.seed})
     lines = JsonLines(stage.path / "completions.jsonl")
     done = sum(1 for _ in lines)
-    generator = HFGenerator(load_model(model.folder, "float32"), load_tokenizer(model.folder))
+    generator = HFGenerator(load_model(model.folder, stages.suite.merge.dtype), load_tokenizer(model.folder))
     total = len(prompts) * decoding.num_samples
     began = time.perf_counter()
     with stages.progress.stage("generate", f"{label} {task.name}", seed=model.seed, total=total) as bar:

@@ -116,7 +116,7 @@ class TrainRecipe(Recipe):
     """How long and how fast; batch sizes count pairs, lengths count tokens.
 
     batch_size: pairs per optimizer step over all devices. micro_batch_size: pairs per forward pass.
-    epochs: passes over the pairs, fractions allowed; max_steps, where given, is the number of steps instead.
+    epochs: passes over the pairs, fractions allowed; max_steps, where given, ends it earlier.
     max_length: prompt and completion together.
     """
 

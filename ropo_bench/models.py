@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ropo_bench.errors import UsageError
+from ropo_bench.errors import UsageError, first_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -22,13 +22,23 @@ def load_model(folder: Path, dtype: str) -> Any:
 
     logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=DTYPES[dtype], local_files_only=True, use_safetensors=True, trust_remote_code=False
+        )
     except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"model {folder}: transformers cannot load it ({first_line(error)}); "
             "give a folder of a causal language model with config.json and safetensors"
         ) from error
+    _mend_generation_config(model)
     return model.to(best_device())
+
+
+def _mend_generation_config(model: Any) -> None:
+    """Published folders set temperature or top_p without do_sample, which transformers refuses to save again."""
+    config = model.generation_config
+    if config is not None and (config.temperature is not None or config.top_p is not None):
+        config.do_sample = True
 
 
 def load_policy(base: Path, policy: Path) -> Any:
@@ -47,7 +57,7 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(
             f"tokenizer {folder}: transformers cannot load it ({first_line(error)}); "
@@ -61,8 +71,3 @@ def load_tokenizer(folder: Path) -> Any:
 def best_device() -> torch.device:
     """The first GPU, or the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ropo_bench.errors import MethodFailed, StorageError
+from ropo_bench.errors import RopoBenchError, first_line
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.provenance import provenance
 from ropo_bench.reporting.progress import Progress
@@ -69,48 +69,84 @@ def run(request: Request, store: Store, name: str, progress: Progress) -> dict[s
     rows = [Row(SFT, 0)]
     rows += [Row(label, 0) for label in request.checkpoints]
     rows += [Row(method.name, seed) for method in request.methods for seed in range(request.seeds)]
-    made_with = dict(provenance())
-    record = _record(request, stages, rows, made_with)
-    store.write_run(name, record)
-    methods = {method.name: method for method in request.methods}
+    way = _Way(request, stages, rows, store, name, dict(provenance()))
+    for row in rows:
+        way.fill(row)
+    record = way.write()
     for row in rows:
         try:
-            model = _model(stages, row, methods, request.checkpoints)
-            _evaluate(stages, row, model, request.tasks)
-            row.state = "done"
-        except (MethodFailed, StorageError) as error:
+            way.go(row)
+        except (RopoBenchError, RuntimeError) as error:  # RuntimeError: torch's, out of memory among them
             if row.name == SFT:
                 raise  # every other row is measured against this one
-            row.state = f"failed: {error}"
+            row.state = f"failed: {first_line(error)}"
             progress.note(f"{row.name} seed {row.seed} failed: {error}")
-        store.write_run(name, record := _record(request, stages, rows, made_with))
+        record = way.write()
     return record
 
 
-def _model(stages: Stages, row: Row, methods: Mapping[str, MethodRecipe], checkpoints: Mapping[str, str]) -> Model:
-    if row.name == SFT:
-        return stages.base
-    if row.name in checkpoints:
-        return stages.make_checkpoint(checkpoints[row.name], row.name)
-    method = methods[row.name]
-    row.training = dict(stages.make_policy(method, row.seed).manifest)
-    model = stages.make_merged(method, row.seed)
-    row.certificate = dict(stages.merged(method, row.seed).manifest["certificate"])
-    return model
+@dataclass
+class _Way:
+    """One run on its way: its rows, and where they are written down."""
 
+    request: Request
+    stages: Stages
+    rows: Sequence[Row]
+    store: Store
+    name: str
+    made_with: Mapping[str, Any]
 
-def _evaluate(stages: Stages, row: Row, model: Model, tasks: Sequence[TaskRecipe]) -> None:
-    for task in tasks:
-        row.scores[task.name] = stages.make_scores(model, task, row.name).key
+    def go(self, row: Row) -> None:
+        """Make everything that a row still lacks."""
+        model = self._model(row)
+        for task in self.request.tasks:
+            row.scores[task.name] = self.stages.make_scores(model, task, row.name).key
+            self.write()
+        row.state = "done"
 
+    def fill(self, row: Row) -> None:
+        """Enter what a finished row has, so that a repeated command never shows less than was there."""
+        model: Model | None = self.stages.base if row.name == SFT else None
+        method = self._method(row)
+        if method is not None:
+            policy, merged = self.stages.policy(method, row.seed), self.stages.merged(method, row.seed)
+            if policy.done and merged.done:
+                row.training, row.certificate = dict(policy.manifest), dict(merged.manifest["certificate"])
+                model = self.stages.merged_model(merged, row.seed)
+        if model is None:
+            return
+        for task in self.request.tasks:
+            scores = self.stages.scores(model, task)
+            if scores.done:
+                row.scores[task.name] = scores.key
+        if len(row.scores) == len(self.request.tasks):
+            row.state = "done"
 
-def _record(request: Request, stages: Stages, rows: Sequence[Row], made_with: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "request": request.plain(),
-        "base": stages.base.key,
-        "data": {"key": stages.pairs.key, **stages.pairs.manifest},
-        "rows": [asdict(row) for row in rows],
-        "complete": all(row.state == "done" for row in rows),
-        "provenance": made_with,
-    }
+    def _model(self, row: Row) -> Model:
+        if row.name == SFT:
+            return self.stages.base
+        method = self._method(row)
+        if method is None:
+            model, row.certificate = self.stages.make_checkpoint(self.request.checkpoints[row.name], row.name)
+            return model
+        row.training = dict(self.stages.make_policy(method, row.seed).manifest)
+        model = self.stages.make_merged(method, row.seed)
+        row.certificate = dict(self.stages.merged(method, row.seed).manifest["certificate"])
+        return model
+
+    def _method(self, row: Row) -> MethodRecipe | None:
+        return next((method for method in self.request.methods if method.name == row.name), None)
+
+    def write(self) -> dict[str, Any]:
+        """Write the run's record as it stands."""
+        record: dict[str, Any] = {
+            "schema": SCHEMA,
+            "request": self.request.plain(),
+            "base": self.stages.base.key,
+            "data": {"key": self.stages.pairs.key, **self.stages.pairs.manifest} if self.request.methods else None,
+            "rows": [asdict(row) for row in self.rows],
+            "complete": all(row.state == "done" for row in self.rows),
+            "provenance": self.made_with,
+        }
+        self.store.write_run(self.name, record)
+        return record

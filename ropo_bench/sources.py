@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def model_folder(name: str) -> Path:
 
     patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=["consolidated*", "original/*"]))
     except Exception as error:  # the hub client raises a dozen unrelated types
         raise UsageError(
             f"model {name}: neither a local folder nor to be had from the hub ({type(error).__name__}); "
@@ -46,7 +47,7 @@ def data_source(name: str) -> str:
     """Path or hub id of preference data; raises UsageError for an unknown pocket name."""
     if name.startswith("pocket:"):
         return str(POCKET_ASSETS / _pocket(name, _POCKET_DATA))
-    return name
+    return str(Path(name).expanduser()) if name.startswith("~") else name
 
 
 def option_file(value: object) -> Path | None:
@@ -68,9 +69,14 @@ def read_prompts(name: str) -> Sequence[Prompt]:
     path = Path(name).expanduser()
     if not path.is_file():
         raise UsageError(f"prompts {name}: no such file; give a JSONL file of id and turns")
-    return [
-        _prompt(path, number, line) for number, line in enumerate(path.read_text().splitlines(), 1) if line.strip()
-    ]
+    lines = path.read_text(encoding="utf-8").split("\n")
+    prompts = [_prompt(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    twice = [name for name, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
+    if twice:
+        raise UsageError(
+            f"{path}: prompt id {twice[0]!r} is given more than once; every prompt needs an id of its own"
+        )
+    return prompts
 
 
 def _prompt(path: Path, number: int, line: str) -> Prompt:

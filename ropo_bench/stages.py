@@ -21,11 +21,17 @@ from ropo_bench.suites import SuiteRecipe
 from ropo_bench.tasks import TaskRecipe
 
 ENGINES = ("torch", "transformers", "peft", "accelerate")
+SCORING_ENGINES = ("lm-eval", "datasets", "numpy", "scikit-learn")
+VARIANT_SEED = 1_000_000  # far from the seeds of trained models
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model to evaluate: the content key of its weights, its folder, and the seed that it was trained with."""
+    """A model to evaluate: the content key of its weights, its folder, and the offset of its decoding seed.
+
+    The base has 0 and a model of training seed s has s + 1: no model shares random numbers with the baseline that
+    it is compared with, whatever its seed, so that all seeds estimate the same thing.
+    """
 
     key: str
     folder: Path
@@ -39,6 +45,7 @@ class Stages:
         self.store, self.suite, self.progress = store, suite, progress
         versions = package_versions()
         self.engines = {name: versions.get(name) for name in ENGINES}
+        self.scoring_engines = {name: versions.get(name) for name in (*ENGINES, *SCORING_ENGINES)}
 
     # -- what everything starts from -------------------------------------------------------------------------
 
@@ -51,7 +58,7 @@ class Stages:
     def checkpoint(self, name: str) -> Model:
         """A model that was trained elsewhere: a folder or a hub id."""
         folder = model_folder(name)
-        return Model(self.store.folder_hash(folder), folder)
+        return Model(self.store.folder_hash(folder), folder, 1)
 
     @cached_property
     def pairs(self) -> Stage:
@@ -114,17 +121,28 @@ class Stages:
         policy = self.policy(method, seed)
         return self._make_merged(policy.key, policy.path / "policy", method.name, seed)
 
-    def make_checkpoint(self, name: str, label: str) -> Model:
-        """A model trained elsewhere; an adapter folder is merged into the base and certified first."""
+    def make_checkpoint(self, name: str, label: str) -> tuple[Model, dict[str, Any] | None]:
+        """A model trained elsewhere; an adapter folder is merged into the base first, and has a certificate."""
         model = self.checkpoint(name)
         if not (model.folder / "adapter_config.json").is_file():
-            return model
-        return self._make_merged(model.key, model.folder, label, 0)
+            return model, None
+        merged = self._make_merged(model.key, model.folder, label, 0)
+        return merged, dict(self._merged_of(model.key).manifest["certificate"])
+
+    def merged_model(self, stage: Stage, seed: int) -> Model:
+        """The model in a finished merged stage."""
+        return Model(stage.key, stage.path / "model", seed + 1)
 
     def _merged_of(self, policy_key: str) -> Stage:
         limits = self.suite.merge.model_dump()
         code = source_hash(*making.MERGE_CODE)
-        inputs: dict[str, Any] = {"policy": policy_key, "base": self.base.key, "merge": limits, "code": code}
+        inputs: dict[str, Any] = {
+            "policy": policy_key,
+            "base": self.base.key,
+            "pairs": self.pairs.key,
+            "merge": limits,
+            "code": code,
+        }
         return self.store.stage("merged", content_key("merged", inputs))
 
     def _make_merged(self, policy_key: str, policy: Path, label: str, seed: int) -> Model:
@@ -132,7 +150,7 @@ class Stages:
         with self._begin(stage, "merge", label) as todo:
             if todo:
                 making.make_merged(self, stage, policy, label)
-        return Model(stage.key, stage.path / "model", seed)
+        return self.merged_model(stage, seed)
 
     # -- evaluation ------------------------------------------------------------------------------------------
 
@@ -146,6 +164,7 @@ class Stages:
                 "model": model.key,
                 "prompts": self._prompts_key(task.prompts),
                 "decoding": task.decoding.model_dump(),
+                "dtype": self.suite.merge.dtype,
                 "seed": model.seed,
                 "code": source_hash(*making.GENERATION_CODE),
                 "engines": self.engines,
@@ -171,7 +190,7 @@ class Stages:
             "users_code": [_users_code(name) for name in (task.scorer, *task.options.values())],
         }
         if task.prompts is None:
-            inputs |= {"model": model.key, "base": self.base.key, "engines": self.engines}
+            inputs |= {"model": model.key, "base": self.base.key, "engines": self.scoring_engines}
         else:
             inputs |= {
                 "completions": self.completions(model, task).key,
@@ -193,7 +212,7 @@ class Stages:
     def make_variant_scores(self, task: TaskRecipe, temperature: float) -> Stage:
         """The base model decoded at another temperature and seed, against itself as the task decodes it."""
         assert task.decoding is not None
-        changes = {"temperature": temperature, "seed": task.decoding.seed + 1}
+        changes = {"temperature": temperature, "seed": task.decoding.seed + VARIANT_SEED}
         variant = task.model_copy(update={"decoding": task.decoding.model_copy(update=changes)})
         answers = self.make_completions(self.base, variant, f"SFT T={temperature:g}")
         baseline = self.make_completions(self.base, task, "SFT")

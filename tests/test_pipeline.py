@@ -81,14 +81,24 @@ def test_adding_a_method_trains_only_it(finished: tuple[Path, str], suite: list[
     assert rows(more)["dpo"] == rows(out)["dpo"]
 
 
+def num_files(folder: Path) -> int:
+    return sum(1 for path in (folder / "runs").rglob("*") if path.is_file())
+
+
 def test_kill_9_at_any_moment_changes_no_number(finished: tuple[Path, str], suite: list[str], tmp_path: Path) -> None:
+    command = ["run", "--methods", "ropo,dpo", *suite, "--json"]
+    total = num_files(finished[0])
     rng = random.Random(0)
-    for _ in range(4):
-        process = ropo_bench("run", "--methods", "ropo,dpo", *suite, "--json", cwd=tmp_path)
-        time.sleep(rng.uniform(2.0, 9.0))
+    kills = 0
+    for share in (0.1, 0.25, 0.4, 0.55, 0.7, 0.85):
+        process = ropo_bench(*command, cwd=tmp_path)
+        while process.poll() is None and num_files(tmp_path) < share * total:
+            time.sleep(rng.uniform(0.0, 0.03))
+        kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    code, out, err = finish(ropo_bench("run", "--methods", "ropo,dpo", *suite, "--json", cwd=tmp_path))
+    assert kills >= 5
+    code, out, err = finish(ropo_bench(*command, cwd=tmp_path))
     assert code == 0, err
 
     def numbers(text: str) -> dict[str, Any]:
@@ -109,7 +119,11 @@ def test_a_failing_method_stops_alone(suite: list[str], finished: tuple[Path, st
 
 def test_a_model_trained_elsewhere_stands_beside(finished: tuple[Path, str], suite: list[str]) -> None:
     folder, out = finished
-    policy = next(p for p in (folder / "runs/cache/policy").glob("*/policy") if (p / "adapter_config.json").exists())
+    manifests = {
+        path: json.loads(path.read_text()) for path in (folder / "runs/cache/policy").glob("*/manifest.json")
+    }
+    policy = next(path.parent / "policy" for path, m in manifests.items() if m["content"]["method"] == "ropo")
+    assert str(ROOT) not in (policy / "adapter_config.json").read_text()
     command = ["eval", str(policy), "--name", "mine", *suite, "--json"]
     code, found, err = finish(ropo_bench(*command, cwd=folder))
     assert code == 0, err

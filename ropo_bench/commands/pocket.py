@@ -27,7 +27,8 @@ def build_command(out: Path | None, runs: Path) -> None:
     with Progress() as progress:
         tokenizer = _tokenizer(store, world)
         pretrained = _pretrained(store, world, tokenizer, progress)
-        sft = _sft(store, world, pretrained, progress)
+        instructed = _instructed(store, world, pretrained, progress)
+        sft = _sft(store, world, instructed, progress)
         pairs = _pairs(store, world, sft, progress)
         target = out or POCKET_ASSETS
         builder.install(sft.path / "model", pairs.path / builder.PAIRS, target)
@@ -42,6 +43,7 @@ def build_command(out: Path | None, runs: Path) -> None:
                 "pairs": content_hash([(pairs.path / builder.PAIRS).read_bytes().hex()]),
                 "sft": folder_hash(sft.path / "model"),
                 "pretraining": pretrained.manifest,
+                "instruction": instructed.manifest,
                 "fine_tuning": sft.manifest,
                 "preference": pairs.manifest,
             },
@@ -79,17 +81,31 @@ def _pretrained(store: Store, world: Any, tokenizer: Stage, progress: Progress) 
     return stage
 
 
-def _sft(store: Store, world: Any, pretrained: Stage, progress: Progress) -> Stage:
+def _instructed(store: Store, world: Any, pretrained: Stage, progress: Progress) -> Stage:
+    texts, dialogues = builder.pretraining(world)[: builder.NUM_MIXED_TEXTS], builder.instructions(world)
+    inputs: dict[str, Any] = {
+        "texts": content_hash([*texts, *map(str, dialogues)]),
+        "base": pretrained.key,
+        "train": builder.INSTRUCT.model_dump(),
+    }
+    stage = store.stage("pocket-instructed", content_key("pocket-instructed", inputs))
+    with stage.begin() as todo:
+        if todo:
+            stage.finish(builder.instruct(texts, dialogues, pretrained.path / "model", stage.path, progress))
+    return stage
+
+
+def _sft(store: Store, world: Any, instructed: Stage, progress: Progress) -> Stage:
     dialogues = builder.dialogues(world)
     inputs: dict[str, Any] = {
         "dialogues": content_hash(str(dialogue) for dialogue in dialogues),
-        "base": pretrained.key,
+        "base": instructed.key,
         "train": builder.SFT.model_dump(),
     }
     stage = store.stage("pocket-sft", content_key("pocket-sft", inputs))
     with stage.begin() as todo:
         if todo:
-            stage.finish(builder.fine_tune(dialogues, pretrained.path / "model", stage.path, progress))
+            stage.finish(builder.fine_tune(dialogues, instructed.path / "model", stage.path, progress))
     return stage
 
 
@@ -102,7 +118,7 @@ def _pairs(store: Store, world: Any, sft: Stage, progress: Progress) -> Stage:
     stage = store.stage("pocket-pairs", content_key("pocket-pairs", inputs))
     with stage.begin() as todo:
         if todo:
-            records = list(builder.sample_pairs(world, sft.path / "model", progress))
+            records = builder.sample_pairs(world, sft.path / "model", progress)
             builder.write_jsonl_gz(stage.path / builder.PAIRS, records)
             stage.finish({"num_pairs": len(records), **builder.pair_statistics(records)})
     return stage

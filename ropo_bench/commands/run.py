@@ -36,6 +36,11 @@ def run_command(
     name = name or request.run_name()
     store.run_folder(name)
     with Progress() as progress:
+        for method in untuned(request):
+            progress.note(
+                f"{method}: suite {request.suite.name} has no override for it; it trains at its recipe's lr "
+                f"(find one with: ropo-bench tune --suite {request.suite.name} --methods {method})"
+            )
         record = run_pipeline(request, store, name, progress)
     print_leaderboard(store, name, "json" if json else "text")
     failed = [row for row in record["rows"] if row["state"] != "done"]
@@ -58,22 +63,29 @@ def resolve(
     recipe = load_suite(suite, include=include)
     changes = {key: value for key, value in {"base": base, "data": data}.items() if value is not None}
     recipe = recipe.model_copy(update=changes)
+    rows = load_methods(methods, suite=recipe, sets=sets, include=include) if methods else []
     return Request(
         suite=recipe,
         tasks=[load_task(task, include=include) for task in recipe.tasks],
-        methods=load_methods(methods, suite=recipe, sets=sets, include=include) if methods else [],
+        methods=rows,
         seeds=seeds or recipe.seeds,
-        checkpoints=_checkpoints(checkpoints, methods),
+        checkpoints=_checkpoints(checkpoints, {SFT, *(method.name for method in rows)}),
     )
 
 
-def _checkpoints(given: Sequence[str], methods: str) -> dict[str, str]:
+def untuned(request: Request) -> list[str]:
+    """Methods that a suite with overrides has none for: they train with figures for another size of model."""
+    known = request.suite.overrides
+    return [method.name for method in request.methods if known and method.name not in known]
+
+
+def _checkpoints(given: Sequence[str], taken: set[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in given:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
             raise UsageError(f"--checkpoint {text}: give NAME=FOLDER or NAME=org/model")
-        if name in found or name == SFT or name in methods.split(","):
+        if name in found or name in taken:
             raise UsageError(f"--checkpoint {text}: the name {name} is taken; choose another")
         found[name] = path
     return found

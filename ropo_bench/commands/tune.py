@@ -12,7 +12,7 @@ from ropo_bench.errors import MethodFailed, UsageError
 from ropo_bench.leaderboard import estimators
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.provenance import provenance
-from ropo_bench.recipes import load_methods, load_suite, load_task
+from ropo_bench.recipes import load_methods, load_suite, load_task, settings
 from ropo_bench.records import read_scores
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store, atomic_write_json, atomic_write_text, content_key
@@ -35,6 +35,8 @@ def tune_command(
         raise UsageError(f"suite {recipe.name}: it names no validation task, which tune selects by; add validation:")
     task = load_task(recipe.validation, include=include)
     rows = load_methods(methods, suite=recipe, include=include)
+    if write is not None and not write.is_file():
+        raise UsageError(f"--write {write}: no such file; give the suite's YAML file, which gets the overrides")
     store = Store(runs)
     with Progress() as progress:
         stages = Stages(store, recipe, progress)
@@ -48,14 +50,16 @@ def tune_command(
         "methods": found,
         "provenance": dict(provenance()),
     }
-    name = f"tune-{recipe.name}-{content_key('tune', {'rows': [m.name for m in rows], 'trials': trials})[:8]}"
+    inputs: dict[str, Any] = {"suite": recipe.model_dump(), "rows": [settings(row) for row in rows], "trials": trials}
+    name = f"tune-{recipe.name}-{content_key('tune', inputs)[:8]}"
     atomic_write_json(store.run_folder(name) / "tune.json", record)
     if json:
         print(jsonlib.dumps(record, indent=1))
     else:
         print("\n".join(_lines(found)))
     if write is not None:
-        _write_overrides(write, {name: result["best"]["lr"] for name, result in found.items()})
+        rates = {name: r["best"]["lr"] for name, r in found.items() if r["best"]["value"] is not None}
+        _write_overrides(write, rates)
 
 
 def window(rate: float, count: int) -> list[int]:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 _PROBE = "zebra answers"
 
 
+# Templates such as Llama 3.2's write today's date unless they are given one: the same chat shall always be the same
+# tokens, on every day of a run.
+DATE = "26 Jul 2024"
+
+
 def encode_prompts(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Sequence[Message]]) -> list[list[int]]:
     """Token ids of chats up to the assistant's next answer, with one BOS in front if the model uses one."""
     return encode(tokenizer, [render(tokenizer, chat, f"chat {i}") for i, chat in enumerate(chats)])
@@ -30,7 +35,9 @@ def render(tokenizer: PreTrainedTokenizerBase, chat: Sequence[Message], name: st
 
     messages = list(chat) if answer is None else [*chat, Message(role="assistant", content=answer)]
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=answer is None)
+        text = tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=answer is None, date_string=DATE
+        )
     except TemplateError as error:
         raise UsageError(
             f"{name}: the chat template of {tokenizer.name_or_path!r} refuses its messages ({error});"

@@ -96,11 +96,12 @@ class Group:
 def footers(
     *,
     seeds: Sequence[int],
-    data_sha256: str,
+    data_sha256: str | None,
     versions: Mapping[str, str],
     judge: str | None = None,
     prompts: Mapping[str, int] | None = None,
     pocket: bool = False,
+    certificate: str | None = None,
     minimum_detectable_effects: Mapping[str, float] | None = None,
 ) -> list[str]:
     """The lines under a table.
@@ -111,7 +112,7 @@ def footers(
     over = "prompts and seeds" if len(seeds) > 1 else "prompts, of this one checkpoint a row (one seed)"
     lines = [f"± is the standard error over {over}; a cell without ± is a census"]
     lines += [
-        f"an effect on {header} below {effect:.1f} would be missed more than one time in five"
+        f"a true difference from SFT on {header} below {effect:.1f} would be missed more than one time in five"
         for header, effect in (minimum_detectable_effects or {}).items()
     ]
     if judge:
@@ -119,7 +120,10 @@ def footers(
     if prompts:
         lines.append("prompts: " + ", ".join(f"{task} {count:,}" for task, count in prompts.items()))
     lines.append("seeds: " + ", ".join(str(seed) for seed in seeds))
-    lines.append(f"preference data: sha256 {data_sha256[:16]}")
+    if data_sha256:
+        lines.append(f"preference data: sha256 {data_sha256[:16]}")
+    if certificate:
+        lines.append(f"merge certificate: {certificate}")
     lines.append("versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
     if pocket:
         lines.append(POCKET_DISCLAIMER)

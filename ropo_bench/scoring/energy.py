@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,12 @@ def _module_scores(item: str, module: str, weight: Tensor | None, reference: Ten
         return [Score(item, item, metric, 0.0, detail=detail) for metric in METRICS]
     angles = neuron_angle_drift(weight, reference)
     values = (energy_drift(weight, reference), angles.mean, angles.max)
-    return [Score(item, item, m, value, detail=detail) for m, value in zip(METRICS, values, strict=True)]
+    return [
+        Score(item, item, metric, value, detail=detail)
+        if isfinite(value)  # two parallel neurons have infinite energy, whose drift is no number
+        else Score(item, item, metric, None, "unparsable", detail)
+        for metric, value in zip(METRICS, values, strict=True)
+    ]
 
 
 def _open(folder: Path, stack: ExitStack) -> dict[str, Any]:

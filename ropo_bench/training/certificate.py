@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from ropo_bench.adapters import rotations, tuner_layers
-from ropo_bench.errors import CertificateFailed, StorageError
+from ropo_bench.errors import CertificateFailed, StorageError, first_line
 from ropo_bench.geometry import energy_drift, neuron_angle_drift, orthogonality_error
-from ropo_bench.models import DTYPES, first_line
+from ropo_bench.models import DTYPES
 from ropo_bench.runs.files import atomic_write_json
 from ropo_bench.training.merge import merged_weights, plain_model
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ropo_bench.errors import StorageError
-from ropo_bench.runs import storage_errors
+from ropo_bench.runs import atomic_file
 
 NAME = "checkpoint.safetensors"
 
@@ -23,10 +23,8 @@ NAME = "checkpoint.safetensors"
 def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
     """Write the state after `step` optimizer steps, atomically: an interrupted write leaves the one before."""
     tensors = _tensors(model, optimizer)
-    temporary = folder / (NAME + ".tmp")
-    with storage_errors(temporary):
+    with atomic_file(folder / NAME) as temporary:
         save_file(tensors, temporary, metadata={"step": str(step), "crc32": str(_crc32(tensors))})
-        temporary.replace(folder / NAME)
 
 
 def load(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:

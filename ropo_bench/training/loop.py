@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -168,7 +169,8 @@ def reset_peak_memory() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")  # Linux: resets VmHWM of this process
+        with contextlib.suppress(OSError):  # some containers forbid it; the peak is then the process's
+            Path("/proc/self/clear_refs").write_text("5")  # Linux: resets VmHWM of this process
 
 
 def peak_memory_bytes() -> int | None:

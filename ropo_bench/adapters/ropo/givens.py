@@ -108,7 +108,7 @@ def rotate_forward(x: Tensor, thetas: Thetas, planes: Planes, transpose: bool) -
     x_ND = x.reshape(-1, x.shape[-1])
     y_ND = torch.empty_like(x_ND, memory_format=torch.contiguous_format)
     turns = _turns(x, thetas, planes, transpose)
-    step = max(1, SLAB_NUMBERS // x.shape[-1])
+    step = _slab_tokens(x, x.shape[-1])
     for start in range(0, len(x_ND), step):
         part_ND = x_ND[start : start + step]
         slab_DN = torch.empty(part_ND.shape[::-1], dtype=_work_dtype(x), device=x.device).copy_(part_ND.T)
@@ -130,7 +130,7 @@ def rotate_backward(
     grad_ND = torch.empty_like(y_ND, memory_format=torch.contiguous_format)
     grads = tuple(None if t is None else torch.zeros_like(t, dtype=_work_dtype(y)) for t in thetas)
     turns = _turns(y, thetas, planes, transpose)[::-1]
-    step = max(1, SLAB_NUMBERS // (2 * d))
+    step = _slab_tokens(y, 2 * d)
     for start in range(0, len(y_ND), step):
         n = len(y_ND[start : start + step])
         both_D2N = torch.empty(d, 2 * n, dtype=_work_dtype(y), device=y.device)  # y beside g: one turn for both
@@ -201,6 +201,11 @@ def _pairs(d: int, level: int, planes: Planes) -> list[tuple[int, int]]:
     stride = 2**level
     firsts = range(stride) if planes == "mirror" else range(0, d, 2 * stride)
     return [(i, i + stride) for i in firsts if i + stride < d]
+
+
+def _slab_tokens(x: Tensor, numbers_a_token: int) -> int:
+    """Tokens a slab: what fits the cache on a CPU; all at once on a GPU, where launches are what costs."""
+    return max(1, SLAB_NUMBERS // numbers_a_token) if x.device.type == "cpu" else max(1, x.numel())
 
 
 def _work_dtype(x: Tensor) -> torch.dtype:
