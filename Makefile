@@ -8,7 +8,7 @@ demo: .venv/demo
 	$(BIN)/ropo-bench run --methods ropo,dpo
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -38,7 +38,7 @@ SEED = 0
 VOCABULARY = 2048
 NUM_TEXTS = 160_000
 NUM_INSTRUCTIONS = 60_000
-NUM_MIXED_TEXTS = 20_000
+NUM_MIXED_TEXTS = (20_000, 6_000)
 NUM_DIALOGUES = 8_000
 GOOD_SHARE = 0.6  # of the SFT answers; the rest has realistic flaws, so that preferences have something to teach
 CANDIDATES = 4  # completions sampled for each preference prompt
@@ -58,7 +58,11 @@ PRETRAIN = TrainRecipe(
     dtype="bfloat16",
     checkpoint_every_steps=200,
 )
-INSTRUCT = PRETRAIN.model_copy(update={"lr": 2e-3, "batch_size": 16, "micro_batch_size": 16})
+# Copying from the prompt is what a small model learns last; it takes many small steps.
+INSTRUCT = tuple(
+    PRETRAIN.model_copy(update={"lr": 2e-3, "batch_size": size, "micro_batch_size": size, "weight_decay": decay})
+    for size, decay in ((16, 0.1), (8, 0.0))
+)
 SFT = TrainRecipe(
     lr=5e-4,
     batch_size=32,
@@ -98,9 +102,9 @@ def dialogues(world: World) -> list[list[Message]]:
     return list(sft_dialogues(world, SEED, NUM_DIALOGUES, GOOD_SHARE))
 
 
-def instructions(world: World) -> list[list[Message]]:
-    """Dialogues with good answers only, which teach the pretrained model to follow a prompt."""
-    return list(sft_dialogues(world, SEED + 1, NUM_INSTRUCTIONS, 1.0))
+def instructions(world: World, stage: int) -> list[list[Message]]:
+    """Dialogues with good answers only, which teach the pretrained model to follow a prompt; new ones each stage."""
+    return list(sft_dialogues(world, SEED + 1 + stage, NUM_INSTRUCTIONS, 1.0))
 
 
 def build_tokenizer(texts: Sequence[str], folder: Path) -> None:
@@ -147,7 +151,12 @@ def pretrain(texts: Sequence[str], tokenizer_folder: Path, folder: Path, progres
 
 
 def instruct(
-    texts: Sequence[str], dialogues: Sequence[Sequence[Message]], base: Path, folder: Path, progress: Progress
+    texts: Sequence[str],
+    dialogues: Sequence[Sequence[Message]],
+    recipe: TrainRecipe,
+    base: Path,
+    folder: Path,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Go on with dialogues mixed into plain texts, so that answers come to be about what was asked."""
     tokenizer = load_tokenizer(base)
@@ -156,7 +165,7 @@ def instruct(
     documents += [list(chat_tokens(tokenizer, dialogue).ids) for dialogue in dialogues]
     random.Random(SEED).shuffle(documents)
     rows, model = pack(documents, BLOCK_TOKENS), load_model(base, "float32")
-    return _train(model, tokenizer, rows, INSTRUCT, folder, torch.float32, "instruct", progress)
+    return _train(model, tokenizer, rows, recipe, folder, torch.float32, "instruct", progress)
 
 
 def fine_tune(dialogues: Sequence[Sequence[Message]], base: Path, folder: Path, progress: Progress) -> dict[str, Any]:

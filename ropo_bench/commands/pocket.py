@@ -27,7 +27,9 @@ def build_command(out: Path | None, runs: Path) -> None:
     with Progress() as progress:
         tokenizer = _tokenizer(store, world)
         pretrained = _pretrained(store, world, tokenizer, progress)
-        instructed = _instructed(store, world, pretrained, progress)
+        instructed = pretrained
+        for number in range(len(builder.INSTRUCT)):
+            instructed = _instructed(store, world, instructed, number, progress)
         sft = _sft(store, world, instructed, progress)
         pairs = _pairs(store, world, sft, progress)
         target = out or POCKET_ASSETS
@@ -81,17 +83,19 @@ def _pretrained(store: Store, world: Any, tokenizer: Stage, progress: Progress) 
     return stage
 
 
-def _instructed(store: Store, world: Any, pretrained: Stage, progress: Progress) -> Stage:
-    texts, dialogues = builder.pretraining(world)[: builder.NUM_MIXED_TEXTS], builder.instructions(world)
+def _instructed(store: Store, world: Any, base: Stage, number: int, progress: Progress) -> Stage:
+    recipe = builder.INSTRUCT[number]
+    texts = builder.pretraining(world)[: builder.NUM_MIXED_TEXTS[number]]
+    dialogues = builder.instructions(world, number)
     inputs: dict[str, Any] = {
         "texts": content_hash([*texts, *map(str, dialogues)]),
-        "base": pretrained.key,
-        "train": builder.INSTRUCT.model_dump(),
+        "base": base.key,
+        "train": recipe.model_dump(),
     }
     stage = store.stage("pocket-instructed", content_key("pocket-instructed", inputs))
     with stage.begin() as todo:
         if todo:
-            stage.finish(builder.instruct(texts, dialogues, pretrained.path / "model", stage.path, progress))
+            stage.finish(builder.instruct(texts, dialogues, recipe, base.path / "model", stage.path, progress))
     return stage
 
 

@@ -164,3 +164,13 @@ def test_an_interrupted_reference_pass_computes_only_what_is_missing(tmp_path: P
     compute_reference(new_llama(), random_pairs(), 0, 3, "float32", path, lambda done, tokens: batches.append(done))
     assert path.read_text() == whole
     assert len(batches) == 2
+
+
+@pytest.mark.parametrize("name", ["dpo", "lora-dpo", "oft", "ropo"])
+def test_bfloat16_starts_at_ln_2_for_every_adapter(name: str, tmp_path: Path) -> None:
+    compute_reference(new_llama(), random_pairs(), 0, 3, "bfloat16", tmp_path / "r", lambda done, tokens: None)
+    method = load_method(name, sets=["train.dtype=bfloat16", "loss.beta=0.1"])
+    method = method.model_copy(update={"adapter": recipe(name, 8).adapter})
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _, _ = first_step(method, policy(method), read_reference(tmp_path / "r"))
+    assert loss == pytest.approx(math.log(2), abs=5e-3)
