@@ -6,6 +6,7 @@ of the key: its laws keep the numbers, and a rounding-level change shall not cos
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ from ropo_bench.pocket.world import build_world, world_hash
 from ropo_bench.recipes import load_method, load_suite, load_task
 from ropo_bench.records import read_scores
 from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, folder_hash, source_hash
+from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, folder_hash, read_json, source_hash
 from ropo_bench.sources import POCKET_ASSETS, read_prompts
 from ropo_bench.stages import Stages
 
@@ -36,21 +37,34 @@ def build_command(out: Path | None, runs: Path) -> None:
         builder.install(sft.path / "model", pairs.path / builder.PAIRS, target)
         difficulty = _difficulties(store, target, progress)
         builder.install_file(difficulty.path / builder.DIFFICULTY, target)
-        atomic_write_json(
-            target / "build.json",
-            {
-                "seed": builder.SEED,
-                "world": world_hash(world),
-                "tokenizer": content_hash([(tokenizer.path / "tokenizer.json").read_text()]),
-                "pairs": content_hash([(pairs.path / builder.PAIRS).read_bytes().hex()]),
-                "sft": folder_hash(sft.path / "model"),
-                "pretraining": pretrained.manifest,
-                "instruction": instructed.manifest,
-                "fine_tuning": sft.manifest,
-                "preference": pairs.manifest,
-            },
-        )
+        record: dict[str, Any] = {
+            "seed": builder.SEED,
+            "world": world_hash(world),
+            "tokenizer": content_hash([(tokenizer.path / "tokenizer.json").read_text()]),
+            "pairs": pairs_hash(pairs.path / builder.PAIRS),
+            "sft": folder_hash(sft.path / "model"),
+            "pretraining": pretrained.manifest,
+            "instruction": instructed.manifest,
+            "fine_tuning": sft.manifest,
+            "preference": pairs.manifest,
+        }
+        _compare(target / "build.json", record, progress)
+        atomic_write_json(target / "build.json", record)
         progress.note(f"pocket assets written to {target}")
+
+
+def _compare(path: Path, record: dict[str, Any], progress: Progress) -> None:
+    """Say which hashes came out as in the build that was there before."""
+    if not path.is_file():
+        return
+    before = read_json(path)
+    for name in ("world", "tokenizer", "pairs", "sft"):
+        progress.note(f"{name}: {'the same as before' if before.get(name) == record[name] else 'changed'}")
+
+
+def pairs_hash(path: Path) -> str:
+    """Hash of the records in a gzipped file, whatever compressed it."""
+    return content_hash([gzip.decompress(path.read_bytes()).decode()])
 
 
 def _tokenizer(store: Store, world: Any) -> Stage:
@@ -116,7 +130,9 @@ def _sft(store: Store, world: Any, instructed: Stage, progress: Progress) -> Sta
 def _pairs(store: Store, world: Any, sft: Stage, progress: Progress) -> Stage:
     inputs: dict[str, Any] = {
         "sft": sft.key,
+        "prompts": [prompt.id for prompt in builder.pair_prompts()],
         "label": [builder.CANDIDATES, builder.LABEL_NOISE, builder.LENGTH_BIAS],
+        "decoding": builder.PAIR_DECODING.model_dump(),
         "code": source_hash("ropo_bench.generation", "ropo_bench.pocket"),
     }
     stage = store.stage("pocket-pairs", content_key("pocket-pairs", inputs))

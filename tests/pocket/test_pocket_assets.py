@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ropo_bench import builder
-from ropo_bench.commands.pocket import content_hash
+from ropo_bench.commands.pocket import content_hash, pairs_hash
 from ropo_bench.generation.hf import HFGenerator
 from ropo_bench.models import load_model, load_tokenizer
 from ropo_bench.pocket.judge import grade_turns
@@ -51,12 +51,12 @@ def test_world_and_tokenizer_rebuild_bit_for_bit(built: dict[str, Any], tmp_path
 
 def test_weights_and_pairs_are_the_recorded_ones(built: dict[str, Any], pairs: list[dict[str, str]]) -> None:
     assert folder_hash(POCKET_ASSETS / "sft") == built["sft"]
-    assert content_hash([(POCKET_ASSETS / builder.PAIRS).read_bytes().hex()]) == built["pairs"]
+    assert pairs_hash(POCKET_ASSETS / builder.PAIRS) == built["pairs"]
     assert len(pairs) == built["preference"]["num_pairs"]
 
 
 def test_pairs_come_from_the_shipped_model(sft: HFGenerator, pairs: list[dict[str, str]]) -> None:
-    prompts = {prompt.id: prompt for prompt in pocket_prompts("preference")}
+    prompts = {prompt.id: prompt for prompt in builder.pair_prompts()}
     answers: dict[str, list[str]] = {}
     for batch in islice(sft.generate(list(prompts.values()), builder.PAIR_DECODING), 2):
         for completion in batch:
