@@ -80,7 +80,7 @@ def make_reference(stages: Stages, stage: Stage, train: TrainRecipe, pairs: list
     tokenizer = load_tokenizer(stages.base.folder)
     model = load_model(stages.base.folder, "float32")
     began = time.perf_counter()
-    with stages.progress.stage("reference", "SFT", total=len(pairs)) as bar:
+    with stages.progress.stage("reference", "SFT", total=len(pairs), unit="pairs") as bar:
         compute_reference(
             model,
             pairs,
@@ -124,10 +124,8 @@ def make_policy(stages: Stages, stage: Stage, method: MethodRecipe, seed: int) -
     model: Any = attach(base, method.adapter)
     with stages.progress.stage("train", method.name, seed=seed, total=objective.num_steps) as bar:
         result = fit(model, objective, train, seed, stage.path, lambda step, tokens: bar.update(step, tokens=tokens))
-    _set_base_name(model, stages.suite.base)
     with atomic_folder(stage.path / "policy") as folder:
-        model.save_pretrained(folder)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's model card, which would name a path
+        _save(model, folder, stages.suite.base)
     content = {
         "method": method.name,
         "seed": seed,
@@ -155,10 +153,15 @@ def finish_policy(stage: Stage) -> bool:
     return True
 
 
-def _set_base_name(model: Any, name: str) -> None:
-    """Have a saved adapter name its base as the suite does, not by a path of this machine."""
-    for config in getattr(model, "peft_config", {}).values():
-        config.base_model_name_or_path = name
+def _save(model: Any, folder: Path, base: str) -> None:
+    """Save a whole model, or an adapter that names its base as the suite does, not by a path of this machine."""
+    if not hasattr(model, "peft_config"):
+        model.save_pretrained(folder)
+        return
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = base
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # a model card that nobody filled in
 
 
 def make_merged(stages: Stages, stage: Stage, policy_folder: Path, label: str) -> None:
@@ -174,7 +177,7 @@ def make_merged(stages: Stages, stage: Stage, policy_folder: Path, label: str) -
     pairs = read_pairs(stages.pairs)[:NUM_PROBES]
     tokenized = tokenize_pairs(pairs, tokenizer, PROBE_TOKENS, PROBE_TOKENS // 2).pairs
     probes = [list(pair.prompt_ids + pair.chosen_ids) for pair in tokenized]
-    with stages.progress.stage("merge", label, total=1) as bar:
+    with stages.progress.stage("merge", label, total=1, unit="models") as bar:
         with atomic_folder(stage.path / "model") as folder:
             merge(stages.base.folder, policy, folder, stages.suite.merge.dtype)
         certificate = certify(policy, base, stage.path / "model", probes, stages.suite.merge)
@@ -196,7 +199,7 @@ def make_completions(stages: Stages, stage: Stage, model: Model, task: TaskRecip
     generator = HFGenerator(load_model(model.folder, stages.suite.merge.dtype), load_tokenizer(model.folder))
     total = len(prompts) * decoding.num_samples
     began = time.perf_counter()
-    with stages.progress.stage("generate", f"{label} {task.name}", seed=model.seed, total=total) as bar:
+    with stages.progress.stage("generate", f"{label} {task.name}", total=total, unit="answers") as bar:
         finished = 0
         for batch in generator.generate(prompts, decoding, done):
             append_completions(lines, batch)

@@ -201,9 +201,10 @@ class Stages:
     def make_scores(self, model: Model, task: TaskRecipe, label: str) -> Stage:
         """Score a model on a task; generates first where the task has prompts."""
         stage = self.scores(model, task)
-        if task.prompts is not None:
-            self.make_completions(self.base, task, "SFT")
-            self.make_completions(model, task, label)
+        if task.prompts is not None and not stage.done:
+            for answering, name in ((self.base, "SFT"), (model, label)):
+                if not self.completions(answering, task).done:
+                    self.make_completions(answering, task, name)
         with self._begin(stage, "score", f"{label} {task.name}") as todo:
             if todo:
                 making.make_scores(self, stage, model, task)

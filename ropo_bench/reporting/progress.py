@@ -147,7 +147,7 @@ class Progress:
         try:
             yield bar
         except BaseException as error:
-            word = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            word = "failed" if isinstance(error, Exception) else "interrupted"
             self._end(bar, f"{word} at {bar.count_text()}, after {duration_text(bar.seconds)}", "red")
             raise
         speed = f", {bar.speed_text()}" if bar.speed_text() else ""

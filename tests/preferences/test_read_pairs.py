@@ -109,7 +109,7 @@ def test_more_than_one_percent_is_a_usage_error_naming_the_first(tmp_path: Path)
         ("a.json", b"[]", "holds no preference pairs"),
         ("a.json", b'[{"prompt": "a"', "cannot be read"),
         ("a.jsonl.gz", b"no gzip", "cannot be read"),
-        ("a.jsonl.gz", gzip.compress(b"{}" * 999)[:-9], "cannot be read"),
+        ("a.jsonl.gz", gzip.compress(b"{}" * 999, mtime=0)[:-9], "cannot be read"),
         ("a.parquet", b"PAR1", "cannot be read"),
         ("a.csv", b"a,b", "not a known kind of file"),
         ("a.jsonl", b"\xff\xfe\xfa\n", "1 of 1 records are no usable pair"),
