@@ -41,9 +41,9 @@ NUM_INSTRUCTIONS = 60_000
 NUM_MIXED_TEXTS = (20_000, 6_000)
 NUM_DIALOGUES = 8_000
 GOOD_SHARE = 0.6  # of the SFT answers; the rest has realistic flaws, so that preferences have something to teach
-CANDIDATES = 4  # completions sampled for each preference prompt
+CANDIDATES = 5  # completions sampled for each preference prompt
 LABEL_NOISE = 0.5  # scale of the logistic noise on the labeller's utility, in grades
-LENGTH_BIAS = 0.5  # grades that the labeller adds when an answer's number of words doubles
+LENGTH_BIAS = 0.15  # grades that the labeller adds when an answer's number of words doubles
 SPECIAL = ["<|pad|>", "<|bos|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"]
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
@@ -239,15 +239,14 @@ def sample_pairs(world: World, sft: Path, progress: Progress) -> list[dict[str, 
 
 
 def label(world: World, prompt: Prompt, answers: Sequence[str]) -> dict[str, Any] | None:
-    """The answer that the labeller likes best against another one; None where all answers are the same."""
+    """The answer that the labeller likes best against the one it likes least; None where all are the same."""
     rng = random.Random(f"{SEED} {prompt.id}")
     requirement = prompt.metadata["requirements"][0]
     liked = [(utility(grade(world, requirement, a).score, a, rng), a) for a in sorted(set(answers))]
     if len(liked) < 2:
         return None
-    best = max(liked)
-    other = rng.choice([pair for pair in liked if pair is not best])
-    return {"id": prompt.id, "prompt": prompt.turns[0], "chosen": best[1], "rejected": other[1]}
+    best, worst = max(liked), min(liked)
+    return {"id": prompt.id, "prompt": prompt.turns[0], "chosen": best[1], "rejected": worst[1]}
 
 
 def utility(score: float, answer: str, rng: random.Random) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -65,11 +66,29 @@ def make_pairs(stage: Stage, source: str) -> None:
 
 
 def _tokenized(stages: Stages, train: TrainRecipe, tokenizer: Any) -> Any:
-    from ropo_bench.preferences import template_preflight, tokenize_pairs
+    from ropo_bench.preferences import tokenize_pairs
 
-    pairs = read_pairs(stages.pairs)
-    template_preflight(tokenizer, pairs[:NUM_PROBES])
-    return tokenize_pairs(pairs, tokenizer, train.max_length, train.max_prompt_length)
+    return tokenize_pairs(read_pairs(stages.pairs), tokenizer, train.max_length, train.max_prompt_length)
+
+
+def preflight(stages: Stages, methods: Sequence[MethodRecipe], tasks: Sequence[TaskRecipe]) -> None:
+    """Find before anything expensive what would fail after it; raises UsageError.
+
+    Checked: every scorer, loss and adapter by name, every adapter's modules against the base model's, and the
+    chat template, which must give training and generation the same tokens.
+    """
+    from ropo_bench.adapters import count_parameters
+    from ropo_bench.losses import resolve_loss
+    from ropo_bench.models import load_tokenizer
+    from ropo_bench.preferences import template_preflight
+
+    for task in tasks:
+        _scorer(task)
+    for method in methods:
+        resolve_loss(method.loss.name)
+        count_parameters(stages.base.folder, method.adapter)
+    if methods:
+        template_preflight(load_tokenizer(stages.base.folder), read_pairs(stages.pairs)[:NUM_PROBES])
 
 
 def make_reference(stages: Stages, stage: Stage, train: TrainRecipe, pairs: list[TokenizedPair]) -> None:

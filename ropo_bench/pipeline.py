@@ -73,6 +73,8 @@ def run(request: Request, store: Store, name: str, progress: Progress) -> dict[s
     for row in rows:
         way.fill(row)
     record = way.write()
+    if not record["complete"]:
+        stages.preflight(request.methods, request.tasks)
     for row in rows:
         try:
             way.go(row)

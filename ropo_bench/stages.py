@@ -5,6 +5,7 @@ pairs -> reference -> policy -> merged -> completions -> scores. Keys need no to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +72,10 @@ class Stages:
             if todo:
                 making.make_pairs(stage, source)
         return stage
+
+    def preflight(self, methods: Sequence[MethodRecipe], tasks: Sequence[TaskRecipe]) -> None:
+        """Raise UsageError for what would fail only after something expensive."""
+        making.preflight(self, methods, tasks)
 
     # -- training --------------------------------------------------------------------------------------------
 

@@ -166,3 +166,11 @@ def test_an_interrupt_exits_130_and_says_that_it_can_go_on(suite: list[str], tmp
     code, _, err = finish(process)
     assert code == 130
     assert err.strip().splitlines()[-1].startswith("interrupted: ")
+
+
+def test_what_would_fail_late_is_found_before_anything_is_made(suite: list[str], tmp_path: Path) -> None:
+    options = ["--methods", "ropo,dpo", *suite, "--set", "ropo.adapter.target_modules=[qq_proj]"]
+    code, _, err = finish(ropo_bench("run", *options, cwd=tmp_path))
+    assert code == 2
+    assert "qq_proj" in err.splitlines()[-1]
+    assert not list((tmp_path / "runs").glob("cache/completions/*"))

@@ -131,7 +131,7 @@ def _pairs(store: Store, world: Any, sft: Stage, progress: Progress) -> Stage:
     inputs: dict[str, Any] = {
         "sft": sft.key,
         "prompts": [prompt.id for prompt in builder.pair_prompts()],
-        "label": [builder.CANDIDATES, builder.LABEL_NOISE, builder.LENGTH_BIAS],
+        "label": ["best against worst", builder.CANDIDATES, builder.LABEL_NOISE, builder.LENGTH_BIAS],
         "decoding": builder.PAIR_DECODING.model_dump(),
         "code": source_hash("ropo_bench.generation", "ropo_bench.pocket"),
     }
