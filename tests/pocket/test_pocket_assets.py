@@ -65,7 +65,7 @@ def test_pairs_come_from_the_shipped_model(sft: HFGenerator, pairs: list[dict[st
     complete = [name for name, found in answers.items() if len(found) == builder.CANDIDATES]
     again = [builder.label(build_world(builder.SEED), prompts[name], answers[name]) for name in complete]
     same = sum(record == shipped.get(name) for name, record in zip(complete, again, strict=True))
-    assert len(complete) >= 60
+    assert len(complete) >= 50
     assert same >= len(complete) - 2  # another processor may round one sampled token differently
 
 
