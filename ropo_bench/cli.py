@@ -126,8 +126,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Entry point: every error a user can meet is one line on standard error and an exit code."""
-    # Before torch is loaded: threads that spin while they wait made a training 8 times slower beside one other
-    # busy process on two cores (docs/log.md).
+    # Before torch is loaded: threads that spin while they wait slow a training several times when other processes
+    # keep the cores busy (docs/log.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, _interrupt)
     try:
