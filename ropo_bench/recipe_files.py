@@ -16,7 +16,7 @@ from ruamel.yaml.reader import ReaderError
 
 from ropo_bench.errors import UsageError
 
-Kind = Literal["methods", "tasks", "suites"]
+Kind = Literal["methods", "tasks", "suites", "judges"]
 KeyPath = tuple[str | int, ...]
 MAX_DEPTH = 8  # recipes nest four deep; an alias that contains itself would nest for ever
 

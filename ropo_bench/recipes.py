@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ropo_bench.errors import UsageError
+from ropo_bench.judges import JudgeRecipe
 from ropo_bench.methods import OBJECT, MethodRecipe, Recipe
 from ropo_bench.recipe_errors import dotted_keys, problems
 from ropo_bench.recipe_files import (
@@ -34,6 +35,7 @@ __all__ = [
     "diff_recipes",
     "find",
     "list_recipes",
+    "load_judge",
     "load_method",
     "load_methods",
     "load_suite",
@@ -117,6 +119,12 @@ def load_task(name: str | Path, *, include: Include = ()) -> TaskRecipe:
     return _build(TaskRecipe, read_recipe("tasks", path, include), path)
 
 
+def load_judge(name: str | Path, *, include: Include = ()) -> JudgeRecipe:
+    """One judge by name or path; raises UsageError."""
+    path = find("judges", name, include)
+    return _build(JudgeRecipe, read_recipe("judges", path, include), path)
+
+
 def load_suite(name: str | Path, *, include: Include = ()) -> SuiteRecipe:
     """One suite by name or path, with its tasks, train keys and overrides checked; raises UsageError."""
     path = find("suites", name, include)
@@ -124,6 +132,8 @@ def load_suite(name: str | Path, *, include: Include = ()) -> SuiteRecipe:
     suite = _build(SuiteRecipe, layer, path)
     named: list[tuple[Kind, str, KeyPath]] = [("tasks", task, ("tasks", i)) for i, task in enumerate(suite.tasks)]
     named += [("methods", method, ("overrides", method)) for method in suite.overrides]
+    named += [("tasks", task, ("decoding", task)) for task in suite.decoding]
+    named += [("judges", suite.judge, ("judge",))] if suite.judge else []
     for kind, item, at in named:
         try:
             find(kind, item, include)
@@ -225,8 +235,14 @@ def _parse_set(text: str, methods: Collection[str]) -> tuple[str | None, Layer]:
 
 
 def _name_of(path: Path) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", path.stem):
-        raise UsageError(f"{shown(path)}: a recipe's file name is its name: letters, digits, - and _ only")
+    # A judge is named as its model is (gpt-4.1); a method's dot would end its name in --set METHOD.key.
+    dots, allowed = (
+        (".", "letters, digits, -, _ and .")
+        if path.parent.name == "judges"
+        else ("", "letters, digits, - and _ only")
+    )
+    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_{dots}-]*", path.stem):
+        raise UsageError(f"{shown(path)}: a recipe's file name is its name: {allowed}")
     return path.stem
 
 

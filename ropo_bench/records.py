@@ -9,9 +9,14 @@ from ropo_bench.runs import JsonLines, Stage
 from ropo_bench.types import Completion, Pair, Score
 
 
-def append_completions(lines: JsonLines, batch: Sequence[Completion]) -> None:
-    """Append one generation batch as one line: a batch is there whole or not at all."""
-    lines.append({"completions": [asdict(completion) for completion in batch]})
+def append_completions(lines: JsonLines, group: Sequence[Completion], life: str) -> None:
+    """Append what an engine gave at once as one line, there whole or not at all; life: see engines.Engine."""
+    lines.append({"engine": life, "completions": [asdict(completion) for completion in group]})
+
+
+def finished_answers(lines: JsonLines) -> set[tuple[str, int]]:
+    """(prompt id, sample) of every completion that is there."""
+    return {(item["prompt_id"], item["sample"]) for group in lines for item in group["completions"]}
 
 
 def read_completions(stage: Stage) -> list[Completion]:

@@ -1,20 +1,30 @@
-"""What a name in a recipe stands for: "pocket:..." is shipped with the package, the rest is a path or a hub id."""
+"""What a name in a recipe stands for.
+
+"pocket:..." is shipped with the package, "mt-bench" and "alpaca-eval-2" are prompt sets of the asset registry,
+"asset:NAME" is any file of it, and the rest is a path or a hub id.
+"""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ropo_bench.assets import asset, sha256
 from ropo_bench.errors import UsageError
+from ropo_bench.prompt_sets import ANSWER_ASSETS, PROMPT_ASSETS, read_answer_file, read_prompt_file
 from ropo_bench.recipes import resolve_object
-from ropo_bench.types import Prompt
+from ropo_bench.runs import content_key, file_hash, source_hash
+from ropo_bench.types import Completion, Prompt
 
 POCKET_ASSETS = Path(__file__).parent / "pocket" / "assets"
+ASSET = "asset:"  # before an asset's name in a task's option
 _POCKET_MODELS = {"sft": "sft"}
 _POCKET_DATA = {"preference": "preference.jsonl.gz"}
-_POCKET_PROMPTS = "ropo_bench.pocket.prompts:pocket_prompts"  # imported on use
+# Imported on use, from rooms above this one.
+_POCKET_PROMPTS = "ropo_bench.pocket.prompts:pocket_prompts"
+_GENERATIVE = "llm-adapters"  # eight commonsense tasks as questions
+_GENERATIVE_PROMPTS = "ropo_bench.scoring.commonsense.generative:prompts"
+_GENERATIVE_KEY = "ropo_bench.scoring.commonsense.generative:prompts_key"
 
 
 def model_folder(name: str) -> Path:
@@ -58,38 +68,78 @@ def option_file(value: object) -> Path | None:
     return path if path.is_file() else None
 
 
-def read_prompts(name: str) -> Sequence[Prompt]:
-    """Evaluation prompts: pocket's, or a JSONL file of {"id", "turns", "category"?, "metadata"?}.
+def option_path(value: str) -> Path:
+    """The file that an option's text means: "asset:NAME" (fetched where it must be), "pocket:NAME", or a path."""
+    if value.startswith(ASSET):
+        return asset(value.removeprefix(ASSET))
+    if value.startswith("pocket:"):
+        return POCKET_ASSETS / value.removeprefix("pocket:")
+    return Path(value).expanduser()
 
-    Raises UsageError naming the line that is not such a record.
+
+def option_key(value: object) -> str | None:
+    """What a task's option adds to content keys: the hash of the file that it names; None where it names none.
+
+    "asset:NAME" has the registry's sha256, whether or not the file is here; raises UsageError for an unknown one.
+    """
+    if isinstance(value, str) and value.startswith(ASSET):
+        return sha256(value.removeprefix(ASSET))
+    path = option_file(value)
+    return None if path is None else file_hash(path)
+
+
+def prompts_key(name: str) -> str:
+    """Content key of what `read_prompts` gives; a registered set need not be here. Raises UsageError."""
+    if name.startswith("pocket:"):
+        return content_key("prompts", {"name": name, "code": source_hash("ropo_bench.pocket")})
+    if name == _GENERATIVE:
+        code = source_hash(_GENERATIVE_KEY.partition(":")[0])
+        return content_key("prompts", {"files": resolve_object(_GENERATIVE_KEY, {}, "prompts")(), "code": code})
+    return _content_key("prompts", name, PROMPT_ASSETS)
+
+
+def answers_key(name: str) -> str:
+    """Content key of what `read_answers` gives; a registered set need not be here. Raises UsageError."""
+    return _content_key("answers", name, ANSWER_ASSETS)
+
+
+def _content_key(what: str, name: str, registered: Mapping[str, str]) -> str:
+    content = sha256(registered[name]) if name in registered else file_hash(_file(what, name, registered))
+    return content_key(what, {"content": content, "code": source_hash("ropo_bench.prompt_sets")})
+
+
+def read_prompts(name: str) -> Sequence[Prompt]:
+    """Evaluation prompts: "pocket:...", "mt-bench", "alpaca-eval-2", "llm-adapters", or a file of a known format.
+
+    Raises UsageError naming the record that is no prompt, and where an asset cannot be had.
     """
     if name.startswith("pocket:"):
         make: Callable[[str], Sequence[Prompt]] = resolve_object(_POCKET_PROMPTS, {}, "prompts")
         return make(name.removeprefix("pocket:"))
+    if name == _GENERATIVE:
+        questions: Sequence[Prompt] = resolve_object(_GENERATIVE_PROMPTS, {}, "prompts")()
+        return questions
+    if name in PROMPT_ASSETS:
+        return read_prompt_file(asset(PROMPT_ASSETS[name]))
+    return read_prompt_file(_file("prompts", name, PROMPT_ASSETS))
+
+
+def read_answers(name: str, prompts: Sequence[Prompt] = ()) -> list[Completion]:
+    """Answers of a fixed opponent: "alpaca-eval-2" (gpt4_1106_preview), or a FastChat or alpaca_eval file.
+
+    prompts: those that must be answered; raises UsageError where one is not, and as `read_prompts`.
+    """
+    path = asset(ANSWER_ASSETS[name]) if name in ANSWER_ASSETS else _file("answers", name, ANSWER_ASSETS)
+    return read_answer_file(path, prompts)
+
+
+def _file(what: str, name: str, registered: Mapping[str, str]) -> Path:
     path = Path(name).expanduser()
     if not path.is_file():
-        raise UsageError(f"prompts {name}: no such file; give a JSONL file of id and turns")
-    lines = path.read_text(encoding="utf-8").split("\n")
-    prompts = [_prompt(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    twice = [name for name, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
-    if twice:
         raise UsageError(
-            f"{path}: prompt id {twice[0]!r} is given more than once; every prompt needs an id of its own"
+            f"{what} {name}: no such file; give a JSON or JSONL file, or a known set ({', '.join(registered)})"
         )
-    return prompts
-
-
-def _prompt(path: Path, number: int, line: str) -> Prompt:
-    try:
-        record = json.loads(line)
-        turns = tuple(record["turns"])
-        if not turns or not all(isinstance(turn, str) for turn in turns):
-            raise TypeError("turns must be a list of texts")
-        return Prompt(str(record["id"]), turns, str(record.get("category", "")), dict(record.get("metadata", {})))
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f'{path}, line {number}: not a prompt ({error}); each line is {{"id": ..., "turns": ["...", ...]}}'
-        ) from error
+    return path
 
 
 def _pocket(name: str, known: dict[str, str]) -> str:

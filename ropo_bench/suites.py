@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from ropo_bench.errors import UsageError
 from ropo_bench.methods import Recipe
+
+if TYPE_CHECKING:
+    from ropo_bench.tasks import TaskRecipe
 
 
 class MergeRecipe(Recipe):
@@ -24,13 +28,44 @@ class MergeRecipe(Recipe):
     orthogonality: float = Field(default=1e-5, ge=0)
 
 
+class VllmRecipe(Recipe):
+    """How vLLM is started: GPUs over which a model is split, copies of it, the share of GPU memory, context."""
+
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    data_parallel_size: int = Field(default=1, ge=1)
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    max_model_len: int | None = Field(default=None, ge=1)
+
+
+class ShapeRecipe(Recipe):
+    """Sizes of a Llama or Mistral model under their names in its config.json; head_dim: None is hidden / heads."""
+
+    hidden_size: int = Field(ge=1)
+    intermediate_size: int = Field(ge=1)
+    num_hidden_layers: int = Field(ge=1)
+    num_attention_heads: int = Field(ge=1)
+    num_key_value_heads: int = Field(ge=1)
+    vocab_size: int = Field(ge=1)
+    head_dim: int | None = Field(default=None, ge=1)
+    tie_word_embeddings: bool = False
+
+
+class DecodingChange(Recipe):
+    """What of a task's decoding depends on the base model; None keeps the task's own."""
+
+    temperature: float | None = Field(default=None, ge=0)
+    max_new_tokens: int | None = Field(default=None, ge=1)
+
+
 class SuiteRecipe(Recipe):
     """`suites/NAME.yaml`.
 
     base: "pocket:sft", a model folder or a hub id. data: preference pairs ("pocket:preference", a file, a hub
     id). validation: the task whose first column `ropo-bench tune` selects by. train: keys of TrainRecipe for all
     methods. overrides: method -> {"train.lr": value}, for figures that depend on the base model and were found
-    with the same budget for all methods.
+    with the same budget for all methods. backend: which engine generates; auto is vLLM where it is installed.
+    judge: the recipe in judges/ that judges every task, in place of the tasks' own. decoding: task -> changes.
+    shape, num_pairs: of base and data, for a plan made before they are on the machine.
     """
 
     name: str
@@ -42,4 +77,20 @@ class SuiteRecipe(Recipe):
     train: dict[str, Any] = Field(default_factory=dict)
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)
     merge: MergeRecipe = MergeRecipe()
+    backend: Literal["auto", "vllm", "hf"] = "auto"
+    vllm: VllmRecipe = VllmRecipe()
+    judge: str | None = None
+    decoding: dict[str, DecodingChange] = Field(default_factory=dict)
+    shape: ShapeRecipe | None = None
+    num_pairs: int | None = Field(default=None, ge=1)
     seeds: int = Field(default=1, ge=1)
+
+    def decoded(self, task: TaskRecipe) -> TaskRecipe:
+        """The task as this suite decodes it; raises UsageError where it has no decoding that could be changed."""
+        change = self.decoding.get(task.name)
+        if change is None:
+            return task
+        if task.decoding is None:
+            raise UsageError(f"suite {self.name}: decoding: task {task.name} decodes nothing; remove that key")
+        decoding = task.decoding.model_copy(update=change.model_dump(exclude_none=True))
+        return task.model_copy(update={"decoding": decoding})

@@ -13,12 +13,14 @@ from ropo_bench.methods import Recipe
 class Decoding(Recipe):
     """How completions are drawn.
 
-    temperature 0 is greedy. num_samples: draws a prompt. batch_size: prompts a batch, the unit of resume.
-    seed: batch i is drawn with (seed, i), so that a resumed run gives the same text.
+    temperature 0 is greedy; temperatures holds those of prompt categories that differ. num_samples: draws a
+    prompt. batch_size: prompts a batch of the hf backend, its unit of resume. seed: every batch (hf) or answer
+    (vllm) is drawn from a stream of its own, so that a resumed run gives the same text (hf).
     """
 
     max_new_tokens: int = Field(ge=1)
     temperature: float = Field(default=0.0, ge=0)
+    temperatures: dict[str, float] = Field(default_factory=dict)
     top_p: float = Field(default=1.0, gt=0, le=1)
     num_samples: int = Field(default=1, ge=1)
     batch_size: int = Field(default=64, ge=1)
@@ -38,15 +40,19 @@ class Column(Recipe):
 class TaskRecipe(Recipe):
     """`tasks/NAME.yaml`.
 
-    prompts: where the items come from ("pocket:chat", a file); None where the scorer reads the merged model
-    itself (commonsense, energy), then decoding is None too. scorer: a short name or "module:object".
+    prompts: where the items come from ("pocket:chat", "mt-bench", "alpaca-eval-2", a file); None where the scorer
+    reads the merged model itself (commonsense, energy), then decoding is None too. baseline: answers of a fixed
+    opponent ("alpaca-eval-2", a file); None is the base model. scorer: a short name or "module:object".
+    judge: the recipe in judges/ of a judged scorer, which a suite or --judge replaces.
     """
 
     name: str
     description: str = Field(min_length=1)
     prompts: str | None = None
     decoding: Decoding | None = None
+    baseline: str | None = None
     scorer: str
+    judge: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     columns: list[Column] = Field(min_length=1)
 

@@ -75,6 +75,27 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeCall:
+    """One question to a judge: a chat and its sampling parameters, in the words of the OpenAI API.
+
+    item: what is judged, for people and records; unique in a list of calls. params: temperature, max_tokens ...
+    """
+
+    item: str
+    messages: tuple[Message, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeAnswer:
+    """A judge's complete answer; top_logprobs of its first token where the endpoint gives them (token -> nats)."""
+
+    text: str
+    top_logprobs: Mapping[str, float] | None = None
+    finish_reason: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """One cell of the leaderboard: an estimate, its standard error (None: a census) and its coverage."""
 

@@ -114,7 +114,7 @@ def test_a_failing_method_stops_alone(suite: list[str], finished: tuple[Path, st
     assert code == 4
     assert "step" in rows(out)["dpo"]["state"]
     assert rows(out)["ropo"]["state"] == "done"
-    assert "1 of 3 rows failed" in err
+    assert "1 of 3 rows are not done" in err
 
 
 def test_a_model_trained_elsewhere_stands_beside(finished: tuple[Path, str], suite: list[str]) -> None:

@@ -47,3 +47,36 @@ train:
 """
     )
     return ["--suite", "tiny", "--include", str(folder)]
+
+
+def write_judged(folder: Path, base: Path, url: str, key_env: str) -> list[str]:
+    """The suite with one task more, judged by the endpoint at `url`; returns the options that use it."""
+    options = write(folder, base)
+    prompts = [{"id": f"j{i}", "turns": [f"Tell me something long about the number {i}."]} for i in range(6)]
+    (folder / "judged.jsonl").write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
+    # Opponents of several words, so that canaries can be made of them.
+    answers = [{"instruction": p["turns"][0], "output": f"A number. It is {p['id']}. It is even."} for p in prompts]
+    (folder / "opponent.json").write_text(json.dumps(answers))
+    (folder / "tasks" / "tiny-judged.yaml").write_text(
+        f"""description: six prompts and a judge
+prompts: {folder / "judged.jsonl"}
+decoding: {{max_new_tokens: 12, temperature: 1.0}}
+baseline: {folder / "opponent.json"}
+scorer: alpaca-eval
+judge: test-judge
+columns:
+  - {{metric: win_rate, header: WR, decimals: 1}}
+"""
+    )
+    (folder / "judges").mkdir()
+    (folder / "judges" / "test-judge.yaml").write_text(
+        f"""description: a server on loopback
+model: judge-1
+base_url: {url}
+key_env: {key_env}
+timeout_seconds: 2
+max_attempts: 2
+prices: {{input_per_million_usd: 1, output_per_million_usd: 2, source: a test}}
+"""
+    )
+    return [*options, "--tasks", "tiny-judged"]

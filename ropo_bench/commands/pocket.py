@@ -19,7 +19,7 @@ from ropo_bench.records import read_scores
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, folder_hash, read_json, source_hash
 from ropo_bench.sources import POCKET_ASSETS, read_prompts
-from ropo_bench.stages import Stages
+from ropo_bench.stages import Evaluation, Stages
 
 
 def build_command(out: Path | None, runs: Path) -> None:
@@ -152,9 +152,10 @@ def _difficulties(store: Store, assets: Path, progress: Progress) -> Stage:
     stages, dpo = Stages(store, suite, progress), load_method("dpo", suite=suite)
     stages.make_policy(dpo, 0)
     trained = stages.make_merged(dpo, 0)
-    battles = [stages.make_scores(trained, task, "dpo")]
-    for temperature in builder.DIFFICULTY_TEMPERATURES:
-        battles.append(stages.make_variant_scores(task, temperature))
+    with Evaluation(stages) as evaluation:
+        battles = [evaluation.make_scores(trained, task, "dpo")]
+        for temperature in builder.DIFFICULTY_TEMPERATURES:
+            battles.append(evaluation.make_variant_scores(task, temperature))
     key = content_key(
         "pocket-difficulty", {"battles": [stage.key for stage in battles], "code": source_hash("ropo_bench.scoring")}
     )

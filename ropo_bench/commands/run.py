@@ -1,37 +1,59 @@
-"""`ropo-bench run` and `ropo-bench eval`: from names to a resolved request, then the way, then the table."""
+"""`ropo-bench run`, `eval` and `plan`: from names to a resolved request, then the way, then the table."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ropo_bench.commands.table import print_leaderboard
-from ropo_bench.errors import UsageError
+from ropo_bench.errors import BudgetReached, UsageError
+from ropo_bench.judges import JudgeRecipe
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.pipeline import run as run_pipeline
-from ropo_bench.recipes import load_methods, load_suite, load_task
+from ropo_bench.recipes import load_judge, load_methods, load_suite, load_task
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store
+from ropo_bench.suites import SuiteRecipe
+from ropo_bench.tasks import TaskRecipe
+
+if TYPE_CHECKING:
+    from ropo_bench.judging.ledger import Budget
 
 
-def run_command(
-    methods: str,
-    suite: str,
-    seeds: int | None,
-    base: str | None,
-    data: str | None,
-    checkpoints: Sequence[str],
-    sets: Sequence[str],
-    include: Sequence[Path],
-    runs: Path,
-    name: str | None,
-    json: bool,
-) -> None:
-    """Resolve, run, print; exits 4 when a row failed."""
-    request = resolve(methods, suite, seeds, base, data, checkpoints, sets, include)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line said; None and empty: the suite decides."""
+
+    methods: str
+    suite: str
+    seeds: int | None = None
+    base: str | None = None
+    data: str | None = None
+    tasks: str | None = None
+    judge: str | None = None
+    backend: str | None = None
+    checkpoints: Sequence[str] = ()
+    sets: Sequence[str] = ()
+    include: Sequence[Path] = ()
+    canaries: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be spent on judges; None is no limit."""
+
+    calls: int | None = None
+    usd: float | None = None
+
+
+def run_command(asked: Asked, runs: Path, name: str | None, json: bool, limits: Limits) -> None:
+    """Resolve, run, print; exits 4 when a row failed, 5 when the budget was reached."""
+    request = resolve(asked)
     store = Store(runs)
     name = name or request.run_name()
     store.run_folder(name)
@@ -41,35 +63,36 @@ def run_command(
                 f"{method}: suite {request.suite.name} has no override for it; it trains at its recipe's lr "
                 f"(find one with: ropo-bench tune --suite {request.suite.name} --methods {method})"
             )
-        record = run_pipeline(request, store, name, progress)
+        try:
+            record = run_pipeline(request, store, name, progress, _budget(request, limits))
+        except BudgetReached:
+            print_leaderboard(store, name, "json" if json else "text")
+            raise
     print_leaderboard(store, name, "json" if json else "text")
-    failed = [row for row in record["rows"] if row["state"] != "done"]
-    if failed:
-        print(f"error: {len(failed)} of {len(record['rows'])} rows failed (see above)", file=sys.stderr)
+    unfinished = [row for row in record["rows"] if row["state"] != "done"]
+    if unfinished:
+        print(f"error: {len(unfinished)} of {len(record['rows'])} rows are not done (see above)", file=sys.stderr)
         raise typer.Exit(4)
 
 
-def resolve(
-    methods: str,
-    suite: str,
-    seeds: int | None,
-    base: str | None,
-    data: str | None,
-    checkpoints: Sequence[str],
-    sets: Sequence[str],
-    include: Sequence[Path],
-) -> Request:
+def resolve(asked: Asked) -> Request:
     """A request with every recipe read; raises UsageError for the first thing that is wrong."""
-    recipe = load_suite(suite, include=include)
-    changes = {key: value for key, value in {"base": base, "data": data}.items() if value is not None}
-    recipe = recipe.model_copy(update=changes)
-    rows = load_methods(methods, suite=recipe, sets=sets, include=include) if methods else []
+    suite = load_suite(asked.suite, include=asked.include)
+    given = {"base": asked.base, "data": asked.data, "judge": asked.judge, "backend": asked.backend}
+    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if asked.tasks is not None:
+        changes["tasks"] = _names(asked.tasks)
+    suite = SuiteRecipe.model_validate(suite.model_dump() | changes)
+    rows = load_methods(asked.methods, suite=suite, sets=asked.sets, include=asked.include) if asked.methods else []
+    tasks = [suite.decoded(load_task(task, include=asked.include)) for task in suite.tasks]
     return Request(
-        suite=recipe,
-        tasks=[load_task(task, include=include) for task in recipe.tasks],
+        suite=suite,
+        tasks=tasks,
         methods=rows,
-        seeds=seeds or recipe.seeds,
-        checkpoints=_checkpoints(checkpoints, {SFT, *(method.name for method in rows)}),
+        seeds=asked.seeds or suite.seeds,
+        checkpoints=_checkpoints(asked.checkpoints, {SFT, *(method.name for method in rows)}),
+        judges=_judges(tasks, suite, asked.include),
+        canaries=asked.canaries,
     )
 
 
@@ -77,6 +100,26 @@ def untuned(request: Request) -> list[str]:
     """Methods that a suite with overrides has none for: they train with figures for another size of model."""
     known = request.suite.overrides
     return [method.name for method in request.methods if known and method.name not in known]
+
+
+def _judges(tasks: Sequence[TaskRecipe], suite: SuiteRecipe, include: Sequence[Path]) -> Mapping[str, JudgeRecipe]:
+    """The judge of every task that names one: the suite's, else the task's own."""
+    return {t.name: load_judge(suite.judge or t.judge, include=include) for t in tasks if t.judge is not None}
+
+
+def _budget(request: Request, limits: Limits) -> Budget | None:
+    if not request.judges:
+        return None
+    from ropo_bench.judging.ledger import Budget
+
+    return Budget(limits.calls, limits.usd)
+
+
+def _names(text: str) -> list[str]:
+    names = [part.strip() for part in text.split(",")]
+    if "" in names:
+        raise UsageError(f"--tasks {text!r}: expected names with commas between, such as mt-bench,alpaca-eval-2")
+    return names
 
 
 def _checkpoints(given: Sequence[str], taken: set[str]) -> dict[str, str]:

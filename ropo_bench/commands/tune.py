@@ -16,7 +16,7 @@ from ropo_bench.recipes import load_methods, load_suite, load_task, settings
 from ropo_bench.records import read_scores
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store, atomic_write_json, atomic_write_text, content_key
-from ropo_bench.stages import Stages
+from ropo_bench.stages import Evaluation, Stages
 from ropo_bench.statistics import measure
 from ropo_bench.tasks import TaskRecipe
 
@@ -38,9 +38,8 @@ def tune_command(
     if write is not None and not write.is_file():
         raise UsageError(f"--write {write}: no such file; give the suite's YAML file, which gets the overrides")
     store = Store(runs)
-    with Progress() as progress:
-        stages = Stages(store, recipe, progress)
-        found = {method.name: _tune(stages, method, task, trials) for method in rows}
+    with Progress() as progress, Evaluation(Stages(store, recipe, progress)) as evaluation:
+        found = {method.name: _tune(evaluation, method, task, trials) for method in rows}
     record: dict[str, Any] = {
         "suite": recipe.name,
         "task": task.name,
@@ -69,13 +68,13 @@ def window(rate: float, count: int) -> list[int]:
     return list(range(first, first + count))
 
 
-def _tune(stages: Stages, method: MethodRecipe, task: TaskRecipe, count: int) -> dict[str, Any]:
+def _tune(evaluation: Evaluation, method: MethodRecipe, task: TaskRecipe, count: int) -> dict[str, Any]:
     """All trials of one method: its window, and one more point where the best lies at the window's edge."""
-    tried = {i: _trial(stages, method, task, GRID[i]) for i in window(method.train.lr, count)}
+    tried = {i: _trial(evaluation, method, task, GRID[i]) for i in window(method.train.lr, count)}
     best = _best(tried)
     beyond = {min(tried): min(tried) - 1, max(tried): max(tried) + 1}.get(best)
     if beyond is not None and 0 <= beyond < len(GRID):
-        tried[beyond] = _trial(stages, method, task, GRID[beyond])
+        tried[beyond] = _trial(evaluation, method, task, GRID[beyond])
         best = _best(tried)
     return {"best": tried[best], "trials": [tried[i] for i in sorted(tried)]}
 
@@ -85,12 +84,14 @@ def _best(tried: Mapping[int, Trial]) -> int:
     return max(sorted(tried), key=lambda i: -math.inf if tried[i]["value"] is None else tried[i]["value"])
 
 
-def _trial(stages: Stages, method: MethodRecipe, task: TaskRecipe, rate: float) -> Trial:
+def _trial(evaluation: Evaluation, method: MethodRecipe, task: TaskRecipe, rate: float) -> Trial:
     changed = method.model_copy(update={"train": method.train.model_copy(update={"lr": rate})})
     label = f"{method.name} lr {rate:g}"
+    stages = evaluation.stages
+    evaluation.close_engine()
     try:
         stages.make_policy(changed, 0)
-        scores = stages.make_scores(stages.make_merged(changed, 0), task, label)
+        scores = evaluation.make_scores(stages.make_merged(changed, 0), task, label)
     except MethodFailed as error:
         stages.progress.note(f"{label}: {error}")
         return {"lr": rate, "value": None, "standard_error": None, "failed": str(error)}

@@ -1,25 +1,17 @@
-"""What every generation backend offers, and how prompts are cut into batches."""
+"""What the backends share: batches, seeds, the room of a context, and conversations under way."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from ropo_bench.errors import UsageError
 from ropo_bench.tasks import Decoding
-from ropo_bench.types import Completion, Prompt
+from ropo_bench.types import Completion, Message, Prompt
 
 Batch = list[tuple[Prompt, int]]
-
-
-class Generator(Protocol):
-    """A backend: prompts in, completions out, batch by batch."""
-
-    def generate(
-        self, prompts: Sequence[Prompt], decoding: Decoding, skip_batches: int = 0
-    ) -> Iterator[list[Completion]]:
-        """Completions of one batch after the other, from batch skip_batches on, each in the batch's order."""
-        ...
 
 
 def cut_batches(prompts: Sequence[Prompt], decoding: Decoding) -> list[Batch]:
@@ -35,5 +27,82 @@ def cut_batches(prompts: Sequence[Prompt], decoding: Decoding) -> list[Batch]:
 
 def batch_seed(seed: int, batch: int) -> int:
     """Seed of one batch, below 2^63: hashed, so that neighbouring runs and batches share no random stream."""
-    digest = hashlib.sha256(f"{seed}:{batch}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return _hashed(f"{seed}:{batch}")
+
+
+def turn_seed(seed: int, prompt_id: str, sample: int, turn: int) -> int:
+    """Seed of one answer, below 2^63, for engines that draw every answer from a stream of its own."""
+    return _hashed(f"{seed}:{sample}:{turn}:{prompt_id}")
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def temperature_of(prompt: Prompt, decoding: Decoding) -> float:
+    """The temperature of the prompt's category, or the one for all; 0 is greedy."""
+    return decoding.temperatures.get(prompt.category, decoding.temperature)
+
+
+def num_new_tokens(num_tokens: int, max_new_tokens: int, room_tokens: int | None) -> int:
+    """How many tokens may answer a chat: fewer where the context ends before, 0 where the chat alone fills it."""
+    return max_new_tokens if room_tokens is None else max(0, min(max_new_tokens, room_tokens - num_tokens))
+
+
+def fit(context: Sequence[int], continuation: Sequence[int], room_tokens: int | None) -> tuple[list[int], int]:
+    """Context and continuation as one sequence of at most room_tokens, and where the continuation starts.
+
+    What is too long loses its beginning, as in lm-eval. Raises UsageError where the continuation alone is too long.
+    """
+    ids = [*context, *continuation]
+    if room_tokens is not None:
+        ids = ids[-room_tokens:]
+    start = len(ids) - len(continuation)
+    if start < 1:
+        raise UsageError(
+            f"log-likelihoods: a continuation of {len(continuation)} tokens after {len(context)} of context does not"
+            f" fit into the model's context of {room_tokens}; give at least one token of context and shorter choices"
+        )
+    return ids, start
+
+
+@dataclass
+class Conversation:
+    """One draw of a prompt on its way: the chat so far, and what its answers were."""
+
+    prompt: Prompt
+    sample: int
+    chat: list[Message] = field(default_factory=list)
+    num_tokens: list[int] = field(default_factory=list)
+    truncated: bool = False
+
+    @property
+    def turn(self) -> int:
+        """The turn that is to be answered, counted from 0."""
+        return len(self.num_tokens)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every turn has its answer."""
+        return self.turn == len(self.prompt.turns)
+
+    def ask(self) -> list[Message]:
+        """The chat up to the answer that is wanted next."""
+        self.chat.append(Message(role="user", content=self.prompt.turns[self.turn]))
+        return self.chat
+
+    def answer(self, ids: Sequence[int], stop_ids: Collection[int], tokenizer: Any) -> None:
+        """Take the new token ids as the answer; without a stop token at their end it was cut.
+
+        No ids at all, where the chat left no room, are an empty answer.
+        """
+        stopped = bool(ids) and ids[-1] in stop_ids
+        text = tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=True)
+        self.chat.append(Message(role="assistant", content=text))
+        self.num_tokens.append(len(ids) - stopped)
+        self.truncated |= not stopped
+
+    def completion(self) -> Completion:
+        """All answers of a finished conversation."""
+        turns = tuple(message["content"] for message in self.chat if message["role"] == "assistant")
+        return Completion(self.prompt.id, self.sample, turns, tuple(self.num_tokens), self.truncated)

@@ -8,18 +8,25 @@ Shapes: N live rows, B rows of the batch, P prompt tokens, T prompt and new toke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ropo_bench.errors import UsageError
-from ropo_bench.generation.base import Batch, batch_seed, cut_batches
+from ropo_bench.generation.base import (
+    Batch,
+    Conversation,
+    batch_seed,
+    cut_batches,
+    num_new_tokens,
+    temperature_of,
+)
 from ropo_bench.generation.kv_cache import RoomyCache
 from ropo_bench.preferences.chat import encode_prompts, end_of_turn_id
 from ropo_bench.tasks import Decoding
-from ropo_bench.types import Completion, Message, Prompt
+from ropo_bench.types import Completion, Prompt
 
 
 class HFGenerator:
@@ -30,68 +37,55 @@ class HFGenerator:
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
-        self.stop_ids = stop_ids(model, tokenizer)
+        self.room_tokens: int | None = getattr(model.config, "max_position_embeddings", None)
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Where answers end; on first use, because log-likelihoods alone need no chat template."""
+        return stop_ids(self.model.generation_config, self.tokenizer)
 
     def generate(
-        self, prompts: Sequence[Prompt], decoding: Decoding, skip_batches: int = 0
+        self, prompts: Sequence[Prompt], decoding: Decoding, done: Collection[tuple[str, int]] = ()
     ) -> Iterator[list[Completion]]:
-        """Completions batch by batch (see generation.base); turn 2 answers in sight of the own turn 1.
+        """Completions batch by batch (see generation.base) but those of (prompt id, sample) in `done`.
 
-        Raises UsageError where a chat and its answer do not fit into the model's context.
+        Turn 2 answers in sight of the own turn 1. A batch is drawn as a whole, or not at all where all of it is
+        done: what is done changes no other text. An answer ends where the model's context does.
         """
         for index, batch in enumerate(cut_batches(prompts, decoding)):
-            if index >= skip_batches:
-                yield self._batch(batch, decoding, batch_seed(decoding.seed, index))
+            if any((prompt.id, sample) not in done for prompt, sample in batch):
+                completions = self._batch(batch, decoding, batch_seed(decoding.seed, index))
+                yield [c for c in completions if (c.prompt_id, c.sample) not in done]
 
     def _batch(self, batch: Batch, decoding: Decoding, seed: int) -> list[Completion]:
         device = self.model.device
         random = torch.Generator(device).manual_seed(seed)
-        chats: list[list[Message]] = [[] for _ in batch]
-        num_tokens: list[list[int]] = [[] for _ in batch]
-        cut = [False] * len(batch)
-        for turn in range(max(len(prompt.turns) for prompt, _ in batch)):
-            rows = [row for row, (prompt, _) in enumerate(batch) if turn < len(prompt.turns)]
-            for row in rows:
-                chats[row].append(Message(role="user", content=batch[row][0].turns[turn]))
-            prompt_ids = encode_prompts(self.tokenizer, [chats[row] for row in rows])
-            self._check_room(prompt_ids, decoding.max_new_tokens)
+        conversations = [Conversation(prompt, sample) for prompt, sample in batch]
+        while rows := [conversation for conversation in conversations if not conversation.finished]:
+            prompt_ids = encode_prompts(self.tokenizer, [row.ask() for row in rows])
+            limits = [num_new_tokens(len(ids), decoding.max_new_tokens, self.room_tokens) for ids in prompt_ids]
+            asked = [(row, ids, limit) for row, ids, limit in zip(rows, prompt_ids, limits, strict=True) if limit]
+            for row in (row for row, limit in zip(rows, limits, strict=True) if not limit):
+                row.answer([], self.stop_ids, self.tokenizer)
+            if not asked:
+                continue
             answers = decode(
                 self.model,
-                *pad_left(prompt_ids, device),
+                *pad_left([ids for _, ids, _ in asked], device),
                 decoding,
                 stop_ids=self.stop_ids,
                 random=random,
+                temperatures=[temperature_of(row.prompt, decoding) for row, _, _ in asked],
+                limits=[limit for _, _, limit in asked],
             )
-            for row, ids in zip(rows, answers, strict=True):
-                stopped = ids[-1] in self.stop_ids
-                text = self.tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=True)
-                chats[row].append(Message(role="assistant", content=text))
-                num_tokens[row].append(len(ids) - stopped)
-                cut[row] |= not stopped
-        return [
-            Completion(
-                prompt.id,
-                sample,
-                tuple(message["content"] for message in chat if message["role"] == "assistant"),
-                tuple(counts),
-                truncated,
-            )
-            for (prompt, sample), chat, counts, truncated in zip(batch, chats, num_tokens, cut, strict=True)
-        ]
-
-    def _check_room(self, prompt_ids: Sequence[Sequence[int]], max_new_tokens: int) -> None:
-        room = getattr(self.model.config, "max_position_embeddings", None)
-        longest = max(map(len, prompt_ids))
-        if room is not None and longest + max_new_tokens > room:
-            raise UsageError(
-                f"generation: a chat of {longest} tokens and {max_new_tokens} new ones do not fit into the"
-                f" model's context of {room}; lower decoding.max_new_tokens or take shorter prompts"
-            )
+            for (row, _, _), ids in zip(asked, answers, strict=True):
+                row.answer(ids, self.stop_ids, self.tokenizer)
+        return [conversation.completion() for conversation in conversations]
 
 
-def stop_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+def stop_ids(generation_config: Any, tokenizer: Any) -> frozenset[int]:
     """Tokens that end an answer: the template's end of turn and the end tokens of model and tokenizer."""
-    ends = model.generation_config.eos_token_id
+    ends = generation_config.eos_token_id
     given = [*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id]
     return frozenset([end_of_turn_id(tokenizer), *(id for id in given if id is not None)])
 
@@ -116,9 +110,16 @@ def decode(
     *,
     stop_ids: frozenset[int],
     random: torch.Generator,
+    temperatures: Sequence[float] = (),
+    limits: Sequence[int] = (),
 ) -> list[list[int]]:
-    """New token ids of each row, up to and with its stop token, or decoding.max_new_tokens of them."""
-    (num_rows, num_prompt), num_new = ids_BP.shape, decoding.max_new_tokens
+    """New token ids of each row, up to and with its stop token, or decoding.max_new_tokens of them.
+
+    temperatures, limits: one a row, in place of decoding.temperature and decoding.max_new_tokens.
+    """
+    num_rows, num_prompt = ids_BP.shape
+    num_new = max(limits, default=decoding.max_new_tokens)
+    limit_B = torch.tensor(limits or [num_new] * num_rows, device=ids_BP.device)
     cache = RoomyCache(model.config.num_hidden_layers, num_prompt + num_new)
     mask_NT = torch.cat([mask_BP, mask_BP.new_ones(num_rows, num_new)], dim=1)
     positions_NT = (mask_NT.cumsum(1) - 1).clamp(min=0)
@@ -126,6 +127,9 @@ def decode(
     out_BT = ids_BP.new_zeros(num_rows, num_new)
     length_B = ids_BP.new_full((num_rows,), num_new)
     rows_N = torch.arange(num_rows, device=ids_BP.device)
+    mixed = len(set(temperatures)) > 1
+    temperature_B = torch.tensor(temperatures, device=ids_BP.device) if mixed else None
+    temperature = temperatures[0] if temperatures else decoding.temperature
     input_Nt, start = ids_BP, 0
     for step in range(num_new):
         end = num_prompt + step
@@ -139,9 +143,10 @@ def decode(
         ).logits[:, -1]
         # Drawn for all rows of the batch, finished or not: a row's randomness is its own.
         uniform_B = torch.rand(num_rows, generator=random, device=ids_BP.device)
-        token_N = choose(logits_NV, decoding.temperature, decoding.top_p, uniform_B[rows_N])
+        warmth = temperature if temperature_B is None else temperature_B[rows_N]
+        token_N = choose(logits_NV, warmth, decoding.top_p, uniform_B[rows_N])
         out_BT[rows_N, step] = token_N
-        live_N = torch.isin(token_N, stops, invert=True)
+        live_N = torch.isin(token_N, stops, invert=True) & (limit_B[rows_N] > step + 1)
         if not live_N.all():
             length_B[rows_N[~live_N]] = step + 1
             if not live_N.any():
@@ -153,13 +158,22 @@ def decode(
     return [ids[:length] for ids, length in zip(out_BT.tolist(), length_B.tolist(), strict=True)]
 
 
-def choose(logits_NV: Tensor, temperature: float, top_p: float, uniform_N: Tensor) -> Tensor:
+def choose(logits_NV: Tensor, temperature: float | Tensor, top_p: float, uniform_N: Tensor) -> Tensor:
     """Next tokens (N,): the best at temperature 0, else drawn by inverse transform of uniform_N.
 
-    top_p: the smallest set of most probable tokens whose mass reaches it is drawn from (arXiv 1904.09751).
+    temperature: one for all rows, or (N,). top_p: the smallest set of most probable tokens whose mass reaches it is
+    drawn from (arXiv 1904.09751).
     """
+    if isinstance(temperature, Tensor):
+        greedy_N = temperature == 0
+        warm_N1 = temperature.masked_fill(greedy_N, 1.0)[:, None]
+        return torch.where(greedy_N, logits_NV.argmax(-1), _draw(logits_NV, warm_N1, top_p, uniform_N))
     if temperature == 0:
         return logits_NV.argmax(-1)
+    return _draw(logits_NV, temperature, top_p, uniform_N)
+
+
+def _draw(logits_NV: Tensor, temperature: float | Tensor, top_p: float, uniform_N: Tensor) -> Tensor:
     probabilities_NV = torch.softmax(logits_NV.float() / temperature, dim=-1)
     order_NV = None
     if top_p < 1:

@@ -98,7 +98,9 @@ def footers(
     seeds: Sequence[int],
     data_sha256: str | None,
     versions: Mapping[str, str],
-    judge: str | None = None,
+    judges: Sequence[str] = (),
+    canaries: Sequence[str] = (),
+    spent: str | None = None,
     prompts: Mapping[str, int] | None = None,
     pocket: bool = False,
     certificate: str | None = None,
@@ -106,8 +108,8 @@ def footers(
 ) -> list[str]:
     """The lines under a table.
 
-    prompts: number of prompts by task. minimum_detectable_effects: by column header, in the column's unit, at
-    80 % power and 5 % two-sided error.
+    judges: who judged what. canaries: their biases. spent: what judging took. prompts: number of prompts by task.
+    minimum_detectable_effects: by column header, in the column's unit, at 80 % power and 5 % two-sided error.
     """
     over = "prompts and seeds" if len(seeds) > 1 else "prompts, of this one checkpoint a row (one seed)"
     lines = [f"± is the standard error over {over}; a cell without ± is a census"]
@@ -115,8 +117,10 @@ def footers(
         f"a true difference from SFT on {header} below {effect:.1f} would be missed more than one time in five"
         for header, effect in (minimum_detectable_effects or {}).items()
     ]
-    if judge:
-        lines.append(f"judge: {judge}")
+    lines += [f"judge: {judge}" for judge in judges]
+    lines += [f"canaries of the judge (bias with its 95 % interval): {line}" for line in canaries]
+    if spent:
+        lines.append(f"judging: {spent}")
     if prompts:
         lines.append("prompts: " + ", ".join(f"{task} {count:,}" for task, count in prompts.items()))
     lines.append("seeds: " + ", ".join(str(seed) for seed in seeds))

@@ -144,6 +144,12 @@ class Stage:
         atomic_write_json(self.path / MANIFEST, manifest)
         self._manifest = manifest
 
+    def reopen(self) -> None:
+        """Take the manifest away: what is in the folder stays, and the stage is to be finished again."""
+        with storage_errors(self.path):
+            (self.path / MANIFEST).unlink(missing_ok=True)
+        self._manifest = None
+
 
 class Store:
     """A user's runs folder; making the object touches no disk."""

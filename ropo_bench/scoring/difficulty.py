@@ -8,35 +8,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from ropo_bench.errors import UsageError
 from ropo_bench.scoring.length_control import Array, logistic
-from ropo_bench.sources import POCKET_ASSETS
+from ropo_bench.sources import option_path
 from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Prompt
+
+ALPACA_EVAL = "asset:alpaca_eval/calibration/instruction_difficulty.csv"
 
 
 def read_difficulties(task: TaskRecipe, prompts: Sequence[Prompt]) -> Mapping[str, float] | None:
     """The frozen difficulties that options.difficulties names, or None where the task has none.
 
-    A JSON file {prompt id: float}; "pocket:NAME" is a shipped one. Raises UsageError for a file that cannot be
-    read or that lacks a prompt.
+    A JSON file {prompt id: float}; "pocket:NAME" is a shipped one, the asset ALPACA_EVAL is that benchmark's
+    own, matched by instruction. Raises UsageError for a file that cannot be read or that lacks a prompt.
     """
     name = task.options.get("difficulties")
     if name is None:
         return None
     where = f"task {task.name}: difficulties {name}"
-    shipped = str(name).startswith("pocket:")
-    path = POCKET_ASSETS / str(name).removeprefix("pocket:") if shipped else Path(str(name)).expanduser()
-    try:
-        found = {str(key): float(value) for key, value in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{where}: cannot be read ({error}); give a JSON file of prompt id and difficulty"
-        ) from error
+    found = _of_alpaca_eval(prompts) if name == ALPACA_EVAL else _of_file(str(name), where)
     missing = [prompt.id for prompt in prompts if prompt.id not in found]
     if missing:
         raise UsageError(
@@ -44,6 +38,23 @@ def read_difficulties(task: TaskRecipe, prompts: Sequence[Prompt]) -> Mapping[st
             " this prompt set, or leave the option out and show lc_win_rate_nodiff"
         )
     return found
+
+
+def _of_alpaca_eval(prompts: Sequence[Prompt]) -> Mapping[str, float]:
+    from ropo_bench.scoring.alpaca_eval import calibration
+
+    rows = calibration.rows_of([prompt.turns[0] for prompt in prompts])
+    known = calibration.difficulties()
+    return {prompt.id: float(known[row]) for prompt, row in zip(prompts, rows, strict=True) if row is not None}
+
+
+def _of_file(name: str, where: str) -> Mapping[str, float]:
+    try:
+        return {str(key): float(value) for key, value in json.loads(option_path(name).read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{where}: cannot be read ({error}); give a JSON file of prompt id and difficulty"
+        ) from error
 
 
 def fit_difficulties(

@@ -1,8 +1,12 @@
-"""Diversity of completions: distinct-n (arXiv 1510.03055), self-BLEU (arXiv 1802.01886), length."""
+"""Diversity of completions: distinct-n (arXiv 1510.03055), self-BLEU (arXiv 1802.01886), length.
+
+Two denominators of distinct-n are in use: all n-grams ("ngrams"), and all words ("tokens").
+"""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
@@ -27,10 +31,10 @@ def score(
 ) -> list[Score]:
     """Per prompt, over all its samples: `distinct_n`, `self_bleu` (0..100), `length` (tokens), `length_words`.
 
-    `corpus_distinct_n` is one item over all completions. Words are separated by white space; n-grams never
-    cross from one answer into the next. Options: denominator, ngrams (default) or tokens; with tokens the
-    metrics are called distinct_n_tokens. Undefined values (no n-gram at all) are unscored; self_bleu needs two
-    samples, else it is left out. Raises UsageError for another denominator.
+    `corpus_distinct_n` and `corpus_self_bleu` are one item over all answers. Words are separated by white space;
+    n-grams never cross from one answer into the next. Options: denominator, ngrams (default) or tokens; with
+    tokens the metrics are called distinct_n_tokens. Undefined values (no n-gram at all) are unscored; self_bleu
+    needs two samples, else it is left out. Raises UsageError for another denominator.
     """
     denominator = task.options.get("denominator", "ngrams")
     if denominator not in get_args(Denominator):
@@ -45,8 +49,21 @@ def score(
     corpus = [answer for samples in found.values() for answer in _answers(samples)]
     for n in NGRAMS:
         value = distinct_n(corpus, n, denominator)
-        scores.append(_score("corpus", f"corpus_distinct_{n}{suffix}", value))
+        scores.append(_score("corpus", f"corpus_distinct_{n}{suffix}", value, missing=not corpus))
+    if len(corpus) > 1:
+        scores.append(_score("corpus", "corpus_self_bleu", self_bleu(corpus)))
     return scores
+
+
+def measure_texts(texts: Sequence[Words], denominator: Denominator = "ngrams") -> dict[str, float | None]:
+    """distinct_1 ... distinct_4 and self_bleu as shares, 0..1, over these texts, and their mean length_words.
+
+    None where a value is undefined: no n-gram, or for self_bleu fewer than two texts.
+    """
+    found = {f"distinct_{n}": distinct_n(texts, n, denominator) for n in NGRAMS}
+    found["self_bleu"] = self_bleu(texts) if len(texts) > 1 else None
+    found["length_words"] = fmean(map(len, texts)) if texts else None
+    return found
 
 
 def distinct_n(texts: Iterable[Words], n: int, denominator: Denominator = "ngrams") -> float | None:
@@ -67,9 +84,29 @@ def distinct_n(texts: Iterable[Words], n: int, denominator: Denominator = "ngram
 
 
 def self_bleu(texts: Sequence[Words]) -> float:
-    """Mean BLEU of each text against all others, 0..1; 1 where all are the same. Two texts at least."""
-    others = [[*texts[:i], *texts[i + 1 :]] for i in range(len(texts))]
-    return fmean(bleu(text, references) for text, references in zip(texts, others, strict=True))
+    """Mean BLEU of each text against all others, 0..1; 1 where all are the same. Two texts at least.
+
+    Time is linear in the number of words: what the others allow of an n-gram is the most that any text has of it,
+    or the second most for the text that has the most.
+    """
+    counts = [[Counter(ngrams(text, n)) for n in NGRAMS] for text in texts]
+    most: dict[tuple[str, ...], int] = {}
+    second: dict[tuple[str, ...], int] = {}
+    for gram, count in ((gram, count) for orders in counts for order in orders for gram, count in order.items()):
+        if count > most.get(gram, 0):
+            most[gram], second[gram] = count, most.get(gram, 0)
+        elif count > second.get(gram, 0):
+            second[gram] = count
+    lengths = sorted(map(len, texts))
+    scores = []
+    for text, orders in zip(texts, counts, strict=True):
+        # A count below the most is a text that does not hold the most; of several that do, the second is as high.
+        matches = [
+            sum(min(count, most[gram] if count < most[gram] else second[gram]) for gram, count in order.items())
+            for order in orders
+        ]
+        scores.append(_bleu(len(text), matches, _closest(len(text), lengths)))
+    return fmean(scores)
 
 
 def bleu(text: Words, references: Sequence[Words]) -> float:
@@ -78,19 +115,29 @@ def bleu(text: Words, references: Sequence[Words]) -> float:
     Brevity against the reference of the closest length (the shorter of two equally close). An order without a
     match counts as BLEU_FLOOR matches. An empty text scores 1 against an empty reference, else 0.
     """
-    if not text:
-        return float(any(not reference for reference in references))
-    logs = []
-    for n in range(1, min(4, len(text)) + 1):
-        counts = Counter(ngrams(text, n))
+    matches = []
+    for n in NGRAMS:
         allowed: Counter[tuple[str, ...]] = Counter()
         for reference in references:
             allowed |= Counter(ngrams(reference, n))
-        matches = (counts & allowed).total()
-        logs.append(math.log((matches or BLEU_FLOOR) / counts.total()))
+        matches.append((Counter(ngrams(text, n)) & allowed).total())
     closest = min((abs(len(reference) - len(text)), len(reference)) for reference in references)[1]
-    brevity = min(0.0, 1 - closest / len(text))
-    return math.exp(brevity + fmean(logs))
+    return _bleu(len(text), matches, closest)
+
+
+def _bleu(length: int, matches: Sequence[int], closest: int) -> float:
+    """BLEU of a text of `length` words: clipped matches of each order, and the closest reference's length."""
+    if length == 0:
+        return float(closest == 0)
+    logs = [math.log((matches[n - 1] or BLEU_FLOOR) / (length - n + 1)) for n in range(1, min(4, length) + 1)]
+    return math.exp(min(0.0, 1 - closest / length) + fmean(logs))
+
+
+def _closest(length: int, lengths: Sequence[int]) -> int:
+    """The closest of the other lengths, the shorter of two equally close; `lengths` is sorted and holds this one."""
+    here = bisect_left(lengths, length)
+    others = [lengths[i] for i in (here - 1, here + 1) if 0 <= i < len(lengths)]
+    return min(others, key=lambda other: (abs(other - length), other))
 
 
 def ngrams(words: Words, n: int) -> Iterator[tuple[str, ...]]:

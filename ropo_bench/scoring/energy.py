@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ropo_bench.engines import Subject
 from ropo_bench.errors import StorageError
 from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Score
@@ -22,7 +23,7 @@ METRICS = ("energy_drift", "angle_drift", "angle_drift_max")
 _IN_A_BLOCK = re.compile(r"\.\d+\.(.+)\.weight$")
 
 
-def score(task: TaskRecipe, model_dir: Path, base_dir: Path) -> list[Score]:
+def score(task: TaskRecipe, subject: Subject) -> list[Score]:
     """`energy_drift` (HE/HE_base - 1); `angle_drift`, `angle_drift_max` (radians; mean, largest over pairs).
 
     An item is a linear module in a block of the base model. Weights are read one module at a time; no model
@@ -31,7 +32,7 @@ def score(task: TaskRecipe, model_dir: Path, base_dir: Path) -> list[Score]:
     """
     scores: list[Score] = []
     with ExitStack() as stack:
-        base, model = _open(base_dir, stack), _open(model_dir, stack)
+        base, model = _open(subject.base_folder, stack), _open(subject.folder, stack)
         for name in sorted(base):
             found = _IN_A_BLOCK.search(name)
             reference: Tensor | None = base[name].get_tensor(name) if found else None

@@ -60,7 +60,10 @@ def control_length(
     preferences (X,): 0..1 for the model, 0.5 a tie. length_deltas (X,): characters of the baseline's answer
     minus the model's. difficulties (X,): None drops the term (the result is then called lc_win_rate_nodiff).
     gamed: AlpacaEval's regularisation towards the baseline, where such annotations exist; needs difficulties.
+    The baseline against itself has nothing to fit and is 50 by construction, as in alpaca_eval.
     """
+    if not length_deltas.any() and (preferences == 0.5).all():
+        return LengthControl(50.0, (0.0,) * (2 if difficulties is None else 3))
     deviation = length_deltas.std(ddof=1) if len(length_deltas) > 1 else 0.0
     delta_X = length_deltas / deviation if deviation > 0 else np.zeros_like(length_deltas)
     here_X = np.ones_like(delta_X)
@@ -99,11 +102,12 @@ def _fit(features_XF: Array, target_X: Array, weight_X: Array, c: float) -> Arra
     return coefficients
 
 
-def estimate(scores_by_seed: Sequence[Sequence[Score]]) -> Estimate:
+def estimate(scores_by_seed: Sequence[Sequence[Score]], *, gamed: Gamed | None = None, c: float = C) -> Estimate:
     """The estimator `lc_win_rate` of a column: the whole fit inside a bootstrap over prompts (200 draws).
 
     Scores of lc_win_rate or lc_win_rate_nodiff, with length_delta (and difficulty) in their detail. With
     several seeds the fit is made for each and averaged; prompts that a seed lacks are left out of all.
+    gamed, c: as for `control_length`.
     """
     tables = [_Table.of(scores) for scores in scores_by_seed]
     common = sorted(set.intersection(*(set(table.rows) for table in tables)))
@@ -111,7 +115,7 @@ def estimate(scores_by_seed: Sequence[Sequence[Score]]) -> Estimate:
 
     def evaluate(clusters: NDArray[np.intp]) -> Array:
         chosen = [np.concatenate([own[c] for c in clusters]) for own in rows]
-        return np.array([table.win_rate(index) for table, index in zip(tables, chosen, strict=True)])
+        return np.array([table.win_rate(index, gamed, c) for table, index in zip(tables, chosen, strict=True)])
 
     return bootstrap_clusters(evaluate, len(common))
 
@@ -138,11 +142,13 @@ class _Table:
             dict(rows),
         )
 
-    def win_rate(self, index: NDArray[np.intp]) -> float:
+    def win_rate(self, index: NDArray[np.intp], gamed: Gamed | None, c: float) -> float:
         difficulties = None if self.difficulties is None else self.difficulties[index]
-        return control_length(self.preferences[index], self.length_deltas[index], difficulties).win_rate
+        preferences, length_deltas = self.preferences[index], self.length_deltas[index]
+        return control_length(preferences, length_deltas, difficulties, gamed=gamed, c=c).win_rate
 
 
 def logistic(z: Array) -> Array:
     """1 / (1 + e^-z), without overflow."""
-    return np.exp(-np.logaddexp(0, -z))
+    probability: Array = np.exp(-np.logaddexp(0, -z))
+    return probability

@@ -15,7 +15,6 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from ropo_bench.errors import UsageError
 from ropo_bench.generation.hf import HFGenerator, choose, decode, pad_left
 from ropo_bench.tasks import Decoding
 from ropo_bench.types import Completion, Prompt
@@ -75,8 +74,8 @@ def prompts(number: int, num_turns: int = 1) -> list[Prompt]:
     ]
 
 
-def run(generator: HFGenerator, items: list[Prompt], decoding: Decoding, skip: int = 0) -> list[Completion]:
-    return [done for batch in generator.generate(items, decoding, skip) for done in batch]
+def run(generator: HFGenerator, items: list[Prompt], decoding: Decoding) -> list[Completion]:
+    return [done for batch in generator.generate(items, decoding) for done in batch]
 
 
 GREEDY = Decoding(max_new_tokens=24, batch_size=16)
@@ -148,7 +147,28 @@ def test_resumed_at_a_batch_the_text_is_the_same(model: Any, tokenizer: Any, dec
     whole = list(HFGenerator(model, tokenizer).generate(items, decoding))
     torch.manual_seed(99)  # the process's own stream does not matter
     for skip in (1, len(whole) - 1, len(whole)):
-        assert list(HFGenerator(model, tokenizer).generate(items, decoding, skip)) == whole[skip:]
+        done = {(c.prompt_id, c.sample) for batch in whole[:skip] for c in batch}
+        assert list(HFGenerator(model, tokenizer).generate(items, decoding, done)) == whole[skip:]
+
+
+def test_of_a_batch_that_is_half_done_only_the_rest_comes(model: Any, tokenizer: Any) -> None:
+    items = prompts(20)
+    [first, second] = HFGenerator(model, tokenizer).generate(items, SAMPLED)
+    done = {(c.prompt_id, c.sample) for c in first[:5] + second}
+    assert list(HFGenerator(model, tokenizer).generate(items, SAMPLED, done)) == [first[5:]]
+
+
+def test_every_category_has_its_temperature(model: Any, tokenizer: Any) -> None:
+    cold = [replace(prompt, category="math") for prompt in prompts(10, 2)]
+    warm = [replace(prompt, id=f"{prompt.id}w", category="writing") for prompt in cold]
+    greedy = {c.prompt_id: c.turns for c in run(HFGenerator(model, tokenizer), cold, GREEDY)}
+    mixed = SAMPLED.model_copy(update={"temperatures": {"math": 0.0}})
+    done = {c.prompt_id: c.turns for c in run(HFGenerator(model, tokenizer), cold + warm, mixed)}
+    assert {id: done[id] for id in greedy} == greedy
+    assert sum(done[f"{id}w"] != turns for id, turns in greedy.items()) > 5
+    # Where a batch has one temperature, naming it by category or for all is the same.
+    named = SAMPLED.model_copy(update={"temperatures": {"writing": 0.8}, "temperature": 0.0})
+    assert run(HFGenerator(model, tokenizer), warm, named) == run(HFGenerator(model, tokenizer), warm, SAMPLED)
 
 
 def test_samples_differ_and_seeds_differ(model: Any, tokenizer: Any) -> None:
@@ -169,11 +189,6 @@ def test_sampled_row_does_not_depend_on_when_others_finish(model: Any) -> None:
     alone = last_row(frozenset())
     # Every token that the last row never draws stops the others.
     assert last_row(frozenset(range(SHAPE["vocab_size"])) - set(alone)) == alone  # type: ignore[call-overload]
-
-
-def test_too_long_for_the_context_is_an_error(model: Any, tokenizer: Any) -> None:
-    with pytest.raises(UsageError, match="context of 256"):
-        run(HFGenerator(model, tokenizer), prompts(2), Decoding(max_new_tokens=255))
 
 
 def test_choose_draws_by_the_probabilities() -> None:
@@ -198,6 +213,17 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:
     assert drawn(0.6) == {1, 3}
     assert drawn(0.9) == {0, 1, 3}
     assert drawn(1.0) == {0, 1, 2, 3}
+
+
+def test_choose_with_a_temperature_a_row() -> None:
+    logits_NV = torch.randn(300, 7, generator=torch.Generator().manual_seed(0))
+    uniform_N = torch.rand(300, generator=torch.Generator().manual_seed(1))
+    temperature_N = torch.tensor([0.0, 0.5, 2.0]).repeat(100)
+    chosen_N = choose(logits_NV, temperature_N, 0.9, uniform_N)
+    for temperature in (0.0, 0.5, 2.0):
+        rows_N = temperature_N == temperature
+        alone_N = choose(logits_NV[rows_N], temperature, 0.9, uniform_N[rows_N])
+        assert chosen_N[rows_N].tolist() == alone_N.tolist()
 
 
 def test_tokens_of_probability_zero_are_never_drawn() -> None:

@@ -234,7 +234,7 @@ def test_footers_say_what_the_error_is_about() -> None:
         seeds=[0, 1],
         data_sha256="0123456789abcdef0123",
         versions={"torch": "2.13.0"},
-        judge="pocket grader",
+        judges=["pocket grader"],
         prompts={"pocket-arena": 1600},
         pocket=True,
         minimum_detectable_effects={"WR %": 8.75},

@@ -8,6 +8,7 @@ from ropo_bench.errors import UsageError
 from ropo_bench.recipes import resolve_object
 from ropo_bench.scoring import ESTIMATORS, SCORERS
 from ropo_bench.scoring.chat import score
+from ropo_bench.scoring.judged import JudgedScorer
 from ropo_bench.statistics import measure
 from ropo_bench.tasks import Column, Decoding, TaskRecipe
 from ropo_bench.types import Completion, Prompt
@@ -72,6 +73,7 @@ def test_a_task_without_a_grader_says_so() -> None:
 
 
 @pytest.mark.parametrize("table", [SCORERS, ESTIMATORS])
-def test_tables_name_functions(table: dict[str, str]) -> None:
+def test_tables_name_functions_and_judged_scorers(table: dict[str, str]) -> None:
     for name in table:
-        assert callable(resolve_object(name, table))
+        found = resolve_object(name, table)
+        assert callable(found) or isinstance(found, JudgedScorer)

@@ -8,9 +8,12 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ropo_bench.errors import UsageError
-from ropo_bench.scoring.diversity import bleu, distinct_n, score, self_bleu
+from ropo_bench.recipes import load_task
+from ropo_bench.scoring.diversity import NGRAMS, Denominator, bleu, distinct_n, measure_texts, score, self_bleu
 from ropo_bench.tasks import Column, Decoding, TaskRecipe
 from ropo_bench.types import Completion, Prompt
 
@@ -97,6 +100,45 @@ def test_self_bleu_of_the_same_and_of_unlike_texts() -> None:
     assert self_bleu(words("", "")) == 1
 
 
+TEXTS = st.lists(st.lists(st.sampled_from("abc"), max_size=7), min_size=2, max_size=6)
+DENOMINATORS = st.sampled_from(("ngrams", "tokens"))
+
+
+@given(TEXTS, st.randoms(), DENOMINATORS)
+def test_the_order_of_texts_does_not_matter(texts: list[list[str]], draw: random.Random, by: Denominator) -> None:
+    mixed = draw.sample(texts, len(texts))
+    assert measure_texts(mixed, by) == pytest.approx(measure_texts(texts, by))
+
+
+@given(TEXTS, DENOMINATORS)
+def test_shares_are_between_0_and_1_and_fewer_by_tokens(texts: list[list[str]], by: Denominator) -> None:
+    for n in NGRAMS:
+        value = distinct_n(texts, n, by)
+        assert value is None or 0 <= value <= 1
+        by_ngrams, by_tokens = distinct_n(texts, n, "ngrams"), distinct_n(texts, n, "tokens")
+        assert by_ngrams is None or by_tokens is None or by_tokens <= by_ngrams
+    assert 0 <= self_bleu(texts) <= 1 + 1e-12
+
+
+@given(TEXTS, st.integers(1, 4), DENOMINATORS)
+def test_a_corpus_twice_is_half_as_distinct(texts: list[list[str]], n: int, by: Denominator) -> None:
+    once, twice = distinct_n(texts, n, by), distinct_n([*texts, *texts], n, by)
+    assert twice is once is None or twice == pytest.approx((once or 0.0) / 2)
+
+
+@given(TEXTS)
+def test_self_bleu_is_the_mean_bleu_against_the_others(texts: list[list[str]]) -> None:
+    slow = [bleu(text, [*texts[:i], *texts[i + 1 :]]) for i, text in enumerate(texts)]
+    assert self_bleu(texts) == pytest.approx(sum(slow) / len(slow))
+
+
+def test_measures_of_texts() -> None:
+    found = measure_texts(words("a b a b", "a b c"))
+    assert (found["distinct_1"], found["distinct_2"], found["length_words"]) == (3 / 7, 3 / 5, 3.5)
+    alone = measure_texts(words("a b"))
+    assert (alone["distinct_2"], alone["distinct_3"], alone["self_bleu"]) == (1.0, None, None)
+
+
 def test_scorer() -> None:
     prompts = [Prompt("p", ("hi",)), Prompt("short", ("hi",)), Prompt("lost", ("hi",))]
     done = [
@@ -114,6 +156,9 @@ def test_scorer() -> None:
     assert found["short", "distinct_2"] == (None, "unparsable")
     assert found["lost", "distinct_1"] == (None, "infrastructure-failed")
     assert found["corpus", "corpus_distinct_1"] == (50.0, "scored")
+    assert found["corpus", "corpus_self_bleu"][0] == pytest.approx(
+        100 * self_bleu(words("a b c d", "a b c e", "a", "a"))
+    )
     tokens = {(one.item, one.metric): one.value for one in score(recipe(denominator="tokens"), prompts, done)}
     assert tokens["p", "distinct_4_tokens"] == pytest.approx(100 * 2 / 8)
 
@@ -121,3 +166,10 @@ def test_scorer() -> None:
 def test_unknown_denominator() -> None:
     with pytest.raises(UsageError, match="ngrams or tokens, given 'words'"):
         score(recipe(denominator="words"), [], [])
+
+
+@pytest.mark.parametrize("name", ["mt-bench", "alpaca-eval-2"])
+def test_answers_are_those_of_the_judged_task(name: str) -> None:
+    """Same prompts and decoding: they are generated once for both."""
+    judged, diverse = load_task(name), load_task(f"diversity-{name.removesuffix('-2')}")
+    assert (judged.prompts, judged.decoding) == (diverse.prompts, diverse.decoding)

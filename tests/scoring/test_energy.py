@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ropo_bench.engines import Engine, Subject
 from ropo_bench.errors import StorageError
 from ropo_bench.geometry import hyperspherical_energy
 from ropo_bench.scoring.energy import METRICS, score
@@ -45,13 +46,21 @@ def of(metric: str, scores: list[Score]) -> dict[str, float | None]:
     return {one.item: one.value for one in scores if one.metric == metric}
 
 
+def no_engine() -> Engine:
+    raise AssertionError("only the weights are read")
+
+
+def drifts(folder: Path, base: Path) -> list[Score]:
+    return score(TASK, Subject(folder, base, no_engine))
+
+
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     return save(tmp_path / "base", weights())
 
 
 def test_the_same_model_has_no_drift(base: Path) -> None:
-    scores = score(TASK, base, base)
+    scores = drifts(base, base)
     names = {Q.removesuffix(".weight"), V.removesuffix(".weight")}  # neither embeddings, head nor norms
     for metric in METRICS:
         assert of(metric, scores) == dict.fromkeys(names, 0.0)
@@ -61,7 +70,7 @@ def test_a_rotation_of_the_inputs_and_magnitudes_keep_both(base: Path, tmp_path:
     tensors = weights()
     rotation = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(1)))[0]
     tensors[Q] = torch.rand(12, 1) * (tensors[Q] @ rotation.T)
-    scores = score(TASK, save(tmp_path / "rotated", tensors), base)
+    scores = drifts(save(tmp_path / "rotated", tensors), base)
     assert of("energy_drift", scores)[Q.removesuffix(".weight")] == pytest.approx(0, abs=1e-6)
     assert of("angle_drift_max", scores)[Q.removesuffix(".weight")] == pytest.approx(0, abs=1e-5)
 
@@ -69,7 +78,7 @@ def test_a_rotation_of_the_inputs_and_magnitudes_keep_both(base: Path, tmp_path:
 def test_a_moved_neuron_is_seen_in_its_module_only(base: Path, tmp_path: Path) -> None:
     tensors = weights()
     tensors[Q][0] += 0.5
-    scores = score(TASK, save(tmp_path / "moved", tensors), base)
+    scores = drifts(save(tmp_path / "moved", tensors), base)
     expected = hyperspherical_energy(tensors[Q]) / hyperspherical_energy(weights()[Q]) - 1
     drift = of("energy_drift", scores)
     assert drift[Q.removesuffix(".weight")] == pytest.approx(expected)
@@ -91,14 +100,14 @@ def test_shards_are_read_like_one_file(base: Path, tmp_path: Path) -> None:
         save_file({key: tensors[key]}, folder / f"{number}.safetensors")
         index[key] = f"{number}.safetensors"
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
-    assert score(TASK, folder, base) == score(TASK, whole, base)
+    assert drifts(folder, base) == drifts(whole, base)
 
 
 def test_a_missing_or_reshaped_module_is_unscored_not_zero(base: Path, tmp_path: Path) -> None:
     tensors = weights()
     del tensors[Q]
     tensors[V] = tensors[V][:4].clone()
-    scores = score(TASK, save(tmp_path / "broken", tensors), base)
+    scores = drifts(save(tmp_path / "broken", tensors), base)
     assert {one.value for one in scores} == {None}
     assert {one.status for one in scores} == {"infrastructure-failed"}
     assert len(scores) == 2 * len(METRICS)
@@ -106,16 +115,16 @@ def test_a_missing_or_reshaped_module_is_unscored_not_zero(base: Path, tmp_path:
 
 def test_an_unreadable_folder_says_so(base: Path, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be read"):
-        score(TASK, tmp_path / "absent", base)
+        drifts(tmp_path / "absent", base)
     content = (base / "model.safetensors").read_bytes()
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut" / "model.safetensors").write_bytes(content[:-100])
     with pytest.raises(StorageError, match="cannot be read"):
-        score(TASK, tmp_path / "cut", base)
+        drifts(tmp_path / "cut", base)
 
 
 def test_the_same_weights_in_another_dtype_have_no_drift(tmp_path: Path) -> None:
     half = {name: tensor.half() for name, tensor in weights().items()}
     full = {name: tensor.float() for name, tensor in half.items()}
-    scores = score(TASK, save(tmp_path / "full", full), save(tmp_path / "half", half))
+    scores = drifts(save(tmp_path / "full", full), save(tmp_path / "half", half))
     assert {one.value for one in scores} == {0.0}

@@ -1,4 +1,4 @@
-"""How each stage's folder is made: the only place where the pipeline touches models. Called by stages.py."""
+"""How the stages of training are made, from preference data to a merged model with its certificate."""
 
 from __future__ import annotations
 
@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ropo_bench.provenance import provenance
-from ropo_bench.recipes import resolve_object
-from ropo_bench.records import append_completions, read_completions, read_pairs, write_scores
-from ropo_bench.runs import JsonLines, Stage, atomic_folder, atomic_write_json, atomic_write_text, read_json
-from ropo_bench.scoring import SCORERS
-from ropo_bench.sources import read_prompts
+from ropo_bench.records import read_pairs
+from ropo_bench.runs import Stage, atomic_folder, atomic_write_json, atomic_write_text, read_json
 
 if TYPE_CHECKING:
     from ropo_bench.methods import MethodRecipe, TrainRecipe
-    from ropo_bench.stages import Model, Stages
-    from ropo_bench.tasks import TaskRecipe
+    from ropo_bench.stages import Stages
     from ropo_bench.types import TokenizedPair
 
 # A stage is made again when its own source changes, and only then.
@@ -30,7 +26,7 @@ REFERENCE_CODE = (
     f"{_TRAINING}.batches",
     "ropo_bench.preferences",
     "ropo_bench.models",
-    "ropo_bench.making",
+    "ropo_bench.making.training",
 )
 POLICY_CODE = (
     f"{_TRAINING}.loop",
@@ -45,10 +41,8 @@ MERGE_CODE = (
     "ropo_bench.geometry",
     "ropo_bench.adapters",
     "ropo_bench.models",
-    "ropo_bench.making",
+    "ropo_bench.making.training",
 )
-GENERATION_CODE = ("ropo_bench.generation", "ropo_bench.models", "ropo_bench.preferences", "ropo_bench.making")
-SCORING_CODE = ("ropo_bench.scoring", "ropo_bench.geometry", "ropo_bench.pocket", "ropo_bench.models")
 NUM_PROBES = 32
 PROBE_TOKENS = 512
 TRAINED = "trained.json"
@@ -71,19 +65,17 @@ def _tokenized(stages: Stages, train: TrainRecipe, tokenizer: Any) -> Any:
     return tokenize_pairs(read_pairs(stages.pairs), tokenizer, train.max_length, train.max_prompt_length)
 
 
-def preflight(stages: Stages, methods: Sequence[MethodRecipe], tasks: Sequence[TaskRecipe]) -> None:
+def preflight(stages: Stages, methods: Sequence[MethodRecipe]) -> None:
     """Find before anything expensive what would fail after it; raises UsageError.
 
-    Checked: every scorer, loss and adapter by name, every adapter's modules against the base model's, and the
-    chat template, which must give training and generation the same tokens.
+    Checked: every loss and adapter by name, every adapter's modules against the base model's, and the chat
+    template, which must give training and generation the same tokens.
     """
     from ropo_bench.adapters import count_parameters
     from ropo_bench.losses import resolve_loss
     from ropo_bench.models import load_tokenizer
     from ropo_bench.preferences import template_preflight
 
-    for task in tasks:
-        _scorer(task)
     for method in methods:
         resolve_loss(method.loss.name)
         count_parameters(stages.base.folder, method.adapter)
@@ -202,52 +194,3 @@ def make_merged(stages: Stages, stage: Stage, policy_folder: Path, label: str) -
         certificate = certify(policy, base, stage.path / "model", probes, stages.suite.merge)
         bar.update(1)
     stage.finish({"certificate": cast(Any, certificate)})
-
-
-def make_completions(stages: Stages, stage: Stage, model: Model, task: TaskRecipe, label: str) -> None:
-    """Generate batch by batch; a batch is one line of the file, so what is there is whole."""
-    from ropo_bench.generation.hf import HFGenerator
-    from ropo_bench.models import load_model, load_tokenizer
-
-    assert task.prompts is not None
-    assert task.decoding is not None
-    prompts = read_prompts(task.prompts)
-    decoding = task.decoding.model_copy(update={"seed": task.decoding.seed + model.seed})
-    lines = JsonLines(stage.path / "completions.jsonl")
-    done = sum(1 for _ in lines)
-    generator = HFGenerator(load_model(model.folder, stages.suite.merge.dtype), load_tokenizer(model.folder))
-    total = len(prompts) * decoding.num_samples
-    began = time.perf_counter()
-    with stages.progress.stage("generate", f"{label} {task.name}", total=total, unit="answers") as bar:
-        finished = 0
-        for batch in generator.generate(prompts, decoding, done):
-            append_completions(lines, batch)
-            finished += len(batch)
-            bar.update(finished, tokens=sum(sum(c.num_tokens) for c in batch))
-    lines.close()
-    stage.finish({"num_completions": total, "seconds": time.perf_counter() - began})
-
-
-def make_scores(stages: Stages, stage: Stage, model: Model, task: TaskRecipe) -> None:
-    """Run the task's scorer over completions, or over the model itself."""
-    if task.prompts is not None:
-        score_completions(stage, task, stages.completions(model, task), stages.completions(stages.base, task))
-        return
-    began = time.perf_counter()
-    scores = _scorer(task)(task, model.folder, stages.base.folder)
-    write_scores(stage, scores)
-    stage.finish({"num_scores": len(scores), "seconds": time.perf_counter() - began})
-
-
-def score_completions(stage: Stage, task: TaskRecipe, answers: Stage, baseline: Stage) -> None:
-    """Run the task's scorer over a model's answers and the baseline's."""
-    assert task.prompts is not None
-    began = time.perf_counter()
-    prompts = read_prompts(task.prompts)
-    scores = _scorer(task)(task, prompts, read_completions(answers), read_completions(baseline))
-    write_scores(stage, scores)
-    stage.finish({"num_scores": len(scores), "seconds": time.perf_counter() - began})
-
-
-def _scorer(task: TaskRecipe) -> Any:
-    return resolve_object(task.scorer, SCORERS, "scorer")

@@ -1,6 +1,6 @@
-"""The stages, each as a content key and a way to make its folder; made once, shared by every run of a store.
+"""The stages of training, each as a content key and a way to make its folder; made once, shared by every run.
 
-pairs -> reference -> policy -> merged -> completions -> scores. Keys need no torch: a repeated run only reads.
+pairs -> reference -> policy -> merged. Keys need no torch: a repeated run only reads.
 """
 
 from __future__ import annotations
@@ -11,19 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ropo_bench import making
+from ropo_bench.making import training as making
 from ropo_bench.methods import OBJECT, MethodRecipe, TrainRecipe
 from ropo_bench.provenance import package_versions
 from ropo_bench.recipes import settings
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Stage, Store, content_key, source_hash
-from ropo_bench.sources import data_source, model_folder, option_file
+from ropo_bench.sources import data_source, model_folder
 from ropo_bench.suites import SuiteRecipe
-from ropo_bench.tasks import TaskRecipe
 
 ENGINES = ("torch", "transformers", "peft", "accelerate")
-SCORING_ENGINES = ("lm-eval", "datasets", "numpy", "scikit-learn")
-VARIANT_SEED = 1_000_000  # far from the seeds of trained models
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +41,8 @@ class Stages:
 
     def __init__(self, store: Store, suite: SuiteRecipe, progress: Progress) -> None:
         self.store, self.suite, self.progress = store, suite, progress
-        versions = package_versions()
-        self.engines = {name: versions.get(name) for name in ENGINES}
-        self.scoring_engines = {name: versions.get(name) for name in (*ENGINES, *SCORING_ENGINES)}
+        self.versions = package_versions()
+        self.engines = {name: self.versions.get(name) for name in ENGINES}
 
     # -- what everything starts from -------------------------------------------------------------------------
 
@@ -68,14 +64,14 @@ class Stages:
         content = self.store.file_hash(Path(source)) if Path(source).is_file() else source
         key = content_key("pairs", {"data": content, "code": source_hash("ropo_bench.preferences")})
         stage = self.store.stage("pairs", key)
-        with self._begin(stage, "pairs", "data") as todo:
+        with self.begin(stage, "pairs", "data") as todo:
             if todo:
                 making.make_pairs(stage, source)
         return stage
 
-    def preflight(self, methods: Sequence[MethodRecipe], tasks: Sequence[TaskRecipe]) -> None:
+    def preflight(self, methods: Sequence[MethodRecipe]) -> None:
         """Raise UsageError for what would fail only after something expensive."""
-        making.preflight(self, methods, tasks)
+        making.preflight(self, methods)
 
     # -- training --------------------------------------------------------------------------------------------
 
@@ -103,7 +99,7 @@ class Stages:
                 "settings": settings(method),
                 "seed": seed,
                 "code": source_hash(*making.POLICY_CODE),
-                "users_code": [_users_code(method.adapter.name), _users_code(method.loss.name)],
+                "users_code": [users_code(method.adapter.name), users_code(method.loss.name)],
                 "engines": self.engines,
             },
         )
@@ -112,7 +108,7 @@ class Stages:
     def make_policy(self, method: MethodRecipe, seed: int) -> Stage:
         """Train one method with one seed, unless that was done; computes the reference first where needed."""
         stage = self.policy(method, seed)
-        with self._begin(stage, "train", method.name) as todo:
+        with self.begin(stage, "train", method.name) as todo:
             if todo:
                 making.make_policy(self, stage, method, seed)
         return stage
@@ -152,100 +148,19 @@ class Stages:
 
     def _make_merged(self, policy_key: str, policy: Path, label: str, seed: int) -> Model:
         stage = self._merged_of(policy_key)
-        with self._begin(stage, "merge", label) as todo:
+        with self.begin(stage, "merge", label) as todo:
             if todo:
                 making.make_merged(self, stage, policy, label)
         return self.merged_model(stage, seed)
 
-    # -- evaluation ------------------------------------------------------------------------------------------
-
-    def completions(self, model: Model, task: TaskRecipe) -> Stage:
-        """A model's answers to a task's prompts."""
-        assert task.prompts is not None
-        assert task.decoding is not None
-        key = content_key(
-            "completions",
-            {
-                "model": model.key,
-                "prompts": self._prompts_key(task.prompts),
-                "decoding": task.decoding.model_dump(),
-                "dtype": self.suite.merge.dtype,
-                "seed": model.seed,
-                "code": source_hash(*making.GENERATION_CODE),
-                "engines": self.engines,
-            },
-        )
-        return self.store.stage("completions", key)
-
-    def make_completions(self, model: Model, task: TaskRecipe, label: str) -> Stage:
-        """Generate what is missing of a model's answers, batch by batch."""
-        stage = self.completions(model, task)
-        with self._begin(stage, "generate", f"{label} {task.name}") as todo:
-            if todo:
-                making.make_completions(self, stage, model, task, label)
-        return stage
-
-    def scores(self, model: Model, task: TaskRecipe) -> Stage:
-        """The scores of a model on a task."""
-        inputs: dict[str, Any] = {
-            "scorer": task.scorer,
-            "options": task.options,
-            "files": {key: self._file_key(value) for key, value in task.options.items()},
-            "code": source_hash(*making.SCORING_CODE),
-            "users_code": [_users_code(name) for name in (task.scorer, *task.options.values())],
-        }
-        if task.prompts is None:
-            inputs |= {"model": model.key, "base": self.base.key, "engines": self.scoring_engines}
-        else:
-            inputs |= {
-                "completions": self.completions(model, task).key,
-                "baseline": self.completions(self.base, task).key,
-            }
-        return self.store.stage("scores", content_key("scores", inputs))
-
-    def make_scores(self, model: Model, task: TaskRecipe, label: str) -> Stage:
-        """Score a model on a task; generates first where the task has prompts."""
-        stage = self.scores(model, task)
-        if task.prompts is not None and not stage.done:
-            for answering, name in ((self.base, "SFT"), (model, label)):
-                if not self.completions(answering, task).done:
-                    self.make_completions(answering, task, name)
-        with self._begin(stage, "score", f"{label} {task.name}") as todo:
-            if todo:
-                making.make_scores(self, stage, model, task)
-        return stage
-
-    def make_variant_scores(self, task: TaskRecipe, temperature: float) -> Stage:
-        """The base model decoded at another temperature and seed, against itself as the task decodes it."""
-        assert task.decoding is not None
-        changes = {"temperature": temperature, "seed": task.decoding.seed + VARIANT_SEED}
-        variant = task.model_copy(update={"decoding": task.decoding.model_copy(update=changes)})
-        answers = self.make_completions(self.base, variant, f"SFT T={temperature:g}")
-        baseline = self.make_completions(self.base, task, "SFT")
-        inputs = {"answers": answers.key, "baseline": baseline.key, "code": source_hash(*making.SCORING_CODE)}
-        stage = self.store.stage("scores", content_key("scores", {**inputs, "options": task.options}))
-        with stage.begin(self.progress.note) as todo:
-            if todo:
-                making.score_completions(stage, task, answers, baseline)
-        return stage
-
-    def _file_key(self, option: Any) -> str | None:
-        """Hash of the file that a task's option names, if it names one."""
-        path = option_file(option)
-        return self.store.file_hash(path) if path is not None else None
-
-    def _prompts_key(self, name: str) -> str:
-        if name.startswith("pocket:"):
-            return content_key("prompts", {"name": name, "code": source_hash("ropo_bench.pocket")})
-        return self.store.file_hash(Path(name).expanduser())
-
-    def _begin(self, stage: Stage, what: str, label: str) -> Any:
+    def begin(self, stage: Stage, what: str, label: str) -> Any:
+        """Begin a stage, or tell that it was done before."""
         if stage.done:
             self.progress.cached(what, label)
         return stage.begin(self.progress.note)
 
 
-def _users_code(name: Any) -> str | None:
+def users_code(name: Any) -> str | None:
     """Hash of the module behind "module:object"; None for other values and for the project's own modules."""
     if not isinstance(name, str) or not OBJECT.fullmatch(name) or name.startswith(("ropo_bench.", "pocket:")):
         return None

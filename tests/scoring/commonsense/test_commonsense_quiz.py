@@ -12,8 +12,11 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from ropo_bench.engines import Subject
 from ropo_bench.errors import UsageError
-from ropo_bench.scoring.commonsense import score, write_task
+from ropo_bench.generation import start
+from ropo_bench.scoring.commonsense.quiz import score, write_task
+from ropo_bench.suites import VllmRecipe
 from ropo_bench.tasks import Column, TaskRecipe
 
 WORDS = ["<end>", *(f"w{i}" for i in range(60))]
@@ -65,6 +68,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def subject(folder: Path) -> Subject:
+    return Subject(folder, folder, lambda: start(folder, "hf", "float32", VllmRecipe()))
+
+
 def likeliest(folder: Path, item: dict[str, Any]) -> int:
     """The rule itself: the choice with the highest summed log-probability after the question."""
     model = LlamaForCausalLM.from_pretrained(folder).eval()
@@ -81,7 +88,7 @@ def likeliest(folder: Path, item: dict[str, Any]) -> int:
 
 
 def test_right_where_the_right_choice_is_the_likeliest(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    scores = score(recipe(items=f"{__name__}:questions", batch_size=8), folder, folder)
+    scores = score(recipe(items=f"{__name__}:questions", batch_size=8), subject(folder))
     items = questions()
     expected = [100.0 * (likeliest(folder, item) == item["answer"]) for item in items]
     assert [one.value for one in scores] == expected
@@ -99,10 +106,10 @@ def test_same_accuracy_as_lm_evals_own_command(folder: Path, tmp_path: Path) -> 
     subprocess.run([*command, "--tasks", "facts", *where], check=True, capture_output=True, timeout=240)
     [path] = (tmp_path / "out").rglob("results_*.json")
     theirs = json.loads(path.read_text())["results"]["facts"]["acc,none"]
-    scores = score(recipe(items=f"{__name__}:questions"), folder, folder)
+    scores = score(recipe(items=f"{__name__}:questions"), subject(folder))
     assert sum(one.value or 0 for one in scores) / 40 == pytest.approx(100 * theirs)
 
 
 def test_a_task_without_questions_says_so(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"options\.items"):
-        score(recipe(), folder, folder)
+        score(recipe(), subject(folder))

@@ -1,0 +1,149 @@
+"""`ropo-bench assets list|fetch|verify`: the external benchmark files, where they are, and whether they are right."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ropo_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ropo_bench.assets import Entry
+
+app = typer.Typer(help="The external benchmark files: list, fetch, verify.", no_args_is_help=True)
+
+Names = Annotated[list[str] | None, typer.Argument(help="Names or folders of them, as `list` shows (default: all).")]
+Mirror = Annotated[Path | None, typer.Option("--assets", help="Mirror folder (default: ROPO_BENCH_ASSETS).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command("list")
+def list_assets(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -> None:
+    """List the files: where each is now, its size, licence, source and what it is for."""
+    from ropo_bench.assets import find
+
+    rows = []
+    for entry in _chosen(names, assets):
+        found = find(entry)
+        rows.append({**_described(entry), "place": found[0] if found else "absent"})
+    if as_json:
+        _print_json(rows)
+    elif sys.stdout.isatty():
+        _print_table(rows)
+    else:
+        for row in rows:
+            where = "" if row["downloadable"] else "; from a mirror only"
+            typer.echo(
+                f"{row['place']:<6}  {row['bytes']:>9,}  {row['name']}  {row['purpose']} ({row['licence']}{where})"
+            )
+
+
+@app.command()
+def fetch(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -> None:
+    """Have the files here and verified: from the mirror, the cache, or downloaded into the cache."""
+    from ropo_bench.assets import fetch, find
+    from ropo_bench.assets.download import Unreachable
+
+    rows: list[dict[str, Any]] = []
+    for entry in _chosen(names, assets):
+        here = find(entry) is not None
+        if not here and not names and entry.url is None:
+            rows.append(_row(entry, "left out", "from a mirror only, `assets list --json` says why"))
+            continue
+        try:
+            rows.append(_row(entry, "present" if here else "downloaded", str(fetch(entry))))
+        except UsageError as error:
+            if isinstance(error.__cause__, Unreachable) and error.__cause__.offline:
+                raise  # the others would wait for the same network
+            rows.append(_row(entry, "failed", str(error)))
+    _report(rows, as_json, "fetched")
+
+
+@app.command()
+def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -> None:
+    """Hold the files that are here to the registry's sha256; nothing is downloaded."""
+    from ropo_bench.assets import find
+    from ropo_bench.assets.lookup import verify
+
+    rows: list[dict[str, Any]] = []
+    for entry in _chosen(names, assets):
+        found = find(entry)
+        if found is None:
+            reason = f"asset {entry.name}: neither in the mirror nor in the cache; `assets fetch` may have it"
+            rows.append(_row(entry, "failed" if names else "absent", reason))
+            continue
+        try:
+            verify(entry, found[1])
+            rows.append(_row(entry, "verified", str(found[1])))
+        except UsageError as error:
+            rows.append(_row(entry, "failed", str(error)))
+    _report(rows, as_json, "verified")
+
+
+def _chosen(names: Sequence[str] | None, assets: Path | None) -> Sequence[Entry]:
+    """The entries of these names, or below these folders; all where none is named."""
+    from ropo_bench.assets import entries, entry, use_mirror
+
+    if assets is not None:
+        use_mirror(assets)
+    chosen: dict[str, Entry] = {}
+    for name in names or [""]:
+        folder = f"{name.rstrip('/')}/" if name else ""
+        below = [known for known in entries() if known.name.startswith(folder)]
+        chosen |= {known.name: known for known in below or [entry(name.removesuffix(".gz"))]}
+    return list(chosen.values())
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "bytes": entry.num_bytes,
+        "sha256": entry.sha256,
+        "licence": entry.licence,
+        "purpose": entry.purpose,
+        "source": entry.source,
+        "change": entry.change,
+        "official_source": entry.official_source,
+        "official_sha256": entry.official_sha256,
+        "downloadable": entry.url is not None,
+        "instead": entry.instead,
+    }
+
+
+def _row(entry: Entry, state: str, detail: str) -> dict[str, Any]:
+    return {"name": entry.name, "state": state, "detail": detail}
+
+
+def _print_json(rows: Sequence[dict[str, Any]]) -> None:
+    typer.echo(json.dumps({"schema": 1, "assets": rows}, indent=1))
+
+
+def _report(rows: Sequence[dict[str, Any]], as_json: bool, done: str) -> None:
+    """Print what became of each file; raises UsageError if one failed, with its reason where it is the only one."""
+    failed = [row for row in rows if row["state"] == "failed"]
+    if as_json:
+        _print_json(rows)
+    for row in rows:
+        if not as_json and [row] != failed:
+            typer.echo(f"{row['state']:<10}  {row['name']}  {row['detail']}")
+    if failed[1:]:
+        raise UsageError(f"{len(failed)} of {len(rows)} assets could not be {done}: the output above says why")
+    if failed:
+        raise UsageError(failed[0]["detail"])
+
+
+def _print_table(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("place", "bytes", "name", "for", "licence", box=None, header_style="bold")
+    for row in rows:
+        place = row["place"] if row["place"] != "absent" or row["downloadable"] else "absent, from a mirror only"
+        table.add_row(place, f"{row['bytes']:,}", *(escape(row[key]) for key in ("name", "purpose", "licence")))
+    Console().print(table)

@@ -1,0 +1,199 @@
+"""`ropo-bench judge`: list the judges, show one, and measure how far one agrees with people or published verdicts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ropo_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ropo_bench.judges import JudgeRecipe
+    from ropo_bench.judging.calibrate import Battle
+
+app = typer.Typer(help="The judges in the box, and how far they can be trusted.", no_args_is_help=True)
+
+Include = Annotated[
+    list[Path] | None, typer.Option("--include", help="A folder with recipes of your own; repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_judges(include: Include = None, as_json: AsJson = False) -> None:
+    """List the judges: name, kind, model, description."""
+    from ropo_bench.recipes import list_recipes, load_judge
+
+    judges = [load_judge(name, include=include or []) for name in list_recipes("judges", include or [])]
+    keys = ("name", "kind", "model", "description")
+    rows = [{key: str(getattr(judge, key)) for key in keys} for judge in judges]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    widths = [max(len(row[key]) for row in rows) for key in keys]
+    for row in rows:
+        typer.echo("  ".join(f"{row[key]:<{width}}" for key, width in zip(keys, widths, strict=True)).rstrip())
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A judge's name, or a recipe file.")],
+    include: Include = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a judge's recipe as it is read, and whether its key is set."""
+    from ropo_bench.recipes import load_judge
+
+    judge = load_judge(name, include=include or [])
+    recipe = judge.model_dump(exclude_none=True)
+    key = None
+    if judge.chats and judge.key_env is not None:
+        key = {"variable": judge.key_env, "set": judge.key_env in os.environ}
+    if as_json:
+        typer.echo(json.dumps({"judge": recipe, "key": key}, indent=2))
+        return
+    for key_name, value in recipe.items():
+        typer.echo(f"{key_name}: {value if isinstance(value, str) else json.dumps(value)}")
+    if judge.prices is None and judge.kind in ("openai", "azure"):
+        typer.echo("# no prices: its cost is not estimated, and --budget-usd cannot be kept")
+    if key is not None:
+        typer.echo(f"# its key is {'' if key['set'] else 'not '}set in {key['variable']}")
+
+
+@app.command()
+def calibrate(
+    verdicts: Annotated[Path, typer.Argument(help="Verdicts to agree with: JSONL, or alpaca_eval annotations.")],
+    judge: Annotated[str | None, typer.Option("--judge", help="Ask this judge: a name or a recipe file.")] = None,
+    against: Annotated[Path | None, typer.Option("--against", help="Compare with this file; asks nobody.")] = None,
+    task: Annotated[str, typer.Option("--task", help="The task whose question is asked.")] = "alpaca-eval-2",
+    budget_calls: Annotated[int | None, typer.Option("--budget-calls", min=0, help="Most requests.")] = None,
+    budget_usd: Annotated[float | None, typer.Option("--budget-usd", min=0, help="Most dollars.")] = None,
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of all runs; answers are kept there.")] = Path("runs"),
+    include: Include = None,
+    as_json: AsJson = False,
+) -> None:
+    """Agreement with verdicts of people or of another judge, and the sway of order and length.
+
+    A line of JSONL: {"prompt" or "instruction", "answer_a", "answer_b", "winner": "a", "b", "tie" or null}.
+    """
+    from ropo_bench.judging.calibrate import read_battles
+    from ropo_bench.scoring.alpaca_eval.prompt import is_switched
+
+    if (judge is None) == (against is None):
+        raise UsageError("judge calibrate: give either --judge NAME or --against FILE, to compare the verdicts with")
+    reference = read_battles(verdicts, is_switched)
+    if against is not None:
+        others = read_battles(against, is_switched)
+        found = _Found(against.name, others, others)
+    else:
+        from ropo_bench.recipes import load_judge
+
+        assert judge is not None
+        recipe = load_judge(judge, include=include or [])
+        found = _ask(recipe, reference, task, (budget_calls, budget_usd), runs, include or [])
+    _print(found, verdicts.name, reference, as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A judge's verdicts: `shown`, one for each order in which a battle was shown, and `single`, one a battle."""
+
+    label: str
+    shown: Sequence[Battle]
+    single: Sequence[Battle]
+    facts: Mapping[str, int] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def _ask(
+    judge: JudgeRecipe,
+    reference: Sequence[Battle],
+    task: str,
+    budget: tuple[int | None, float | None],
+    runs: Path,
+    include: Sequence[Path],
+) -> _Found:
+    from ropo_bench.judging.calibrate import battle_calls, both_orders, shown_battles
+
+    if judge.kind == "function":
+        raise UsageError(
+            f"judge {judge.name}: an exact function grades its own prompts only; calibrate a judge that reads words"
+        )
+    if judge.kind == "reward-model":
+        return _Found(judge.name, [], _graded(judge, reference))
+    from ropo_bench.judging.ledger import Budget
+    from ropo_bench.making.evaluation import find_scorer
+    from ropo_bench.making.judging import JudgeRoom
+    from ropo_bench.recipes import load_task
+    from ropo_bench.reporting.progress import Progress
+    from ropo_bench.runs import Store
+
+    recipe = load_task(task, include=include)
+    probe = getattr(find_scorer(recipe), "probe", None)
+    if probe is None or probe.num_answers != 2:
+        raise UsageError(f"--task {task}: it does not ask which of two answers is better; take alpaca-eval-2, say")
+    with Progress() as progress:
+        room = JudgeRoom(Store(runs), progress, Budget(*budget))
+        try:
+            calls = battle_calls(reference, lambda prompt, a, b: probe.ask(recipe, judge, prompt, (a, b)))
+            outcome = room.ask(judge, calls, "calibrate")
+        finally:
+            room.close()
+    shown = shown_battles(reference, outcome.answers, lambda answer: probe.read(judge, answer))
+    failed, unread = len(outcome.failed), sum(battle.preference is None for battle in shown)
+    tally = outcome.tally
+    cost = "" if tally.cost_usd is None else f", {tally.cost_usd:.2f} dollars"
+    note = f"{tally.sent} requests sent{cost}; {tally.cached} answers were there"
+    facts = {"n_unparsable": unread - failed, "n_failed": failed}
+    return _Found(judge.name, shown, both_orders(shown), facts, [note])
+
+
+def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
+    """A reward model's verdicts: the higher reward wins."""
+    from dataclasses import replace
+
+    from ropo_bench.judging.reward import reward_grader
+    from ropo_bench.sources import model_folder
+    from ropo_bench.types import Prompt
+
+    texts = [(battle.prompt, answer) for battle in reference for answer in (battle.answer_a, battle.answer_b)]
+    conversations = [(Prompt(f"battle {i // 2}", (prompt,)), [answer]) for i, (prompt, answer) in enumerate(texts)]
+    rewards = [found for (found,) in reward_grader(model_folder(judge.model)).grade(conversations)]
+    return [
+        replace(battle, preference=0.5 if a == b else float(a > b), first=None)
+        for battle, a, b in zip(reference, rewards[::2], rewards[1::2], strict=True)
+    ]
+
+
+def _print(judge: _Found, file: str, reference: Sequence[Battle], as_json: bool) -> None:
+    from ropo_bench.judging.calibrate import agreement, longer_share, matched, position_bias
+    from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
+
+    pairs, missing = matched(reference, judge.single)
+    if not pairs:
+        raise UsageError(
+            f"{file}: none of its {len(reference)} battles is in {judge.label}; compare verdicts on the same texts"
+        )
+    found: dict[str, Any] = {
+        **agreement(pairs),
+        "position_bias": position_bias(judge.shown),
+        "longer_share": longer_share([ours for _, ours in pairs]),
+        "reference_position_bias": position_bias(reference),
+        "reference_longer_share": longer_share([theirs for theirs, _ in pairs]),
+    }
+    metrics = {name: Metric(m.value, m.n, m.n_unscored, m.standard_error) for name, m in found.items()}
+    notes = [
+        *judge.notes,
+        "accuracy in %; position_bias in points: p(a wins) where a was shown first, less where it was second;"
+        " longer_share: wins of the longer answer in %; ± is a standard error by bootstrap over prompts",
+    ]
+    if missing:
+        notes.append(f"{missing} of {len(reference)} verdicts in {file} have no counterpart")
+    facts = {"reference": file, "n": len(pairs), "n_missing": missing, **judge.facts}
+    print_rows([ScoreRow(judge.label, metrics, notes, facts)], as_json)

@@ -1,0 +1,152 @@
+"""A plan as tables, on a terminal or in plain text."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ropo_bench.reporting.progress import duration_text
+
+PLAIN_WIDTH = 120
+GIB, MIB = 1 << 30, 1 << 20
+ORDER = ("reference", "train", "merge", "generate", "score", "canaries", "judge")
+STYLES = {"cached": "green", "begun": "yellow", "to do": ""}
+UNKNOWN = "unknown"
+
+
+def print_plan(record: dict[str, Any]) -> None:
+    """Print a plan record."""
+    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    console.print(_title(record), style="bold", markup=False)
+    if record["nothing_cached_because"]:
+        console.print(f"everything is to do: {record['nothing_cached_because']}", markup=False)
+    console.print()
+    console.print(_stages(record["steps"]))
+    if record["training"]:
+        console.print()
+        console.print(_training(record["training"]))
+    if record["generation"]:
+        console.print()
+        console.print(_generation(record["generation"]))
+    if record["judging"]:
+        console.print()
+        console.print(_judging(record["judging"]))
+    console.print()
+    for line in _sums(record):
+        console.print(line, markup=False, soft_wrap=False)
+
+
+def _title(record: dict[str, Any]) -> str:
+    base, data = record["base"], record["data"]
+    size = f", {base['num_parameters']:,} parameters" if base["num_parameters"] else ""
+    pairs = f", {data['num_pairs']:,} pairs" if data["num_pairs"] else ""
+    here = "" if base["here"] else ", not on this machine"
+    return f"plan of {record['run']} · base {base['name']}{size}{here} · data {data['name']}{pairs}"
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for number, header in enumerate(headers):
+        table.add_column(header, justify="right" if number and header not in ("stage", "judge") else "left")
+    return table
+
+
+def _stages(steps: Sequence[dict[str, Any]]) -> Table:
+    """A line a stage: how many of its rows are cached, begun and to do, and which."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for header in ("stage", "of", "cached", "begun", "to do"):
+        table.add_column(header)
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for step in sorted(steps, key=lambda step: ORDER.index(step["stage"])):
+        what = "" if step["stage"] in ("train", "merge") else step["what"]
+        groups.setdefault((step["stage"], what), []).append(step)
+    for (stage, what), members in groups.items():
+        cells = [
+            f"[{style}]{escape(names)}[/]" if style and names else escape(names)
+            for state, style in STYLES.items()
+            for names in [_names([step for step in members if step["state"] == state])]
+        ]
+        table.add_row(stage, escape(what), *cells)
+    return table
+
+
+def _names(steps: Sequence[dict[str, Any]]) -> str:
+    """Rows, those of several seeds with their number: ropo x3."""
+    counts: dict[str, int] = {}
+    for step in steps:
+        counts[step["row"]] = counts.get(step["row"], 0) + 1
+    return ", ".join(f"{name} x{count}" if count > 1 else name for name, count in counts.items())
+
+
+def _training(entries: Sequence[dict[str, Any]]) -> Table:
+    table = _table(
+        "train", "runs", "steps", "trainable", "weights", "gradients", "Adam", "activations", "peak", "merge"
+    )
+    for entry in entries:
+        memory = entry["memory"] or {}
+        parts = [_size(memory.get(part)) for part in ("weights", "gradients", "optimizer", "activations")]
+        counts = [_count(entry[key]) for key in ("seeds_to_do", "num_steps", "trainable_params")]
+        peaks = [_size(entry["memory_bytes"]), _size(entry["merging_memory_bytes"])]
+        table.add_row(escape(entry["method"]), *counts, *parts, *peaks)
+    return table
+
+
+def _generation(entries: Sequence[dict[str, Any]]) -> Table:
+    table = _table("generate", "answers a model", "weights and one batch")
+    for entry in entries:
+        table.add_row(escape(entry["task"]), _count(entry["num_answers"]), _size(entry["memory_bytes"]))
+    return table
+
+
+def _judging(entries: Sequence[dict[str, Any]]) -> Table:
+    table = _table("judge calls", "judge", "models", "calls", "tokens in", "tokens out", "US$")
+    for entry in entries:
+        counts = [_count(entry[key]) for key in ("calls", "input_tokens", "output_tokens")]
+        models = "" if entry["models"] is None else str(entry["models"])
+        table.add_row(escape(entry["task"]), escape(entry["judge"]), models, *counts, _usd(entry["cost_usd"]))
+    return table
+
+
+def _sums(record: dict[str, Any]) -> list[str]:
+    here, disk = record["memory_here"], record["disk"]
+    machine = ", ".join(here["gpus"]) or f"no GPU, {here['cores']} cores, {_size(here['memory_bytes'])} of memory"
+    needed = f"{_size(disk['needed_bytes'])}, of it {_size(disk['of_it_temporary_bytes'])} for a while"
+    lines = [f"this machine: {machine}", f"disk: {needed}; {_size(disk['free_bytes'])} free"]
+    if record["judging"]:
+        known = [entry["cost_usd"] for entry in record["judging"] if entry["cost_usd"] is not None]
+        dearer = "" if record["cost_usd"] is not None else ", and what the judges without prices cost"
+        calls = sum(entry["calls"] or 0 for entry in record["judging"])
+        lines.append(f"judges: {calls:,} calls, {_usd(sum(known))} US$ by their recipes' prices{dearer}")
+    lines.append(f"time: {_time(record)}")
+    for found in record["detectable"]:
+        bound = "at most " if found["at_most"] else ""
+        lines.append(f"{found['header']}: finds {bound}{found['effect']:.2g} with 80 % power; {found['basis']}")
+    return [*lines, *record["assumptions"].values()]
+
+
+def _time(record: dict[str, Any]) -> str:
+    if record["seconds"] is not None:
+        return duration_text(record["seconds"])
+    untimed = record["no_basis_for_time"]
+    shown = ", ".join(untimed[:4]) + (f" and {len(untimed) - 4} more" if untimed[4:] else "")
+    known = f"{duration_text(record['seconds_known'])} and " if record["seconds_known"] else ""
+    return f"{known}unknown: no earlier run to go by for {shown}"
+
+
+def _count(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def _usd(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:,.2f}"
+
+
+def _size(value: int | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return f"{value / GIB:,.1f} GiB" if value >= GIB // 10 else f"{value / MIB:,.1f} MiB"

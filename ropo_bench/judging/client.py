@@ -1,0 +1,222 @@
+"""One request to a chat endpoint, through the `openai` client: a complete answer, or what went wrong.
+
+Nothing is retried here and no exception leaves: the client's own carry the request, and with it the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+from ropo_bench.errors import UsageError
+from ropo_bench.judges import JudgeRecipe
+from ropo_bench.judging.identity import base_url
+from ropo_bench.types import JudgeAnswer, Message
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+Kind = Literal["throttled", "unreachable", "overloaded", "garbage", "refused", "no-quota"]
+NO_KEY = "none"  # what local endpoints get, because the client wants some
+SECRET_CHARACTERS = 8  # a shorter "key" is a placeholder such as EMPTY, and may well stand in an answer
+KEYS = re.compile(r"(?i)\bbearer\s+\S+|\bsk-[\w*.-]{6,}")
+REASON_CHARACTERS = 300
+LATE_SECONDS = 0.1  # after the time is up, for an answer that is here already while a busy process was not
+CLOSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete answer; tokens are None where the endpoint did not count them. model: as the endpoint names it."""
+
+    answer: JudgeAnswer
+    input_tokens: int | None
+    output_tokens: int | None
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer; free of keys, one line. retry_after: seconds, where the endpoint asked for a pause.
+
+    throttled (429), unreachable (no connection), overloaded (5xx, timeout, broken connection), garbage (no chat
+    completion), refused (other 4xx: the same again would be refused again), no-quota (429 for good).
+    """
+
+    kind: Kind
+    reason: str
+    status: int | None = None
+    retry_after: float | None = None
+
+
+class JudgeClient:
+    """One `openai` client and connection pool; make it and close it inside one event loop.
+
+    Raises UsageError where the key or the endpoint cannot be what is meant.
+    """
+
+    def __init__(self, judge: JudgeRecipe, endpoint: str | None = None) -> None:
+        import openai
+
+        for name in ("httpx", "httpx2"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # a line for each request is no news
+        self.endpoint = endpoint or base_url(judge) or ""
+        self._judge, self._openai = judge, openai
+        self._key = NO_KEY if judge.kind == "vllm-serve" else _key(judge, self.endpoint)
+        address = urlsplit(self.endpoint)
+        if address.scheme not in ("http", "https") or not address.hostname or address.username:
+            raise UsageError(
+                f"judge {judge.name}: base_url must be http(s)://HOST/..., without a name or password in it"
+            )
+        own = address.hostname in ("localhost", "127.0.0.1", "::1")
+        # No time limit in the client: `ask` has one for the whole request, and theirs is for each byte.
+        shared: dict[str, Any] = {
+            "api_key": self._key,
+            "max_retries": 0,
+            "timeout": None,
+            "http_client": openai.DefaultAsyncHttpxClient(trust_env=not own),  # a proxy cannot reach this machine
+        }
+        self._client: AsyncOpenAI
+        if judge.kind == "azure":
+            self._client = openai.AsyncAzureOpenAI(
+                azure_endpoint=self.endpoint, api_version=judge.api_version, **shared
+            )
+        else:
+            self._client = openai.AsyncOpenAI(base_url=self.endpoint, **shared)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def ask(self, messages: Sequence[Message], params: Mapping[str, Any]) -> Reply | Failure:
+        """Send one request, once, and wait for its whole answer for the judge's timeout_seconds."""
+        body = {**params, "model": self._judge.model, "messages": list(messages)}
+        # As text: the client's own parsing into pydantic models costs more than everything else together.
+        request = asyncio.ensure_future(self._client.post("/chat/completions", body=body, cast_to=str))
+        request.add_done_callback(_look_at_error)
+        try:
+            for seconds in (self._judge.timeout_seconds, LATE_SECONDS):
+                if not request.done():
+                    await asyncio.wait({request}, timeout=seconds)
+            if not request.done():
+                request.cancel()
+                await asyncio.wait({request}, timeout=CLOSE_SECONDS)
+        finally:
+            request.cancel()
+        if not request.done() or request.cancelled():
+            return Failure("overloaded", f"no answer within {self._judge.timeout_seconds:g} s")
+        error = request.exception()
+        if error is not None:
+            return self._failure(error)
+        text = request.result()
+        return read_completion(text if len(self._key) < SECRET_CHARACTERS else text.replace(self._key, "[key]"))
+
+    def _failure(self, error: BaseException) -> Failure:
+        if isinstance(error, self._openai.APIStatusError):
+            return self._status_failure(error.status_code, error.response.headers, error.code, error.body, str(error))
+        if isinstance(error, self._openai.APIConnectionError):
+            cause = type(error.__cause__).__name__
+            kind: Kind = "unreachable" if cause == "ConnectError" else "overloaded"
+            return Failure(kind, self._clean(f"{error} {cause}: {error.__cause__}"))
+        return Failure("refused", self._clean(f"cannot be sent: {type(error).__name__}: {error}"))
+
+    def _status_failure(
+        self, status: int, headers: Mapping[str, str], code: str | None, body: object, message: str
+    ) -> Failure:
+        if isinstance(body, dict) and isinstance(body.get("message"), str):
+            message = body["message"]
+        reason = self._clean(f"{status}: {message}")
+        pause = retry_after(headers)
+        if status == 429:
+            spent = code == "insufficient_quota" or (
+                isinstance(body, dict) and body.get("type") == "insufficient_quota"
+            )
+            return Failure("no-quota" if spent else "throttled", reason, status, pause)
+        if status >= 500 or status in (408, 409, 425):
+            return Failure("overloaded", reason, status, pause)
+        return Failure("refused", reason, status)
+
+    def _clean(self, text: str) -> str:
+        """A message in one line, without this key and whatever else looks like one."""
+        if len(self._key) >= SECRET_CHARACTERS:
+            text = text.replace(self._key, "[key]")
+        return " ".join(KEYS.sub("[key]", text).split())[:REASON_CHARACTERS]
+
+
+def _look_at_error(request: asyncio.Task[str]) -> None:
+    """Else asyncio would log the errors of requests that nobody waits for any more, and what servers echo in them."""
+    if not request.cancelled():
+        request.exception()
+
+
+def _key(judge: JudgeRecipe, endpoint: str) -> str:
+    if judge.key_env is None:
+        return NO_KEY
+    key = os.environ.get(judge.key_env, "").strip()
+    if not key:
+        raise UsageError(
+            f"judge {judge.name}: the environment variable {judge.key_env} is not set; "
+            f"put your key for {endpoint} into it, or name another one as key_env in the judge's recipe"
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise UsageError(
+            f"judge {judge.name}: the environment variable {judge.key_env} holds spaces or characters that "
+            "no key has; set it again"
+        )
+    return key
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds >= 0 that an endpoint asks to wait: `retry-after-ms`, or `Retry-After` as seconds or as a date."""
+    with contextlib.suppress(KeyError, ValueError):
+        return max(0.0, float(headers["retry-after-ms"]) / 1000)
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(value))
+    with contextlib.suppress(ValueError, TypeError):
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    return None
+
+
+def read_completion(text: str) -> Reply | Failure:
+    """A chat completion's first choice; garbage unless it has a message and says why it ended, or has a text."""
+    try:
+        body = json.loads(text)
+        choice = body["choices"][0]
+        message, finish_reason = choice["message"], choice.get("finish_reason")
+        content = message.get("content")
+        if content is None:
+            content = message.get("refusal") or ""
+        if not isinstance(content, str) or not (content or finish_reason):
+            return Failure("garbage", "a chat completion without a text and without a finish_reason")
+        answer = JudgeAnswer(content, _first_logprobs(choice), str(finish_reason or "stop"))
+        usage = body.get("usage") or {}
+        tokens = [
+            n if isinstance(n := usage.get(f"{side}_tokens"), int) else None for side in ("prompt", "completion")
+        ]
+        return Reply(answer, tokens[0], tokens[1], body.get("model"))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return Failure("garbage", f"no chat completion ({type(error).__name__}), {len(text)} characters")
+
+
+def _first_logprobs(choice: Mapping[str, Any]) -> dict[str, float] | None:
+    """token -> nats of the first token's alternatives; None where the endpoint gave none."""
+    tokens = (choice.get("logprobs") or {}).get("content")
+    if not tokens:
+        return None
+    top: dict[str, float] = {}
+    for entry in tokens[0].get("top_logprobs") or ():
+        top.setdefault(str(entry["token"]), float(entry["logprob"]))
+    return top or None

@@ -1,0 +1,221 @@
+"""What was asked, answered and paid: answers.jsonl, ledger.jsonl, the tally of one command and its budget.
+
+Of every request the ledger says "sent", and how it ended: "answered", "retried" (no answer, sent again later) or
+"failed" (no answer, given up). A request that only says "sent" was on its way when the process ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ropo_bench.errors import UsageError
+from ropo_bench.judges import Prices
+from ropo_bench.judging.client import Failure, Reply
+from ropo_bench.runs import JsonLines, storage_errors
+from ropo_bench.types import JudgeAnswer, Message
+
+ANSWERS, LEDGER, LOCK = "answers.jsonl", "ledger.jsonl", "lock"
+OVERHEAD_TOKENS = 16  # a message, beside its text
+UNKNOWN_OUTPUT_TOKENS = 4096  # where a call does not limit its answer
+_locked_by_this_process: set[Path] = set()
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far a list of calls is: asked = cached + answered + failed, when it has ended.
+
+    asked: calls in the list. cached: answered without a request of their own, by the disk or by an equal call.
+    sent: requests = answered + retried + failed. cost_usd: None where the judge's prices are unknown.
+    seconds: since the list was begun.
+    """
+
+    asked: int = 0
+    cached: int = 0
+    sent: int = 0
+    answered: int = 0
+    retried: int = 0
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Budget:
+    """What all tasks of one command may still spend; None is no limit. Counts down as requests are sent and paid.
+
+    calls: requests, retries among them. usd: by the usage that the endpoint reports.
+    """
+
+    calls: int | None = None
+    usd: float | None = None
+    spent_calls: int = 0
+    spent_usd: float = 0.0
+    _on_their_way: list[float] = field(default_factory=list)
+
+    def take(self, worst_usd: float) -> bool:
+        """Take one request that costs at most `worst_usd`, unless it and all on their way could pass the limit."""
+        if self.calls is not None and self.calls < 1:
+            return False
+        if self.usd is not None and sum(self._on_their_way) + worst_usd > self.usd:
+            return False
+        if self.calls is not None:
+            self.calls -= 1
+        self.spent_calls += 1
+        self._on_their_way.append(worst_usd)
+        return True
+
+    def pay(self, worst_usd: float, usd: float) -> None:
+        """A request that was taken has come back and cost `usd`."""
+        self._on_their_way.remove(worst_usd)
+        self.spent_usd += usd
+        if self.usd is not None:
+            self.usd -= usd
+
+    @property
+    def may_recover(self) -> bool:
+        """Whether requests on their way could come back cheaper than they were taken."""
+        return bool(self._on_their_way) and self.calls != 0
+
+    def __str__(self) -> str:
+        words = [f"{self.spent_calls} requests sent"]
+        words += [f"{self.calls} left"] if self.calls is not None else []
+        words += [f"${self.spent_usd:.4f} spent, ${self.usd:.4f} left"] if self.usd is not None else []
+        return ", ".join(words)
+
+
+def cost(prices: Prices, input_tokens: int, output_tokens: int) -> float:
+    """US dollars of so many tokens."""
+    return (input_tokens * prices.input_per_million_usd + output_tokens * prices.output_per_million_usd) / 1e6
+
+
+def worst_tokens(messages: Sequence[Message], params: Mapping[str, Any]) -> tuple[int, int]:
+    """(input, output) tokens that a request cannot pass: a byte is at most one token of a byte-level vocabulary."""
+    bytes_ = sum(len(message["content"].encode(errors="surrogatepass")) for message in messages)
+    limit = params.get("max_completion_tokens") or params.get("max_tokens") or UNKNOWN_OUTPUT_TOKENS
+    return bytes_ + OVERHEAD_TOKENS * (len(messages) + 1), int(limit)
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a judge's folder for this process; raises UsageError where another one has it.
+
+    POSIX record locks, as in runs.store: the kernel frees those of a killed process, and its forks have none.
+    """
+    path = (folder / LOCK).absolute()
+    if path in _locked_by_this_process:
+        raise _busy(folder, os.getpid())
+    _locked_by_this_process.add(path)
+    descriptor = None
+    try:
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):  # POSIX allows either for "somebody has it"
+                raise _busy(folder, os.pread(descriptor, 32, 0).decode().strip()) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        _locked_by_this_process.discard(path)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _busy(folder: Path, holder: object) -> UsageError:
+    return UsageError(
+        f"{folder}: process {holder} is asking this judge; wait until it has ended, then repeat the command, "
+        "which goes on with what is answered"
+    )
+
+
+def read_answers(folder: Path, keys: Collection[str]) -> dict[str, JudgeAnswer]:
+    """The answers on disk under some request keys; raises StorageError for a corrupt file."""
+    return {
+        record["key"]: JudgeAnswer(record["text"], record["top_logprobs"], record["finish_reason"])
+        for record in JsonLines(folder / ANSWERS)
+        if record["key"] in keys
+    }
+
+
+class Ledger:
+    """The two files of a judge's folder, the tally and the budget, kept in step; a context manager.
+
+    An answer is on disk before it is counted.
+    """
+
+    def __init__(self, folder: Path, prices: Prices | None, budget: Budget, tally: Tally) -> None:
+        self.prices, self.budget, self.tally = prices, budget, tally
+        self._answers, self._events = JsonLines(folder / ANSWERS), JsonLines(folder / LEDGER)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._answers.close()
+        self._events.close()
+
+    def worst_usd(self, messages: Sequence[Message], params: Mapping[str, Any]) -> float:
+        """The most that a request can cost; 0 where prices are unknown, which a budget in money rules out."""
+        return cost(self.prices, *worst_tokens(messages, params)) if self.prices else 0.0
+
+    def sent(self, key: str, item: str, attempt: int) -> None:
+        """A request, taken from the budget, is about to be sent."""
+        self._event("sent", key, item, attempt)
+        self.tally.sent += 1
+
+    def answered(self, key: str, item: str, attempt: int, reply: Reply, seconds: float, worst_usd: float) -> None:
+        """A complete answer has come: write it, then count it. Without usage fields it is taken to cost the worst."""
+        answer = reply.answer
+        record = {"key": key, "item": item, "text": answer.text, "finish_reason": answer.finish_reason}
+        self._answers.append({**record, "top_logprobs": answer.top_logprobs, "model": reply.model})
+        inputs, outputs = reply.input_tokens or 0, reply.output_tokens or 0
+        paid: float | None = None
+        if self.prices:
+            counted = reply.input_tokens is not None and reply.output_tokens is not None
+            paid = cost(self.prices, inputs, outputs) if counted else worst_usd
+        tokens = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
+        self._event("answered", key, item, attempt, seconds=round(seconds, 3), **tokens, cost_usd=paid)
+        self.budget.pay(worst_usd, paid or 0.0)
+        self.tally.answered += 1
+        self.tally.input_tokens += inputs
+        self.tally.output_tokens += outputs
+        if paid is not None:
+            self.tally.cost_usd = (self.tally.cost_usd or 0.0) + paid
+
+    def unanswered(
+        self, key: str, item: str, attempt: int, failure: Failure, seconds: float, worst_usd: float, *, again: bool
+    ) -> None:
+        """A request has failed; `again`: it will be sent again. The endpoint reported no usage, nothing is paid."""
+        reason = {"kind": failure.kind, "reason": failure.reason}
+        self._event("retried" if again else "failed", key, item, attempt, seconds=round(seconds, 3), **reason)
+        self.budget.pay(worst_usd, 0.0)
+        if again:
+            self.tally.retried += 1
+        else:
+            self.tally.failed += 1
+
+    def _event(self, event: str, key: str, item: str, attempt: int, **more: Any) -> None:
+        self._events.append(
+            {
+                "event": event,
+                "key": key,
+                "item": item,
+                "attempt": attempt,
+                "unix_seconds": round(time.time(), 3),
+                **more,
+            }
+        )

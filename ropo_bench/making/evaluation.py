@@ -1,0 +1,134 @@
+"""How completions and scores are made."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ropo_bench.engines import Subject
+from ropo_bench.errors import UsageError
+from ropo_bench.recipes import resolve_object
+from ropo_bench.records import append_completions, finished_answers, read_completions, write_scores
+from ropo_bench.runs import JsonLines, Stage
+from ropo_bench.scoring import SCORERS
+from ropo_bench.scoring.judged import JudgedScorer, Material
+from ropo_bench.sources import read_answers, read_prompts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ropo_bench.stages import Evaluation, Model
+    from ropo_bench.tasks import TaskRecipe
+    from ropo_bench.types import Completion, Prompt, Score
+
+GENERATION_CODE = (
+    "ropo_bench.generation",
+    "ropo_bench.models",
+    "ropo_bench.preferences",
+    "ropo_bench.making.evaluation",
+)
+SCORING_CODE = (
+    "ropo_bench.scoring",
+    "ropo_bench.geometry",
+    "ropo_bench.pocket",
+    "ropo_bench.models",
+    "ropo_bench.making.evaluation",
+)
+
+
+def preflight(evaluation: Evaluation, tasks: Sequence[TaskRecipe]) -> None:
+    """Find what scoring will want and lack; raises UsageError."""
+    for task in tasks:
+        judge = evaluation.judges.get(task.name)
+        if isinstance(find_scorer(task), JudgedScorer):
+            if judge is None:
+                raise UsageError(f"task {task.name}: scorer {task.scorer!r} needs a judge; add judge: to its recipe")
+            if judge.chats and judge.key_env and judge.key_env not in os.environ:
+                raise UsageError(
+                    f"task {task.name}: judge {judge.name} needs a key in the environment variable {judge.key_env};"
+                    " set it, choose another judge with --judge, or leave judged tasks out with --tasks"
+                )
+        if task.prompts is not None:
+            read_prompts(task.prompts)
+
+
+def make_completions(evaluation: Evaluation, stage: Stage, model: Model, task: TaskRecipe, label: str) -> None:
+    """Generate group by group; a group is one line of the file, so what is there is whole."""
+    assert task.prompts is not None
+    assert task.decoding is not None
+    prompts = read_prompts(task.prompts)
+    decoding = task.decoding.model_copy(update={"seed": task.decoding.seed + model.seed})
+    lines = JsonLines(stage.path / "completions.jsonl")
+    done = finished_answers(lines)
+    engine = evaluation.engine(model)
+    total, finished = len(prompts) * decoding.num_samples, len(done)
+    began = time.perf_counter()
+    progress = evaluation.progress.stage(
+        "generate", f"{label} {task.name}", total=total, start=finished, unit="answers"
+    )
+    with lines, progress as bar:
+        for group in engine.generate(prompts, decoding, done):
+            append_completions(lines, group, engine.life)
+            finished += len(group)
+            bar.update(finished, tokens=sum(sum(c.num_tokens) for c in group))
+    stage.finish({"num_completions": total, "backend": engine.backend, "seconds": time.perf_counter() - began})
+
+
+def make_scores(evaluation: Evaluation, stage: Stage, model: Model, task: TaskRecipe, label: str) -> None:
+    """Run the task's scorer over completions, over the model itself, or over a judge's answers."""
+    began = time.perf_counter()
+    scorer = find_scorer(task)
+    record: dict[str, Any] = {}
+    if task.prompts is None:
+        scores = scorer(task, Subject(model.folder, evaluation.stages.base.folder, lambda: evaluation.engine(model)))
+    else:
+        material = _material(evaluation, model, task)
+        if isinstance(scorer, JudgedScorer):
+            judge = evaluation.judges[task.name]
+            scores, record = evaluation.room.judge(scorer, material, judge, f"{label} {task.name}")
+        else:
+            scores = scorer(task, material.prompts, material.completions, material.baseline)
+    _finish(stage, scores, began, record)
+
+
+def make_canaries(evaluation: Evaluation, stage: Stage, task: TaskRecipe) -> None:
+    """Check a task's judge for bias, on the baseline's answers."""
+    assert task.prompts is not None
+    prompts = read_prompts(task.prompts)
+    material = Material(task, prompts, [], _baseline(evaluation, task, prompts))
+    results = evaluation.room.canaries(find_scorer(task), material, evaluation.judges[task.name])
+    stage.finish({"canaries": [asdict(result) for result in results]})
+
+
+def score_variant(stage: Stage, task: TaskRecipe, answers: Stage, baseline: Stage) -> None:
+    """Run the task's scorer over one set of the base model's answers against another."""
+    assert task.prompts is not None
+    began = time.perf_counter()
+    prompts = read_prompts(task.prompts)
+    _finish(stage, find_scorer(task)(task, prompts, read_completions(answers), read_completions(baseline)), began, {})
+
+
+def find_scorer(task: TaskRecipe) -> Any:
+    """The task's scorer; raises UsageError for a name that is none."""
+    return resolve_object(task.scorer, SCORERS, "scorer")
+
+
+def _material(evaluation: Evaluation, model: Model, task: TaskRecipe) -> Material:
+    assert task.prompts is not None
+    prompts = read_prompts(task.prompts)
+    answers = read_completions(evaluation.completions(model, task))
+    return Material(task, prompts, answers, _baseline(evaluation, task, prompts))
+
+
+def _baseline(evaluation: Evaluation, task: TaskRecipe, prompts: Sequence[Prompt]) -> list[Completion]:
+    if task.baseline is not None:
+        return read_answers(task.baseline, prompts)
+    return read_completions(evaluation.completions(evaluation.stages.base, task))
+
+
+def _finish(stage: Stage, scores: Sequence[Score], began: float, record: dict[str, Any]) -> None:
+    write_scores(stage, scores)
+    failed = sum(score.status == "infrastructure-failed" for score in scores)
+    stage.finish({"num_scores": len(scores), "num_failed": failed, "seconds": time.perf_counter() - began, **record})

@@ -1,0 +1,141 @@
+"""Asking a judge: which folder keeps its answers, which server is up, and what a task makes of the answers."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ropo_bench.errors import UsageError
+from ropo_bench.judges import JudgeRecipe
+from ropo_bench.judging.identity import judge_identity, request_key
+from ropo_bench.recipes import resolve_object
+from ropo_bench.runs import Store, content_key, source_hash
+from ropo_bench.sources import model_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ropo_bench.judging.canaries import CanaryResult, Question
+    from ropo_bench.judging.ledger import Budget, Tally
+    from ropo_bench.judging.runtime import Outcome
+    from ropo_bench.reporting.progress import Progress
+    from ropo_bench.scoring.judged import Grader, JudgedScorer, Material
+    from ropo_bench.types import JudgeCall, Score
+
+LOCAL_KINDS = ("vllm-serve", "reward-model")
+
+
+def judge_key(store: Store, judge: JudgeRecipe) -> str:
+    """The key of everything a judge ever answered: two judges share it only where they are the same judge."""
+    inputs: dict[str, Any] = {"identity": judge_identity(judge)}
+    if judge.kind in LOCAL_KINDS:
+        inputs["weights"] = store.folder_hash(model_folder(judge.model))
+    if judge.kind == "function":
+        module = judge.model.partition(":")[0]
+        inputs["code"] = source_hash(module.rpartition(".")[0] or module)  # the package that it lies in
+    return content_key("judge", inputs)
+
+
+def judge_folder(store: Store, judge: JudgeRecipe) -> Path:
+    """Where a judge's answers and its ledger lie, shared by all runs of a store."""
+    return store.root / "cache" / "judge" / judge_key(store, judge)
+
+
+def num_unanswered(store: Store, judge: JudgeRecipe, calls: Sequence[JudgeCall]) -> int:
+    """How many different requests these calls would send."""
+    from ropo_bench.judging.ledger import read_answers
+
+    keys = {request_key(judge, call) for call in calls}
+    return len(keys - read_answers(judge_folder(store, judge), keys).keys())
+
+
+class JudgeRoom:
+    """The judges of one command: their budget, and the local server that is up, one at most."""
+
+    def __init__(self, store: Store, progress: Progress, budget: Budget | None) -> None:
+        self.store, self.progress, self._budget = store, progress, budget
+        self._alive = ExitStack()
+        self._serving: tuple[str, str] | None = None
+
+    def close(self) -> None:
+        """Stop the local server, if one is up."""
+        self._alive.close()
+        self._serving = None
+
+    def judge(
+        self, scorer: JudgedScorer, material: Material, judge: JudgeRecipe, label: str
+    ) -> tuple[list[Score], dict[str, Any]]:
+        """Scores of a judged task, and what is recorded of the judging."""
+        record: dict[str, Any] = {"judge": judge.name, "judge_key": judge_key(self.store, judge)}
+        if not judge.chats:
+            if scorer.compare is None:
+                raise UsageError(
+                    f"task {material.task.name}: judge {judge.name} ({judge.kind}) compares answers and gives no such"
+                    " grade; take a judge that is asked in words, or another task"
+                )
+            return scorer.compare(material, self._grader(judge)), record
+        outcome = self.ask(judge, scorer.calls(material, judge), label)
+        record["tally"] = asdict(outcome.tally)
+        return scorer.score(material, judge, outcome.answers), record
+
+    def canaries(self, scorer: JudgedScorer, material: Material, judge: JudgeRecipe) -> list[CanaryResult]:
+        """What is known of a judge's biases in this task; nothing where the protocol cannot be probed."""
+        from ropo_bench.judging import canaries
+
+        probe, task = scorer.probe, material.task
+        items = canaries.canary_items(material.prompts, material.baseline)
+        if probe is None or not (judge.chats or scorer.compare):
+            return []
+        if not judge.chats:
+            grader = self._grader(judge)
+            return canaries.judge_canaries(items, lambda q: _graded(grader, q))
+        label = f"canaries of {task.name}"
+        if probe.num_answers == 2:
+            calls = canaries.canary_calls(items, lambda prompt, a, b: probe.ask(task, judge, prompt, (a, b)))
+            answers = self.ask(judge, calls, label).answers
+            return canaries.evaluate_canaries(items, answers, lambda answer: probe.read(judge, answer))
+        calls = canaries.grade_canary_calls(items, lambda prompt, a: probe.ask(task, judge, prompt, (a,)))
+        answers = self.ask(judge, calls, label).answers
+        return canaries.evaluate_grade_canaries(items, answers, lambda answer: probe.read(judge, answer))
+
+    def ask(self, judge: JudgeRecipe, calls: Sequence[JudgeCall], label: str) -> Outcome:
+        """Every call answered, from disk or by the judge; raises BudgetReached."""
+        from ropo_bench.judging.ledger import Budget
+        from ropo_bench.judging.runtime import answer_calls
+
+        folder = judge_folder(self.store, judge)
+        self._budget = self._budget or Budget()
+        endpoint = None
+        if judge.kind == "vllm-serve" and num_unanswered(self.store, judge, calls):
+            endpoint = self._serve(judge, folder)
+        with self.progress.stage("judge", f"{label} by {judge.name}", total=len(calls), unit="calls") as bar:
+
+            def report(tally: Tally) -> None:
+                bar.update(tally.cached + tally.answered)
+
+            return answer_calls(judge, calls, folder, self._budget, endpoint=endpoint, report=report)
+
+    def _serve(self, judge: JudgeRecipe, folder: Path) -> str:
+        from ropo_bench.judging.local import serve
+
+        if self._serving is None or self._serving[0] != judge.model:
+            self.close()
+            self.progress.note(f"judge {judge.name}: starting a server for {judge.model}")
+            self._serving = judge.model, self._alive.enter_context(serve(judge, folder))
+        return self._serving[1]
+
+    def _grader(self, judge: JudgeRecipe) -> Grader:
+        if judge.kind == "function":
+            grader: Grader = resolve_object(judge.model, {}, "judge")
+            return grader
+        from ropo_bench.judging.reward import reward_grader
+
+        return reward_grader(model_folder(judge.model))
+
+
+def _graded(grader: Grader, question: Question) -> float:
+    """A grader's preference for the answer shown first."""
+    first, second = (grader(question.prompt, (text,))[0] for text in (question.first, question.second))
+    return 0.5 if first == second else float(first > second)

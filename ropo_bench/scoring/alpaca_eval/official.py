@@ -1,0 +1,94 @@
+"""alpaca_eval's own code where it defines the number: its parser and its length-control model.
+
+The package is imported on use. It sets the root logger to INFO and reads a .env file on import, switches
+scikit-learn's metadata routing on in a fit, downloads its calibration from the hub and saves weights into its own
+installation: none of this happens here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ropo_bench.assets import asset
+from ropo_bench.scoring.alpaca_eval.calibration import GAMED
+from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation
+
+GLM = "length_controlled_v1"
+_NO_DOTENV = "PYTHON_DOTENV_DISABLED"
+
+
+def logprob_preference(top_logprobs: Mapping[str, float]) -> float:
+    """Its `logprob_parser` with AlpacaEval 2's settings: 2 - p(m) / (p(m) + p(M)), 1..2.
+
+    top_logprobs: of the judge's first token (token -> nats), m or M among them.
+    """
+    with _without_side_effects():
+        from alpaca_eval.completion_parsers import logprob_parser
+
+    tokens = [{"token": token, "logprob": value} for token, value in top_logprobs.items()]
+    completion = {"logprobs": {"content": [{"top_logprobs": tokens}]}}
+    return float(logprob_parser(completion, "m", ["m", "M"], is_binarize=False)[0])
+
+
+def length_controlled_win_rate(annotations: Sequence[Annotation], rows: Sequence[int], c: float | None) -> float:
+    """Its length-controlled win rate (0..100) of one model: metrics.glm_winrate, version length_controlled_v1.
+
+    rows: of each annotation's instruction in AlpacaEval 2, where the model looks its difficulty up. c: inverse
+    regularisation strength; None chooses it by cross-validation, as the package does. Annotations without a
+    preference are not fitted, but their difficulties are predicted for, as in the package. Raises UsageError
+    where the calibration file cannot be had.
+    """
+    path = str(asset(GAMED))
+    with _without_side_effects():
+        import pandas as pd
+        from alpaca_eval.metrics import glm_winrate
+        from sklearn import config_context
+
+        info = glm_winrate.GLM_INFO[GLM]
+        if c is not None:
+            info = {**info, "kwargs": {"n_splits": 0, "C": c}}
+        columns = ("preference", "output_1", "output_2", "generator_1", "generator_2")
+        # The index becomes the model's `index`: the difficulty of the instruction, not of the position in a file.
+        frame = pd.DataFrame({key: [getattr(a, key) for a in annotations] for key in columns}, index=list(rows))
+        frame["preference"] = frame["preference"].astype(float)
+        with config_context(), _replaced(glm_winrate, "hf_hub_download", lambda **_: path):
+            found = glm_winrate.get_length_controlled_winrate(
+                frame,
+                save_weights_dir=None,
+                is_add_glm_preference_inplace=False,
+                is_warn_extreme_changes=False,
+                glm_info=info,
+            )
+    return float(found["length_controlled_winrate"])
+
+
+@contextmanager
+def _without_side_effects() -> Iterator[None]:
+    root = logging.getLogger()
+    level, dotenv = root.level, os.environ.get(_NO_DOTENV)
+    os.environ[_NO_DOTENV] = "1"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of arguments that scikit-learn and setuptools will retire
+            yield
+    finally:
+        root.setLevel(level)
+        if dotenv is None:
+            del os.environ[_NO_DOTENV]
+        else:
+            os.environ[_NO_DOTENV] = dotenv
+
+
+@contextmanager
+def _replaced(module: Any, name: str, value: object) -> Iterator[None]:
+    original = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)

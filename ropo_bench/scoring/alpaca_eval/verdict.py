@@ -1,0 +1,42 @@
+"""What a judge's answer says: a preference from 1 (the baseline's answer) to 2 (the model's), 1.5 a tie."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from ropo_bench.scoring.alpaca_eval.official import logprob_preference
+from ropo_bench.types import JudgeAnswer
+
+TIE = 1.5
+_IDENTIFIER = re.compile(r"\W*([mM])\W*")
+
+
+def preference(answer: JudgeAnswer, *, weighted: bool, switched: bool) -> float | None:
+    """The preference in an answer, None where there is none to read.
+
+    weighted: by the probabilities of m and M as the first token, by alpaca_eval's own parser; otherwise by the
+    text, which must be m or M (spaces, quotes and stops aside). switched: whether m was the model's answer.
+    """
+    found = _weighted(answer) if weighted else _written(answer)
+    if found is None:
+        return None
+    return 3 - found if switched else found
+
+
+def discrete(preference: float) -> float:
+    """The side that a preference is on: 1, 1.5 or 2."""
+    return TIE if preference == TIE else 1.0 + (preference > TIE)
+
+
+def _weighted(answer: JudgeAnswer) -> float | None:
+    top = answer.top_logprobs or {}
+    likely = any(top.get(token, -math.inf) > -math.inf for token in ("m", "M"))
+    return logprob_preference(top) if likely else None
+
+
+def _written(answer: JudgeAnswer) -> float | None:
+    match = _IDENTIFIER.fullmatch(answer.text)
+    if match is None:
+        return None
+    return 1.0 if match[1] == "m" else 2.0

@@ -1,0 +1,156 @@
+"""The numbers of annotations that exist already: win rates, the length-controlled one, lengths; one row a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ropo_bench.scoring.alpaca_eval import calibration
+from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation, LeaderboardRow
+from ropo_bench.scoring.alpaca_eval.official import length_controlled_win_rate
+from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete
+from ropo_bench.scoring.length_control import C, estimate
+from ropo_bench.statistics import measure
+from ropo_bench.tasks import Column
+from ropo_bench.types import Measurement, Score
+
+TASK = "alpaca-eval-2"
+LC, LC_NODIFF, LENGTH = "lc_win_rate", "lc_win_rate_nodiff", "average_length"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One model of an annotations file: who judged it against whom, what came out, and what to know about it."""
+
+    model: str
+    baseline: str
+    judge: str | None
+    annotations: Sequence[Annotation]
+    measurements: Mapping[str, Measurement]
+    notes: Sequence[str]
+
+
+def measure_annotations(annotations: Sequence[Annotation], c: float | None = None) -> list[ModelRow]:
+    """A row for each model, baseline and judge, in the order of the file.
+
+    Metrics: win_rate, discrete_win_rate, lc_win_rate (0..100) and average_length, the whole part of the mean in
+    characters as leaderboards have it. lc_win_rate is alpaca_eval's own code, its standard error that of a
+    bootstrap over prompts with the fit at fixed C inside (alpaca_eval's own comes from predicted preferences
+    and is too small). Where an instruction is not one of AlpacaEval 2's 805, it is lc_win_rate_nodiff, our fit.
+    c: inverse regularisation strength; None chooses it by cross-validation as alpaca_eval does (for
+    lc_win_rate_nodiff and for standard errors it is then length_control.C). Raises UsageError where the
+    calibration files cannot be had.
+    """
+    battles: dict[tuple[str, str], list[Annotation]] = {}
+    for annotation in annotations:
+        battles.setdefault((annotation.generator_2, annotation.generator_1), []).append(annotation)
+    return [
+        _row(model, baseline, judge, group, c)
+        for (model, baseline), found in battles.items()
+        for judge, group in _by_judge(found).items()
+    ]
+
+
+def leaderboard_row(row: ModelRow) -> LeaderboardRow:
+    """A row as alpaca_eval's leaderboards have it; lc_standard_error is ours, of the bootstrap."""
+    preferences = [a.preference for a in row.annotations if a.preference is not None]
+    metrics = row.measurements
+    length = metrics[LENGTH].value
+    assert length is not None
+    return LeaderboardRow(
+        name=row.model,
+        win_rate=metrics["win_rate"].value,
+        standard_error=metrics["win_rate"].standard_error,
+        n_wins=sum(preference > TIE for preference in preferences),
+        n_wins_base=sum(preference < TIE for preference in preferences),
+        n_draws=sum(preference == TIE for preference in preferences),
+        n_total=len(preferences),
+        discrete_win_rate=metrics["discrete_win_rate"].value,
+        mode="community",
+        avg_length=int(length),
+        length_controlled_winrate=metrics[LC].value if LC in metrics else None,
+        lc_standard_error=metrics[LC].standard_error if LC in metrics else None,
+    )
+
+
+def _by_judge(annotations: Sequence[Annotation]) -> dict[str | None, list[Annotation]]:
+    """Annotations by their judge; alpaca_eval names none where a verdict failed, so that an only judge has all."""
+    judges = {a.annotator for a in annotations if a.annotator is not None}
+    only = next(iter(judges)) if len(judges) == 1 else None
+    groups: dict[str | None, list[Annotation]] = {}
+    for annotation in annotations:
+        groups.setdefault(annotation.annotator or only, []).append(annotation)
+    return groups
+
+
+def _row(model: str, baseline: str, judge: str | None, group: Sequence[Annotation], c: float | None) -> ModelRow:
+    rows = calibration.rows_of([a.instruction for a in group])
+    known = [row for row in rows if row is not None]
+    whole = len(known) == len(group)
+    metric = LC if whole else LC_NODIFF
+    difficulties = calibration.difficulties()[known].tolist() if whole else None
+    scores = list(_scores(group, metric, difficulties))
+    columns = [
+        Column(metric="win_rate", header="", decimals=1),
+        Column(metric="discrete_win_rate", header="", decimals=1),
+        Column(metric=metric, header="", estimator="length_controlled"),
+        Column(metric=LENGTH, header="", estimator="mean"),
+    ]
+    fixed = partial(estimate, gamed=calibration.gamed() if whole else None, c=C if c is None else c)
+    found = {m.metric: m for m in measure(TASK, columns, [scores], {"length_controlled": fixed})}
+    if whole and found[LC].value is not None:
+        found[LC] = replace(found[LC], value=_official(group, known, found[LC].value, c))
+    length = found[LENGTH]
+    assert length.value is not None
+    found[LENGTH] = replace(length, value=int(length.value))
+    return ModelRow(model, baseline, judge, group, found, list(_notes(model, baseline, group, rows)))
+
+
+def _official(group: Sequence[Annotation], rows: Sequence[int], ours: float | None, c: float | None) -> float | None:
+    """alpaca_eval's value; ours where its code divides by 0, with answers that all differ by the same length."""
+    constant = len({len(a.output_1) - len(a.output_2) for a in group}) == 1
+    return ours if constant else length_controlled_win_rate(group, rows, c)
+
+
+def _scores(group: Sequence[Annotation], metric: str, difficulties: Sequence[float] | None) -> Iterator[Score]:
+    for index, annotation in enumerate(group):
+        # Every record is a cluster of its own: alpaca_eval counts an instruction as often as it comes.
+        item = cluster = str(index)
+        preference = annotation.preference
+        yield Score(item, cluster, LENGTH, float(len(annotation.output_2)))
+        if preference is None:
+            for name in ("win_rate", "discrete_win_rate", metric):
+                yield Score(item, cluster, name, None, "unparsable")
+            continue
+        detail = {"length_delta": len(annotation.output_1) - len(annotation.output_2)}
+        controlled = detail if difficulties is None else {**detail, "difficulty": difficulties[index]}
+        yield Score(item, cluster, "win_rate", 100 * (preference - 1))
+        yield Score(item, cluster, "discrete_win_rate", 100 * (discrete(preference) - 1))
+        yield Score(item, cluster, metric, 100 * (preference - 1), detail=controlled)
+
+
+def _notes(model: str, baseline: str, group: Sequence[Annotation], rows: Sequence[int | None]) -> Iterator[str]:
+    unscored = sum(a.preference is None for a in group)
+    if unscored:
+        yield f"{model}: {unscored} of {len(group)} annotations have no preference; they are in no win rate"
+    repeated = len(group) - len({a.instruction for a in group})
+    if repeated:
+        yield f"{model}: {repeated} annotations repeat an instruction; each counts, as in alpaca_eval"
+    unknown = sum(row is None for row in rows)
+    if unknown:
+        yield (
+            f"{model}: {unknown} of {len(group)} instructions are not AlpacaEval 2's, so there is no difficulty for"
+            " them: lc_win_rate_nodiff, without that term"
+        )
+        return
+    if list(rows) != list(range(len(calibration.difficulties()))):
+        yield (
+            f"{model}: not the 805 instructions in their order; difficulties were found by instruction, where"
+            " alpaca_eval takes the row"
+        )
+    if baseline != calibration.REFERENCE:
+        yield (
+            f"{model}: the baseline is {baseline}; length control was calibrated with {calibration.REFERENCE} and"
+            " leans towards it"
+        )

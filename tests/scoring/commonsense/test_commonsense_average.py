@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import random
+from statistics import fmean, stdev, variance
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ropo_bench.scoring.commonsense.average import macro_mean
+from ropo_bench.statistics import mean
+from ropo_bench.types import Score
+
+
+def scores(values: dict[str, list[float]]) -> list[Score]:
+    return [
+        Score(f"{task}:{i}", f"{task}:{i}", "accuracy", value, detail={"task": task})
+        for task, found in values.items()
+        for i, value in enumerate(found)
+    ]
+
+
+def test_a_small_task_counts_as_much_as_a_large_one() -> None:
+    large, small = [100.0, 0.0, 0.0, 0.0], [100.0, 100.0, 0.0]
+    found = macro_mean([scores({"large": large, "small": small})])
+    assert found.value == pytest.approx((25 + 200 / 3) / 2)
+    assert found.standard_error == pytest.approx((variance(large) / 4 + variance(small) / 3) ** 0.5 / 2)
+
+
+@given(st.lists(st.sampled_from([0.0, 100.0]), min_size=2, max_size=30), st.integers(1, 3))
+def test_of_one_task_it_is_the_mean(values: list[float], num_seeds: int) -> None:
+    draw = random.Random(0)
+    seeds = [scores({"a": draw.sample(values, len(values))}) for _ in range(num_seeds)]
+    assert macro_mean(seeds) == pytest.approx(mean(seeds))
+
+
+def test_a_standard_error_is_the_spread_over_repeated_draws() -> None:
+    """Three tasks of unlike size and accuracy; the seeds shift all tasks together, which adds to the spread."""
+    draw = random.Random(1)
+    sizes = {"a": (80, 0.8), "b": (30, 0.5), "c": (12, 0.3)}
+
+    def table(num_seeds: int, spread: float) -> list[list[Score]]:
+        luck = {task: [draw.random() for _ in range(n)] for task, (n, _) in sizes.items()}
+        shifts = [draw.gauss(0, spread) for _ in range(num_seeds)]
+        # Items are the same for all seeds, so that what one seed finds hard the others do too.
+        return [
+            scores({task: [100.0 * (u < sizes[task][1] + shift) for u in luck[task]] for task in sizes})
+            for shift in shifts
+        ]
+
+    for num_seeds, spread in ((1, 0.0), (3, 0.1)):
+        found = [macro_mean(table(num_seeds, spread)) for _ in range(400)]
+        told = fmean((one.standard_error or 0.0) ** 2 for one in found) ** 0.5
+        assert stdev([one.value for one in found]) == pytest.approx(told, rel=0.12)
+
+
+def test_one_item_of_a_task_has_no_standard_error() -> None:
+    assert macro_mean([scores({"a": [100.0, 0.0], "b": [0.0]})]) == (25.0, None)
+
+
+def test_an_item_that_one_seed_lacks_is_left_out_of_the_error_only() -> None:
+    first, second = scores({"a": [100.0, 0.0, 100.0]}), scores({"a": [100.0, 0.0]})
+    found = macro_mean([first, second])
+    assert found.value == pytest.approx((200 / 3 + 50) / 2)
+    assert found.standard_error == pytest.approx((variance([100.0, 0.0]) / 2) ** 0.5)
+
+
+def test_a_seed_without_any_item_of_a_task() -> None:
+    found = macro_mean([scores({"a": [100.0, 0.0], "b": [100.0, 100.0]}), scores({"a": [0.0, 0.0]})])
+    assert found == (pytest.approx((25 + 100) / 2), None)
