@@ -48,7 +48,7 @@ def leaderboard(store: Store, name: str) -> Leaderboard:
             judges=_judges(tasks, request["judges"]),
             canaries=_canary_lines(request, canaries),
             spent=_spent(store, record["rows"], request["judges"]),
-            prompts={t.name: _num_prompts(rows, t) for t in tasks if t.prompts is not None},
+            prompts=_num_prompts(store, record["rows"], tasks),
             pocket=any((task.prompts or "").startswith("pocket:") for task in tasks),
             certificate=_certificate(request["suite"]["merge"], record["rows"]),
             minimum_detectable_effects=_detectable(rows, tasks),
@@ -102,15 +102,14 @@ def estimators() -> dict[str, Estimator]:
     return {name: resolve_object(target, {}, "estimator") for name, target in ESTIMATORS.items()}
 
 
-def _num_prompts(rows: Sequence[Row], task: TaskRecipe) -> int:
-    """Prompts of a task: the fewest items that one of its metrics has (others have one for each turn)."""
-    counts = [
-        (cell.n + cell.n_unscored) // cell.num_seeds
-        for row in rows
-        for (name, _), cell in row.cells.items()
-        if name == task.name and cell.n + cell.n_unscored
-    ]
-    return min(counts, default=0)
+def _num_prompts(store: Store, rows: Sequence[Mapping[str, Any]], tasks: Sequence[TaskRecipe]) -> dict[str, int]:
+    """Prompts of every task that has any, of those that are scored."""
+    found: dict[str, int] = {}
+    for task in tasks:
+        keys = [row["scores"][task.name] for row in rows if task.name in row["scores"]]
+        if keys and task.prompts is not None:
+            found[task.name] = store.stage("scores", keys[0]).manifest["num_prompts"]
+    return found
 
 
 def _judges(tasks: Sequence[TaskRecipe], judges: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -31,7 +31,7 @@ NO_KEY = "none"  # what local endpoints get, because the client wants some
 SECRET_CHARACTERS = 8  # a shorter "key" is a placeholder such as EMPTY, and may well stand in an answer
 KEYS = re.compile(r"(?i)\bbearer\s+\S+|\bsk-[\w*.-]{6,}")
 REASON_CHARACTERS = 300
-LATE_SECONDS = 0.1  # after the time is up, for an answer that is here already while a busy process was not
+LATE_SECONDS = 1.0  # after the time is up: on a busy machine an answer may be here before its reader is
 CLOSE_SECONDS = 1.0
 
 
@@ -105,7 +105,7 @@ class JudgeClient:
         request = asyncio.ensure_future(self._client.post("/chat/completions", body=body, cast_to=str))
         request.add_done_callback(_look_at_error)
         try:
-            for seconds in (self._judge.timeout_seconds, LATE_SECONDS):
+            for seconds in (self._judge.timeout_seconds, min(self._judge.timeout_seconds, LATE_SECONDS)):
                 if not request.done():
                     await asyncio.wait({request}, timeout=seconds)
             if not request.done():

@@ -23,7 +23,9 @@ def base_url(judge: JudgeRecipe) -> str | None:
 
 def judge_identity(judge: JudgeRecipe) -> dict[str, JSON]:
     """Everything that can change a judge's answer to given words; its name, limits and prices cannot."""
+    served = judge.serve.model_dump(include={"dtype", "max_model_len"}) if judge.serve else None
     return {
+        "serve": served,
         "kind": judge.kind,
         "model": judge.model,
         "base_url": base_url(judge),
@@ -46,7 +48,7 @@ def request_key(judge: JudgeRecipe, call: JudgeCall) -> str:
     """The key of a request and its answer: sha256 over judge, messages and parameters; the item is not in it."""
     request: dict[str, JSON] = {
         "judge": judge_identity(judge),
-        "messages": [dict(message) for message in call.messages],
+        "messages": [{"role": m["role"], "content": m["content"]} for m in call.messages],
         "params": final_params(judge, call),
     }
     return hashlib.sha256(canonical_json(request).encode()).hexdigest()

@@ -33,7 +33,8 @@ class Tally:
     """How far a list of calls is: asked = cached + answered + failed, when it has ended.
 
     asked: calls in the list. cached: answered without a request of their own, by the disk or by an equal call.
-    sent: requests = answered + retried + failed. cost_usd: None where the judge's prices are unknown.
+    sent: requests, each of which ends answered, retried or failed; where an endpoint falls silent, calls that were
+    never sent have failed too. cost_usd: None where the judge's prices are unknown.
     seconds: since the list was begun.
     """
 

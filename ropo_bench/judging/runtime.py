@@ -233,13 +233,14 @@ class _Session:
             self._slow_down(failure, started, pause)
 
     def _slow_down(self, failure: Failure, started: float, pause: float) -> None:
-        if self.gate.came_back(started, answered=False, trouble=failure.kind != "garbage"):
-            self.silent_rounds += 1
-            pause = max(pause, backoff(self.silent_rounds, self.judge.name, SILENT_BACKOFF_SECONDS))
-            if self.silent_rounds >= self.judge.max_attempts:
-                self._halt(
-                    _Silence(f"{self._where}: no answer in {self.silent_rounds} rounds, the last: {failure.reason}")
-                )
+        silent = self.gate.came_back(started, answered=False, trouble=failure.kind != "garbage")
+        self.silent_rounds += silent
+        if silent or failure.kind == "unreachable":
+            pause = max(pause, backoff(max(1, self.silent_rounds), self.judge.name, SILENT_BACKOFF_SECONDS))
+        if self.silent_rounds >= self.judge.max_attempts:
+            self._halt(
+                _Silence(f"{self._where}: no answer in {self.silent_rounds} rounds, the last: {failure.reason}")
+            )
         self.gate.pause(pause)
 
     def _refuse(self, failure: Failure) -> None:

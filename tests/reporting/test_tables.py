@@ -241,7 +241,7 @@ def test_footers_say_what_the_error_is_about() -> None:
     )
     assert lines == [
         "± is the standard error over prompts and seeds; a cell without ± is a census",
-        "a true difference from SFT on WR % below 8.8 would be missed more than one time in five",
+        "an effect on WR % below 8.8 would be missed more than one time in five",
         "judge: pocket grader",
         "prompts: pocket-arena 1,600",
         "seeds: 0, 1",
