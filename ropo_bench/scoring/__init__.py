@@ -16,7 +16,7 @@ SCORERS: Mapping[str, str] = {
     "mt-bench-pairwise": "ropo_bench.scoring.mt_bench.pairwise:PAIRWISE",
     "alpaca-eval": "ropo_bench.scoring.alpaca_eval.annotate:ALPACA_EVAL",
 }
-"""With prompts: function(task, prompts, completions, baseline) or a JudgedScorer; without: function(task, subject)."""
+"""With prompts: function(task, prompts, completions, baseline) or JudgedScorer; without: function(task, subject)."""
 
 ESTIMATORS: Mapping[str, str] = {
     "lc_win_rate": "ropo_bench.scoring.length_control:estimate",
