@@ -156,6 +156,20 @@ def table(
 
 
 @app.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="Folder for the files.")],
+    run: Annotated[str | None, typer.Option("--run", help="Name of a run (default: the newest).")] = None,
+    assets: Assets = None,
+    runs: Runs = Path("runs"),
+) -> None:
+    """Write a run's answers and verdicts as FastChat's and alpaca_eval's own files."""
+    from ropo_bench.commands.export import export_command
+
+    mirror(assets)
+    export_command(run, out, runs)
+
+
+@app.command()
 def doctor(
     suite: Annotated[str | None, typer.Option("--suite", help="Whether this suite can run here.")] = None,
     judge: Annotated[str | None, typer.Option("--judge", help="Ask this judge one question.")] = None,

@@ -70,6 +70,8 @@ class Row:
     certificate: dict[str, Any] | None = None
     scores: dict[str, str] = field(default_factory=dict)
     """Task name -> key of its scores stage."""
+    completions: dict[str, str] = field(default_factory=dict)
+    """Task name -> key of the answers that are scored, where the task has prompts."""
 
 
 def run(
@@ -161,6 +163,8 @@ class _Way:
 
     def _score(self, row: Row, model: Model, task: TaskRecipe) -> None:
         row.scores[task.name] = self.evaluation.make_scores(model, task, row.name).key
+        if task.prompts is not None:
+            row.completions[task.name] = self.evaluation.completions(model, task).key
         self.write()
 
     def _num_failed(self, row: Row, task: TaskRecipe) -> int:
@@ -180,6 +184,9 @@ class _Way:
             return
         finished = [task for task in self.request.tasks if self.evaluation.finished(model, task)]
         row.scores = {task.name: self.evaluation.scores(model, task).key for task in finished}
+        row.completions = {
+            t.name: self.evaluation.completions(model, t).key for t in finished if t.prompts is not None
+        }
         if len(finished) == len(self.request.tasks):
             row.state = "done"
 

@@ -69,6 +69,20 @@ def test_the_win_rate_is_the_mean_of_the_judges_preferences(
     assert len(set(wins)) > 1
 
 
+def test_exported_annotations_score_the_same(server: JudgeServer, options: list[str], tmp_path: Path) -> None:
+    code, out, err = finish(ropo_bench("run", "--methods", "ropo", *options, "--no-canaries", "--json", cwd=tmp_path))
+    assert code == 0, err
+    code, paths, err = finish(ropo_bench("export", "out", cwd=tmp_path))
+    assert code == 0, err
+    annotations = tmp_path / "out" / "tiny-judged" / "ropo" / "annotations.json"
+    assert str(annotations.relative_to(tmp_path)) in paths
+    found = [(record["generator_2"], record["preference"]) for record in json.loads(annotations.read_text())]
+    assert {name for name, _ in found} == {"ropo"}
+    assert math.isclose(100 * sum(value - 1 for _, value in found) / NUM_PROMPTS, cell(out, "ropo")["value"])
+    leaderboard = (tmp_path / "out" / "tiny-judged" / "leaderboard.csv").read_text()
+    assert {line.split(",")[0] for line in leaderboard.splitlines()[1:]} == {"SFT", "ropo"}
+
+
 def test_a_missing_key_stops_before_anything_is_trained(
     options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

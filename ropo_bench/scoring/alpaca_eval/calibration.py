@@ -35,7 +35,8 @@ def rows_of(instructions: Sequence[str]) -> list[int | None]:
 @cache
 def difficulties() -> Array:
     """Difficulty of each row, higher is easier to win: gamma_x of arXiv 2404.04475 (section 3), (805,)."""
-    found = {int(record[""]): float(record["instruction_difficulty"]) for record in _records(DIFFICULTIES)}
+    # The row is in the first column, whatever a copy calls it.
+    found = {int(next(iter(r.values()))): float(r["instruction_difficulty"]) for r in _records(DIFFICULTIES)}
     return np.array([found[row] for row in range(len(found))])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from ropo_bench.errors import UsageError
 from ropo_bench.scoring.alpaca_eval import calibration
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation, LeaderboardRow
 from ropo_bench.scoring.alpaca_eval.official import length_controlled_win_rate
@@ -39,8 +40,8 @@ def measure_annotations(annotations: Sequence[Annotation], c: float | None = Non
     bootstrap over prompts with the fit at fixed C inside (alpaca_eval's own comes from predicted preferences
     and is too small). Where an instruction is not one of AlpacaEval 2's 805, it is lc_win_rate_nodiff, our fit.
     c: inverse regularisation strength; None chooses it by cross-validation as alpaca_eval does (for
-    lc_win_rate_nodiff and for standard errors it is then length_control.C). Raises UsageError where the
-    calibration files cannot be had.
+    lc_win_rate_nodiff and for standard errors it is then length_control.C). Where the calibration files cannot
+    be had, every row is lc_win_rate_nodiff, and a note says why.
     """
     battles: dict[tuple[str, str], list[Annotation]] = {}
     for annotation in annotations:
@@ -85,7 +86,7 @@ def _by_judge(annotations: Sequence[Annotation]) -> dict[str | None, list[Annota
 
 
 def _row(model: str, baseline: str, judge: str | None, group: Sequence[Annotation], c: float | None) -> ModelRow:
-    rows = calibration.rows_of([a.instruction for a in group])
+    rows, absent = _calibrated_rows(group)
     known = [row for row in rows if row is not None]
     whole = len(known) == len(group)
     metric = LC if whole else LC_NODIFF
@@ -104,7 +105,17 @@ def _row(model: str, baseline: str, judge: str | None, group: Sequence[Annotatio
     length = found[LENGTH]
     assert length.value is not None
     found[LENGTH] = replace(length, value=int(length.value))
-    return ModelRow(model, baseline, judge, group, found, list(_notes(model, baseline, group, rows)))
+    notes = list(_notes(model, baseline, group, rows, absent))
+    return ModelRow(model, baseline, judge, group, found, notes)
+
+
+def _calibrated_rows(group: Sequence[Annotation]) -> tuple[list[int | None], str | None]:
+    """The row of each instruction in AlpacaEval 2, and why there is none: calibration files that cannot be had."""
+    try:
+        calibration.difficulties(), calibration.gamed()
+        return calibration.rows_of([a.instruction for a in group]), None
+    except UsageError as error:
+        return [None] * len(group), str(error)
 
 
 def _official(group: Sequence[Annotation], rows: Sequence[int], ours: float | None, c: float | None) -> float | None:
@@ -130,13 +141,18 @@ def _scores(group: Sequence[Annotation], metric: str, difficulties: Sequence[flo
         yield Score(item, cluster, metric, 100 * (preference - 1), detail=controlled)
 
 
-def _notes(model: str, baseline: str, group: Sequence[Annotation], rows: Sequence[int | None]) -> Iterator[str]:
+def _notes(
+    model: str, baseline: str, group: Sequence[Annotation], rows: Sequence[int | None], absent: str | None
+) -> Iterator[str]:
     unscored = sum(a.preference is None for a in group)
     if unscored:
         yield f"{model}: {unscored} of {len(group)} annotations have no preference; they are in no win rate"
     repeated = len(group) - len({a.instruction for a in group})
     if repeated:
         yield f"{model}: {repeated} annotations repeat an instruction; each counts, as in alpaca_eval"
+    if absent is not None:
+        yield f"{model}: without difficulties, lc_win_rate_nodiff leaves that term out: {absent}"
+        return
     unknown = sum(row is None for row in rows)
     if unknown:
         yield (

@@ -1,0 +1,131 @@
+"""`ropo-bench export`: a run's answers and verdicts in the field's own file formats, for other people's tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ropo_bench.commands.table import newest_run
+from ropo_bench.errors import UsageError
+from ropo_bench.judges import JudgeRecipe
+from ropo_bench.judging.identity import request_key
+from ropo_bench.judging.ledger import read_answers as read_judged
+from ropo_bench.making.evaluation import find_scorer
+from ropo_bench.making.judging import judge_folder
+from ropo_bench.pipeline import SFT
+from ropo_bench.records import read_completions, read_scores
+from ropo_bench.runs import Store
+from ropo_bench.scoring.judged import Material
+from ropo_bench.sources import read_answers, read_prompts
+from ropo_bench.tasks import TaskRecipe
+from ropo_bench.types import JudgeAnswer, Score
+
+EXPORTED = ("mt-bench", "mt-bench-pairwise", "alpaca-eval")
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """One row on one judged task, read from the store."""
+
+    model: str
+    baseline: str
+    task: TaskRecipe
+    judge: JudgeRecipe
+    material: Material
+    answers: Mapping[str, JudgeAnswer]
+    scores: list[Score]
+
+
+def export_command(run: str | None, out: Path, runs: Path) -> None:
+    """Write OUT/TASK/...: model_answer and model_judgment (FastChat), annotations and leaderboard (alpaca_eval).
+
+    Raises UsageError where the run has nothing that is judged.
+    """
+    store = Store(runs)
+    name = run or newest_run(store)
+    record = store.read_run(name)
+    made_at = datetime.fromisoformat(record["provenance"]["time_utc"]).timestamp()
+    written: list[Path] = []
+    for task in (TaskRecipe.model_validate(task) for task in record["request"]["tasks"]):
+        if task.scorer in EXPORTED:
+            cells = list(_cells(store, record, task))
+            write = _alpaca_eval if task.scorer == "alpaca-eval" else _mt_bench
+            written += write(out / task.name, cells, made_at)
+    if not written:
+        raise UsageError(f"run {name}: no task of {', '.join(EXPORTED)} is scored in it; run one first, with --tasks")
+    print("\n".join(str(path) for path in written))
+
+
+def _cells(store: Store, record: Mapping[str, Any], task: TaskRecipe) -> Iterator[_Cell]:
+    assert task.prompts is not None
+    prompts = read_prompts(task.prompts)
+    judge = JudgeRecipe.model_validate(record["request"]["judges"][task.name])
+    answered = {row["name"]: row["completions"].get(task.name) for row in record["rows"] if row["name"] == SFT}
+    for row in record["rows"]:
+        if task.name not in row["scores"]:
+            continue
+        if task.baseline is not None:
+            baseline = read_answers(task.baseline, prompts)
+        else:
+            baseline = read_completions(store.stage("completions", answered[SFT]))
+        completions = read_completions(store.stage("completions", row["completions"][task.name]))
+        material = Material(task, prompts, completions, baseline)
+        keys = {}
+        if judge.chats:
+            keys = {call.item: request_key(judge, call) for call in find_scorer(task).calls(material, judge)}
+        judged = read_judged(judge_folder(store, judge), set(keys.values())) if keys else {}
+        yield _Cell(
+            row["name"] + (f"-seed{row['seed']}" if record["request"]["seeds"] > 1 and row["name"] != SFT else ""),
+            task.baseline or SFT,
+            task,
+            judge,
+            material,
+            {item: judged[key] for item, key in keys.items() if key in judged},
+            read_scores(store.stage("scores", row["scores"][task.name])),
+        )
+
+
+def _mt_bench(folder: Path, cells: list[_Cell], made_at: float) -> Iterator[Path]:
+    from ropo_bench.scoring.mt_bench.fastchat import Row, answer_rows, pair_rows, single_rows, write_rows
+
+    judgments: list[Row] = []
+    kind = "single"
+    for cell in cells:
+        path = folder / "model_answer" / f"{cell.model}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(path, answer_rows(cell.material.completions, cell.model, made_at))
+        yield path
+        if cell.task.scorer == "mt-bench":
+            judgments += single_rows(cell.material, cell.judge, cell.answers, cell.model, made_at)
+        elif cell.model != cell.baseline:
+            kind = "pair"
+            names = (cell.model, cell.baseline)
+            judgments += pair_rows(cell.material, cell.judge, cell.answers, names, made_at)
+    if cells:
+        path = folder / "model_judgment" / f"{cells[0].judge.name}_{kind}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(path, judgments)
+        yield path
+
+
+def _alpaca_eval(folder: Path, cells: list[_Cell], made_at: float) -> Iterator[Path]:
+    from ropo_bench.scoring.alpaca_eval.annotate import to_annotations
+    from ropo_bench.scoring.alpaca_eval.leaderboard import write_annotations, write_leaderboard
+    from ropo_bench.scoring.alpaca_eval.win_rates import leaderboard_row, measure_annotations
+
+    rows = []
+    for cell in cells:
+        annotations = to_annotations(
+            cell.material, cell.scores, generator=cell.model, baseline=cell.baseline, annotator=cell.judge.name
+        )
+        path = folder / cell.model / "annotations.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_annotations(path, annotations)
+        yield path
+        rows += [leaderboard_row(row) for row in measure_annotations(annotations)]
+    if rows:
+        write_leaderboard(folder / "leaderboard.csv", rows)
+        yield folder / "leaderboard.csv"
