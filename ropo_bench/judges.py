@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from ropo_bench.methods import OBJECT, Recipe
@@ -65,9 +66,26 @@ class JudgeRecipe(Recipe):
     serve: ServeRecipe | None = None
 
     @property
+    def wanted_key(self) -> str | None:
+        """The environment variable that must hold a key; None where no key is sent."""
+        return self.key_env if self.kind in ("openai", "azure") else None
+
+    @property
     def chats(self) -> bool:
         """Whether it is asked in words; the others grade answers directly."""
         return self.kind in CHAT_KINDS
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_secrets(cls, value: str | None) -> str | None:
+        """Recipes are recorded and shown, so no address with a password or a key in it is let in (nor told again)."""
+        if value is not None and re.search(r"[@?#]", value):
+            raise PydanticCustomError(
+                "secrets",
+                "must have no name, password, query or fragment (a key belongs into key_env)",
+                {"given": None},
+            )
+        return value
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -12,6 +12,7 @@ from ropo_bench.reporting.tables import Column, Leaderboard, Row, footers
 from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, read_json, source_hash
 from ropo_bench.scoring import ESTIMATORS
 from ropo_bench.statistics import Estimator, measure, minimum_detectable_effect
+from ropo_bench.tasks import Column as TaskColumn
 from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Measurement
 
@@ -29,9 +30,9 @@ def leaderboard(store: Store, name: str) -> Leaderboard:
     for row in record["rows"]:
         groups.setdefault(row["name"], []).append(row)
     rows = [_row(store, label, seeds, tasks) for label, seeds in groups.items()]
-    canaries: Mapping[str, Sequence[Mapping[str, Any]]] = record["canaries"]
+    canaries: Mapping[str, Sequence[Mapping[str, Any]]] = {t: c["canaries"] for t, c in record["canaries"].items()}
     columns = [
-        Column(t.name, c.metric, c.header + (" †" if _biased(canaries.get(t.name, ())) else ""), c.decimals, c.better)
+        Column(t.name, c.metric, c.header + _dagger(c, canaries.get(t.name, ())), c.decimals, c.better)
         for t in tasks
         for c in t.columns
         if _measured_somewhere(rows, t.name, c.metric)
@@ -43,11 +44,11 @@ def leaderboard(store: Store, name: str) -> Leaderboard:
         columns=columns,
         footers=footers(
             seeds=range(request["seeds"]),
-            data_sha256=record["data"]["sha256"] if record["data"] else None,
+            data=_data(record["data"]),
             versions={key: versions[key] for key in SHOWN_VERSIONS if key in versions},
             judges=_judges(tasks, request["judges"]),
             canaries=_canary_lines(request, canaries),
-            spent=_spent(store, record["rows"], request["judges"]),
+            spent=_spent(store, record["rows"], request["judges"], record["canaries"]),
             prompts=_num_prompts(store, record["rows"], tasks),
             pocket=any((task.prompts or "").startswith("pocket:") for task in tasks),
             certificate=_certificate(request["suite"]["merge"], record["rows"]),
@@ -112,6 +113,14 @@ def _num_prompts(store: Store, rows: Sequence[Mapping[str, Any]], tasks: Sequenc
     return found
 
 
+def _data(data: Mapping[str, Any] | None) -> str | None:
+    """The preference data of a run: its hash, and what of it was read."""
+    if data is None:
+        return None
+    left_out = f", {len(data['left_out']):,} left out" if data["left_out"] else ""
+    return f"{data['num_pairs']:,} pairs{left_out}, sha256 {data['sha256'][:16]}"
+
+
 def _judges(tasks: Sequence[TaskRecipe], judges: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Who graded or judged which tasks, each once."""
     found: dict[str, list[str]] = {}
@@ -130,8 +139,9 @@ def _measured_somewhere(rows: Sequence[Row], task: str, metric: str) -> bool:
     return any(cell is not None and cell.n + cell.n_unscored for cell in cells) or not any(cells)
 
 
-def _biased(results: Sequence[Mapping[str, Any]]) -> bool:
-    return any(result["passed"] is False for result in results)
+def _dagger(column: TaskColumn, results: Sequence[Mapping[str, Any]]) -> str:
+    """Marks a column that a judge with a found bias decides; lengths are nobody's verdict."""
+    return " †" if column.better != "none" and any(result["passed"] is False for result in results) else ""
 
 
 def _canary_lines(request: Mapping[str, Any], canaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
@@ -155,10 +165,16 @@ def _canary_text(result: Mapping[str, Any]) -> str:
     )
 
 
-def _spent(store: Store, rows: Sequence[Mapping[str, Any]], judged: Mapping[str, Any]) -> str | None:
-    """What the judges of this table were asked, over all its cells; None where nobody was."""
+def _spent(
+    store: Store,
+    rows: Sequence[Mapping[str, Any]],
+    judged: Mapping[str, Any],
+    checked: Mapping[str, Mapping[str, Any]],
+) -> str | None:
+    """What the judges of this table were asked, canaries among it; None where nobody was."""
     stages = [store.stage("scores", key) for row in rows for task, key in row["scores"].items() if task in judged]
     tallies = [stage.manifest["tally"] for stage in stages if "tally" in stage.manifest]
+    tallies += [found["tally"] for found in checked.values() if found["tally"]]
     if not tallies:
         return None
     total = {key: sum(tally[key] for tally in tallies) for key in ("asked", "failed")}

@@ -146,7 +146,7 @@ class _Way:
         """Ask the canaries of every judged task; what a judge's verdicts are worth stands beside them."""
         for task in self.request.tasks:
             if task.name in self.request.judges and self.request.canaries:
-                self.canaries[task.name] = self.evaluation.make_canaries(task).manifest["canaries"]
+                self.canaries[task.name] = dict(self.evaluation.make_canaries(task).manifest)
                 self.write()
 
     def judge(self, row: Row) -> None:
@@ -182,12 +182,11 @@ class _Way:
                 model = stages.merged_model(merged, row.seed)
         if model is None:
             return
-        finished = [task for task in self.request.tasks if self.evaluation.finished(model, task)]
-        row.scores = {task.name: self.evaluation.scores(model, task).key for task in finished}
-        row.completions = {
-            t.name: self.evaluation.completions(model, t).key for t in finished if t.prompts is not None
-        }
-        if len(finished) == len(self.request.tasks):
+        tasks = self.request.tasks
+        scored = [task for task in tasks if self.evaluation.scores(model, task).done]
+        row.scores = {task.name: self.evaluation.scores(model, task).key for task in scored}
+        row.completions = {t.name: self.evaluation.completions(model, t).key for t in scored if t.prompts is not None}
+        if all(self.evaluation.finished(model, task) for task in tasks):
             row.state = "done"
 
     def _model(self, row: Row) -> Model:

@@ -132,6 +132,42 @@ def test_what_the_judge_never_answered_is_not_a_score_and_is_tried_again(
     assert server.counts.sent.total() == before + 2
 
 
+def test_a_retry_that_is_stopped_takes_nothing_away(server: JudgeServer, options: list[str], tmp_path: Path) -> None:
+    server.respond = lambda body, headers: (500, {}, error_body("out of order"))
+    command = ["run", "--methods", "ropo", *options, "--no-canaries", "--json"]
+    code, before, err = finish(ropo_bench(*command, cwd=tmp_path))
+    assert code == 4, err
+    server.respond = None
+    assert finish(ropo_bench(*command, "--budget-calls", "0", cwd=tmp_path))[0] == 5
+    code, out, err = finish(ropo_bench("table", "--format", "json", cwd=tmp_path))
+    assert code == 0, err
+    assert cell(out, "SFT") == cell(before, "SFT")
+
+
+def test_canaries_that_were_not_answered_are_asked_again(
+    server: JudgeServer, options: list[str], tmp_path: Path
+) -> None:
+    server.respond = lambda body, headers: (500, {}, error_body("out of order"))
+    command = ["run", "--methods", "ropo", *options]
+    code, out, err = finish(ropo_bench(*command, cwd=tmp_path))
+    assert code == 4, err
+    assert "constant unchecked (0 of 6 readable)" in out
+    server.respond = None
+    code, out, err = finish(ropo_bench(*command, cwd=tmp_path))
+    assert code == 0, err
+    assert "constant unchecked" not in out
+    assert "US dollars" in out
+
+
+def test_two_runs_share_a_judge_one_after_the_other(server: JudgeServer, options: list[str], tmp_path: Path) -> None:
+    server.latency = 0.2
+    command = ["run", *options, "--no-canaries", "--json"]
+    both = [ropo_bench(*command, "--methods", method, cwd=tmp_path) for method in ("ropo", "dpo")]
+    ended = [finish(process) for process in both]
+    assert [code for code, _, _ in ended] == [0, 0], ended
+    assert not server.counts.answered_then_asked.total()
+
+
 def test_a_biased_judge_is_shown_with_the_size_of_its_bias(
     server: JudgeServer, options: list[str], tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from ropo_bench.commands.judge import app
 from ropo_bench.errors import UsageError
+from ropo_bench.judges import JudgeRecipe
 from ropo_bench.recipes import list_recipes, load_judge, resolve_object
 
 SHIPPED = list(list_recipes("judges"))
@@ -91,3 +92,20 @@ def test_show_says_that_a_cost_cannot_be_estimated(tmp_path: Path) -> None:
     path.write_text("description: d\nmodel: m\n", encoding="utf-8")
     assert "# no prices" in invoke("show", str(path))
     assert "# no prices" not in invoke("show", "pocket")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://user:marked-pw@host/v1", "http://host/v1?api_key=marked-pw", "http://h/#marked-pw"]
+)
+def test_an_address_with_a_secret_is_refused_and_not_repeated(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "leaky.yaml"
+    path.write_text(f"description: a test\nmodel: m\nbase_url: {address}\n")
+    with pytest.raises(UsageError, match="base_url") as error:
+        load_judge(path)
+    assert "marked-pw" not in str(error.value)
+
+
+def test_only_endpoints_want_a_key() -> None:
+    kinds = {"openai": "OPENAI_API_KEY", "vllm-serve": None, "reward-model": None}
+    for kind, wanted in kinds.items():
+        assert JudgeRecipe(name="j", description="d", model="m", kind=kind).wanted_key == wanted

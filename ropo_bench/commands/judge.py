@@ -53,8 +53,8 @@ def show(
     judge = load_judge(name, include=include or [])
     recipe = judge.model_dump(exclude_none=True)
     key = None
-    if judge.chats and judge.key_env is not None:
-        key = {"variable": judge.key_env, "set": judge.key_env in os.environ}
+    if judge.wanted_key is not None:
+        key = {"variable": judge.wanted_key, "set": bool(os.environ.get(judge.wanted_key, "").strip())}
     if as_json:
         typer.echo(json.dumps({"judge": recipe, "key": key}, indent=2))
         return

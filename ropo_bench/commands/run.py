@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ropo_bench.commands.table import print_leaderboard
-from ropo_bench.errors import BudgetReached, UsageError
+from ropo_bench.errors import RopoBenchError, UsageError
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.pipeline import run as run_pipeline
@@ -65,14 +65,20 @@ def run_command(asked: Asked, runs: Path, name: str | None, json: bool, limits: 
             )
         try:
             record = run_pipeline(request, store, name, progress, _budget(request, limits))
-        except BudgetReached:
-            print_leaderboard(store, name, "json" if json else "text")
+        except RopoBenchError:
+            if _any_scores(store, name):
+                print_leaderboard(store, name, "json" if json else "text")
             raise
     print_leaderboard(store, name, "json" if json else "text")
     unfinished = [row for row in record["rows"] if row["state"] != "done"]
     if unfinished:
         print(f"error: {len(unfinished)} of {len(record['rows'])} rows are not done (see above)", file=sys.stderr)
         raise typer.Exit(4)
+
+
+def _any_scores(store: Store, name: str) -> bool:
+    """Whether a run that stopped has something to show."""
+    return name in store.run_names() and any(row["scores"] for row in store.read_run(name)["rows"])
 
 
 def resolve(asked: Asked) -> Request:

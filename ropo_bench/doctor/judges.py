@@ -21,9 +21,9 @@ def keys(judges: Mapping[str, JudgeRecipe]) -> Iterator[Line]:
     """Whether the environment has the keys that the suite's judges need; never what they are."""
     for judge in {judge.name: judge for judge in judges.values()}.values():
         tasks = ", ".join(task for task, other in judges.items() if other.name == judge.name)
-        if judge.key_env is None or not judge.chats:
+        if judge.wanted_key is None:
             yield Line("key", "ok", f"judge {judge.name} needs none ({tasks})")
-        elif os.environ.get(judge.key_env):
+        elif os.environ.get(judge.wanted_key, "").strip():
             yield Line("key", "ok", f"{judge.key_env} is set, for judge {judge.name} ({tasks})")
         else:
             mend = f"export {judge.key_env}=..., take another judge with --judge, or leave these out with --tasks"

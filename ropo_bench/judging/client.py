@@ -12,7 +12,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from time import time
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,13 +72,8 @@ class JudgeClient:
             logging.getLogger(name).setLevel(logging.WARNING)  # a line for each request is no news
         self.endpoint = endpoint or base_url(judge) or ""
         self._judge, self._openai = judge, openai
-        self._key = NO_KEY if judge.kind == "vllm-serve" else _key(judge, self.endpoint)
-        address = urlsplit(self.endpoint)
-        if address.scheme not in ("http", "https") or not address.hostname or address.username:
-            raise UsageError(
-                f"judge {judge.name}: base_url must be http(s)://HOST/..., without a name or password in it"
-            )
-        own = address.hostname in ("localhost", "127.0.0.1", "::1")
+        self._key = check_access(judge, self.endpoint)
+        own = urlsplit(self.endpoint).hostname in ("localhost", "127.0.0.1", "::1")
         # No time limit in the client: `ask` has one for the whole request, and theirs is for each byte.
         shared: dict[str, Any] = {
             "api_key": self._key,
@@ -118,8 +113,21 @@ class JudgeClient:
         error = request.exception()
         if error is not None:
             return self._failure(error)
-        text = request.result()
-        return read_completion(text if len(self._key) < SECRET_CHARACTERS else text.replace(self._key, "[key]"))
+        found = read_completion(request.result())
+        return self._redacted(found) if isinstance(found, Reply) else found
+
+    def _redacted(self, reply: Reply) -> Reply:
+        """The reply without this key, should the endpoint have echoed it; after parsing, which undoes escapes."""
+        if len(self._key) < SECRET_CHARACTERS:
+            return reply
+
+        def clean(text: str) -> str:
+            return text.replace(self._key, "[key]")
+
+        given = reply.answer
+        top = given.top_logprobs and {clean(token): nats for token, nats in given.top_logprobs.items()}
+        answer = JudgeAnswer(clean(given.text), top, clean(given.finish_reason))
+        return replace(reply, answer=answer, model=reply.model and clean(reply.model))
 
     def _failure(self, error: BaseException) -> Failure:
         if isinstance(error, self._openai.APIStatusError):
@@ -159,9 +167,18 @@ def _look_at_error(request: asyncio.Task[str]) -> None:
         request.exception()
 
 
-def _key(judge: JudgeRecipe, endpoint: str) -> str:
-    if judge.key_env is None:
+def check_access(judge: JudgeRecipe, endpoint: str) -> str:
+    """The key for an endpoint; raises UsageError where there is none, or the address cannot be what is meant."""
+    address = urlsplit(endpoint)
+    secrets = (address.username, address.password, address.query, address.fragment)
+    if address.scheme not in ("http", "https") or not address.hostname or any(secrets):
+        raise UsageError(
+            f"judge {judge.name}: base_url (or OPENAI_BASE_URL) must be http(s)://HOST/PATH without a name, password,"
+            " query or fragment; a key belongs into the environment variable key_env"
+        )
+    if judge.wanted_key is None:
         return NO_KEY
+    assert judge.key_env is not None
     key = os.environ.get(judge.key_env, "").strip()
     if not key:
         raise UsageError(

@@ -29,6 +29,7 @@ def judge_identity(judge: JudgeRecipe) -> dict[str, JSON]:
         "kind": judge.kind,
         "model": judge.model,
         "base_url": base_url(judge),
+        "api_version": judge.api_version,
         "params": judge.params,
         "logprobs": judge.logprobs,
     }

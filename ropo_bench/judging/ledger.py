@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,8 +107,10 @@ def worst_tokens(messages: Sequence[Message], params: Mapping[str, Any]) -> tupl
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold a judge's folder for this process; raises UsageError where another one has it.
+def exclusive(folder: Path, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold a judge's folder for this process, after telling `waiting` where another one has it.
+
+    Raises UsageError in place of waiting where nobody would be told, and where this process has it itself.
 
     POSIX record locks, as in runs.store: the kernel frees those of a killed process, and its forks have none.
     """
@@ -124,7 +126,11 @@ def exclusive(folder: Path) -> Iterator[None]:
             try:
                 fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError):  # POSIX allows either for "somebody has it"
-                raise _busy(folder, os.pread(descriptor, 32, 0).decode().strip()) from None
+                holder = os.pread(descriptor, 32, 0).decode().strip()
+                if waiting is None:
+                    raise _busy(folder, holder) from None
+                waiting(f"{folder.name}: process {holder} is asking this judge; waiting")
+                fcntl.lockf(descriptor, fcntl.LOCK_EX)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -148,6 +154,12 @@ def read_answers(folder: Path, keys: Collection[str]) -> dict[str, JudgeAnswer]:
         for record in JsonLines(folder / ANSWERS)
         if record["key"] in keys
     }
+
+
+def spent_usd(folder: Path, keys: Collection[str]) -> float:
+    """What the answers to some requests have cost, over all commands; 0 where prices are unknown."""
+    events = (record for record in JsonLines(folder / LEDGER) if record["key"] in keys)
+    return sum(record.get("cost_usd") or 0.0 for record in events)
 
 
 class Ledger:

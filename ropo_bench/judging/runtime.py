@@ -44,25 +44,27 @@ def answer_calls(
     *,
     endpoint: str | None = None,
     report: Callable[[Tally], None] | None = None,
+    waiting: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Answer all calls, from the folder of this judge where they were answered before.
 
-    endpoint: the base URL in place of the recipe's. report: called with the tally whenever it changes.
+    endpoint: the base URL in place of the recipe's. report: called with the tally whenever it changes. waiting:
+    told when another process asks this judge, which is then waited for; None raises in its place.
     Raises UsageError (no key, a key or parameter that the endpoint rejects, a budget in money without prices,
     another process at work here), BudgetReached after the requests on their way have come back, StorageError.
     """
     assert judge.chats, f"{judge.kind} judges are not asked in words"
     assert len({call.item for call in calls}) == len(calls), "items of a list of calls are unique"
     keys = {call.item: request_key(judge, call) for call in calls}
-    with exclusive(folder):
+    with exclusive(folder, waiting):
         known = read_answers(folder, set(keys.values()))
         jobs = {keys[call.item]: _Job(keys[call.item], call, final_params(judge, call)) for call in reversed(calls)}
         missing = [job for key, job in reversed(jobs.items()) if key not in known]
         tally = Tally(asked=len(calls), cached=len(calls) - len(missing))
+        tally.cost_usd = 0.0 if judge.prices else None
         failed: dict[str, str] = {}
         if missing:
-            _check_prices(judge, budget)
-            tally.cost_usd = 0.0 if judge.prices else None
+            check_prices(judge, budget)
             with Ledger(folder, judge.prices, budget, tally) as ledger:
                 session = _Session(judge, ledger, bool(known), report)
                 asyncio.run(session.run(missing, endpoint))
@@ -75,7 +77,8 @@ def answer_calls(
     )
 
 
-def _check_prices(judge: JudgeRecipe, budget: Budget) -> None:
+def check_prices(judge: JudgeRecipe, budget: Budget) -> None:
+    """Raise UsageError for a budget in money without prices."""
     if budget.usd is not None and judge.prices is None:
         raise UsageError(
             f"judge {judge.name}: --budget-usd needs to know what a call costs; add `prices` to the judge's recipe "

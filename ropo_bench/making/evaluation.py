@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -45,11 +44,7 @@ def preflight(evaluation: Evaluation, tasks: Sequence[TaskRecipe]) -> None:
         if isinstance(find_scorer(task), JudgedScorer):
             if judge is None:
                 raise UsageError(f"task {task.name}: scorer {task.scorer!r} needs a judge; add judge: to its recipe")
-            if judge.chats and judge.key_env and judge.key_env not in os.environ:
-                raise UsageError(
-                    f"task {task.name}: judge {judge.name} needs a key in the environment variable {judge.key_env};"
-                    " set it, choose another judge with --judge, or leave judged tasks out with --tasks"
-                )
+            evaluation.room.preflight(find_scorer(task), task, judge)
         if task.prompts is not None:
             read_prompts(task.prompts)
 
@@ -99,8 +94,15 @@ def make_canaries(evaluation: Evaluation, stage: Stage, task: TaskRecipe) -> Non
     assert task.prompts is not None
     prompts = read_prompts(task.prompts)
     material = Material(task, prompts, [], _baseline(evaluation, task, prompts))
-    results = evaluation.room.canaries(find_scorer(task), material, evaluation.judges[task.name])
-    stage.finish({"canaries": [asdict(result) for result in results]})
+    results, tally = evaluation.room.canaries(find_scorer(task), material, evaluation.judges[task.name])
+    stage.reopen()
+    stage.finish(
+        {
+            "canaries": [asdict(result) for result in results],
+            "num_failed": tally.failed if tally else 0,
+            "tally": asdict(tally) if tally else None,
+        }
+    )
 
 
 def score_variant(stage: Stage, task: TaskRecipe, answers: Stage, baseline: Stage) -> None:
@@ -130,6 +132,7 @@ def _baseline(evaluation: Evaluation, task: TaskRecipe, prompts: Sequence[Prompt
 
 
 def _finish(stage: Stage, scores: Sequence[Score], began: float, record: dict[str, Any]) -> None:
+    stage.reopen()  # until now, what an earlier attempt could score was shown
     write_scores(stage, scores)
-    failed = sum(score.status == "infrastructure-failed" for score in scores)
+    failed = len({score.item for score in scores if score.status == "infrastructure-failed"})
     stage.finish({"num_scores": len(scores), "num_failed": failed, "seconds": time.perf_counter() - began, **record})

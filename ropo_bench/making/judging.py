@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ropo_bench.judging.runtime import Outcome
     from ropo_bench.reporting.progress import Progress
     from ropo_bench.scoring.judged import Grader, JudgedScorer, Material
+    from ropo_bench.tasks import TaskRecipe
     from ropo_bench.types import JudgeCall, Score
 
 LOCAL_KINDS = ("vllm-serve", "reward-model")
@@ -64,45 +65,72 @@ class JudgeRoom:
         self._alive.close()
         self._serving = None
 
+    def preflight(self, scorer: JudgedScorer, task: TaskRecipe, judge: JudgeRecipe) -> None:
+        """Raise UsageError for what asking would stumble over: no key, no prices for a budget, no such question."""
+        if not judge.chats:
+            if scorer.compare is None:
+                raise UsageError(
+                    f"task {task.name}: judge {judge.name} ({judge.kind}) compares answers and gives no grade of 1 to"
+                    " 10; take a judge that is asked in words, or leave the task out with --tasks"
+                )
+            return
+        from ropo_bench.judging.client import check_access
+        from ropo_bench.judging.identity import base_url
+        from ropo_bench.judging.runtime import check_prices
+
+        if self._budget is not None:
+            check_prices(judge, self._budget)
+        endpoint = base_url(judge)
+        if endpoint is not None:
+            try:
+                check_access(judge, endpoint)
+            except UsageError as error:
+                raise UsageError(
+                    f"task {task.name}: {error}; or choose another judge with --judge, or leave the task out with"
+                    " --tasks"
+                ) from None
+
     def judge(
         self, scorer: JudgedScorer, material: Material, judge: JudgeRecipe, label: str
     ) -> tuple[list[Score], dict[str, Any]]:
         """Scores of a judged task, and what is recorded of the judging."""
         record: dict[str, Any] = {"judge": judge.name, "judge_key": judge_key(self.store, judge)}
         if not judge.chats:
-            if scorer.compare is None:
-                raise UsageError(
-                    f"task {material.task.name}: judge {judge.name} ({judge.kind}) compares answers and gives no such"
-                    " grade; take a judge that is asked in words, or another task"
-                )
+            assert scorer.compare is not None  # see preflight
             return scorer.compare(material, self._grader(judge)), record
         outcome = self.ask(judge, scorer.calls(material, judge), label)
-        record["tally"] = asdict(outcome.tally)
-        return scorer.score(material, judge, outcome.answers), record
+        return scorer.score(material, judge, outcome.answers), record | {"tally": asdict(outcome.tally)}
 
-    def canaries(self, scorer: JudgedScorer, material: Material, judge: JudgeRecipe) -> list[CanaryResult]:
-        """What is known of a judge's biases in this task; nothing where the protocol cannot be probed."""
+    def canaries(
+        self, scorer: JudgedScorer, material: Material, judge: JudgeRecipe
+    ) -> tuple[list[CanaryResult], Tally | None]:
+        """What is known of a judge's biases in this task, and what asking took.
+
+        Nothing where the protocol cannot be probed.
+        """
         from ropo_bench.judging import canaries
 
         probe, task = scorer.probe, material.task
         items = canaries.canary_items(material.prompts, material.baseline)
         if probe is None or not (judge.chats or scorer.compare):
-            return []
+            return [], None
         if not judge.chats:
             grader = self._grader(judge)
-            return canaries.judge_canaries(items, lambda q: _graded(grader, q))
+            return canaries.judge_canaries(items, lambda q: _graded(grader, q)), None
         label = f"canaries of {task.name}"
         if probe.num_answers == 2:
             calls = canaries.canary_calls(items, lambda prompt, a, b: probe.ask(task, judge, prompt, (a, b)))
-            answers = self.ask(judge, calls, label).answers
-            return canaries.evaluate_canaries(items, answers, lambda answer: probe.read(judge, answer))
+            outcome = self.ask(judge, calls, label)
+            found = canaries.evaluate_canaries(items, outcome.answers, lambda answer: probe.read(judge, answer))
+            return found, outcome.tally
         calls = canaries.grade_canary_calls(items, lambda prompt, a: probe.ask(task, judge, prompt, (a,)))
-        answers = self.ask(judge, calls, label).answers
-        return canaries.evaluate_grade_canaries(items, answers, lambda answer: probe.read(judge, answer))
+        outcome = self.ask(judge, calls, label)
+        found = canaries.evaluate_grade_canaries(items, outcome.answers, lambda answer: probe.read(judge, answer))
+        return found, outcome.tally
 
     def ask(self, judge: JudgeRecipe, calls: Sequence[JudgeCall], label: str) -> Outcome:
         """Every call answered, from disk or by the judge; raises BudgetReached."""
-        from ropo_bench.judging.ledger import Budget
+        from ropo_bench.judging.ledger import Budget, spent_usd
         from ropo_bench.judging.runtime import answer_calls
 
         folder = judge_folder(self.store, judge)
@@ -115,15 +143,21 @@ class JudgeRoom:
             def report(tally: Tally) -> None:
                 bar.update(tally.cached + tally.answered)
 
-            return answer_calls(judge, calls, folder, self._budget, endpoint=endpoint, report=report)
+            outcome = answer_calls(
+                judge, calls, folder, self._budget, endpoint=endpoint, report=report, waiting=self.progress.note
+            )
+        if judge.prices:  # of all commands: what was paid before a retry was paid for these numbers too
+            outcome.tally.cost_usd = spent_usd(folder, {request_key(judge, call) for call in calls})
+        return outcome
 
     def _serve(self, judge: JudgeRecipe, folder: Path) -> str:
         from ropo_bench.judging.local import serve
 
-        if self._serving is None or self._serving[0] != judge.model:
+        key = judge_key(self.store, judge)
+        if self._serving is None or self._serving[0] != key:
             self.close()
             self.progress.note(f"judge {judge.name}: starting a server for {judge.model}")
-            self._serving = judge.model, self._alive.enter_context(serve(judge, folder))
+            self._serving = key, self._alive.enter_context(serve(judge, folder))
         return self._serving[1]
 
     def _grader(self, judge: JudgeRecipe) -> Grader:

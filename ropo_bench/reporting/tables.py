@@ -96,7 +96,7 @@ class Group:
 def footers(
     *,
     seeds: Sequence[int],
-    data_sha256: str | None,
+    data: str | None,
     versions: Mapping[str, str],
     judges: Sequence[str] = (),
     canaries: Sequence[str] = (),
@@ -124,8 +124,8 @@ def footers(
     if prompts:
         lines.append("prompts: " + ", ".join(f"{task} {count:,}" for task, count in prompts.items()))
     lines.append("seeds: " + ", ".join(str(seed) for seed in seeds))
-    if data_sha256:
-        lines.append(f"preference data: sha256 {data_sha256[:16]}")
+    if data:
+        lines.append(f"preference data: {data}")
     if certificate:
         lines.append(f"merge certificate: {certificate}")
     lines.append("versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()))

@@ -104,17 +104,18 @@ class Stage:
         return content
 
     @contextmanager
-    def begin(self, waiting: Callable[[str], None] = lambda line: None) -> Iterator[bool]:
+    def begin(self, waiting: Callable[[str], None] = lambda line: None, redo: bool = False) -> Iterator[bool]:
         """Lock the stage for this process and make its folder; yields whether there is work to do.
 
-        False means finished, perhaps by the process that this one waited for (`waiting` gets one line then).
+        False means finished, perhaps by the process that this one waited for (`waiting` gets one line then). With
+        redo there is always work: what is finished stays so until the body reopens it.
         In the body, errors of the disk, and any OSError in this folder, become StorageError.
         """
-        if self.done:
+        if self.done and not redo:
             yield False
             return
         with locked(self._lock, f"{self.name} {self.key}", waiting):
-            if self.done:
+            if self.done and not redo:
                 yield False
                 return
             with storage_errors(self.path):

@@ -147,9 +147,8 @@ class Evaluation:
         """Score a model on a task, after its answers; measurements that failed before are tried again."""
         self.make_answers(model, task, label)
         stage = self.scores(model, task)
-        if stage.done and stage.manifest.get(FAILED):
-            stage.reopen()
-        with self.stages.begin(stage, "score", f"{label} {task.name}") as todo:
+        redo = stage.done and bool(stage.manifest.get(FAILED))
+        with self.stages.begin(stage, "score", f"{label} {task.name}", redo) as todo:
             if todo:
                 making.make_scores(self, stage, model, task, label)
         return stage
@@ -171,7 +170,8 @@ class Evaluation:
     def make_canaries(self, task: TaskRecipe) -> Stage:
         """Check the judge of a task for bias, unless that was done; needs the baseline's answers."""
         stage = self.canaries(task)
-        with self.stages.begin(stage, "canaries", f"{self.judges[task.name].name} {task.name}") as todo:
+        redo = stage.done and bool(stage.manifest.get(FAILED))
+        with self.stages.begin(stage, "canaries", f"{self.judges[task.name].name} {task.name}", redo) as todo:
             if todo:
                 making.make_canaries(self, stage, task)
         return stage

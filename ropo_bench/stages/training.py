@@ -20,6 +20,7 @@ from ropo_bench.runs import Stage, Store, content_key, source_hash
 from ropo_bench.sources import data_source, model_folder
 from ropo_bench.suites import SuiteRecipe
 
+SHOWN_PAIRS = 5
 ENGINES = ("torch", "transformers", "peft", "accelerate")
 
 
@@ -67,6 +68,11 @@ class Stages:
         with self.begin(stage, "pairs", "data") as todo:
             if todo:
                 making.make_pairs(stage, source)
+                left_out = stage.manifest["left_out"]
+                for pair in left_out[:SHOWN_PAIRS]:
+                    self.progress.note(f"pair {pair['id']} left out: {pair['reason']}")
+                if len(left_out) > SHOWN_PAIRS:
+                    self.progress.note(f"{len(left_out) - SHOWN_PAIRS} pairs more left out; all are in {stage.path}")
         return stage
 
     def preflight(self, methods: Sequence[MethodRecipe]) -> None:
@@ -153,11 +159,11 @@ class Stages:
                 making.make_merged(self, stage, policy, label)
         return self.merged_model(stage, seed)
 
-    def begin(self, stage: Stage, what: str, label: str) -> Any:
-        """Begin a stage, or tell that it was done before."""
-        if stage.done:
+    def begin(self, stage: Stage, what: str, label: str, redo: bool = False) -> Any:
+        """Begin a stage, or tell that it was done before; redo: make it again, what is there stands until then."""
+        if stage.done and not redo:
             self.progress.cached(what, label)
-        return stage.begin(self.progress.note)
+        return stage.begin(self.progress.note, redo)
 
 
 def users_code(name: Any) -> str | None:

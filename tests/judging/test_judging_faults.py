@@ -168,7 +168,10 @@ def test_what_cannot_be_a_key_is_refused_without_being_shown(
     assert key not in "".join(traceback.format_exception(caught.value))
 
 
-def test_an_address_with_a_password_is_refused_without_being_shown(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="without a name or password") as caught:
-        answer_calls(recipe("http://me:hidden@127.0.0.1:9/v1"), calls(1), tmp_path, Budget())
+def test_an_address_with_a_password_is_refused_without_being_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://me:hidden@127.0.0.1:9/v1")
+    with pytest.raises(UsageError, match="without a name, password") as caught:
+        answer_calls(recipe("").model_copy(update={"base_url": None}), calls(1), tmp_path, Budget())
     assert "hidden" not in str(caught.value)

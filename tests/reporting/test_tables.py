@@ -232,7 +232,7 @@ def test_no_name_can_break_latex_or_markdown(letter: str) -> None:
 def test_footers_say_what_the_error_is_about() -> None:
     lines = footers(
         seeds=[0, 1],
-        data_sha256="0123456789abcdef0123",
+        data="1,993 pairs, sha256 0123456789abcdef0123",
         versions={"torch": "2.13.0"},
         judges=["pocket grader"],
         prompts={"pocket-arena": 1600},
@@ -245,9 +245,9 @@ def test_footers_say_what_the_error_is_about() -> None:
         "judge: pocket grader",
         "prompts: pocket-arena 1,600",
         "seeds: 0, 1",
-        "preference data: sha256 0123456789abcdef",
+        "preference data: 1,993 pairs, sha256 0123456789abcdef0123",
         "versions: torch 2.13.0",
         "pocket is a testbed with an exact ruler, not a claim about 8B models",
     ]
-    one = footers(seeds=[0], data_sha256="0", versions={})[0]
+    one = footers(seeds=[0], data="1,993 pairs, sha256 0", versions={})[0]
     assert "of this one checkpoint a row (one seed)" in one

@@ -126,8 +126,8 @@ def _official(group: Sequence[Annotation], rows: Sequence[int], ours: float | No
 
 def _scores(group: Sequence[Annotation], metric: str, difficulties: Sequence[float] | None) -> Iterator[Score]:
     for index, annotation in enumerate(group):
-        # Every record is a cluster of its own: alpaca_eval counts an instruction as often as it comes.
-        item = cluster = str(index)
+        # Every record counts, as in alpaca_eval; those of one instruction move together in what is said of errors.
+        item, cluster = str(index), annotation.instruction
         preference = annotation.preference
         yield Score(item, cluster, LENGTH, float(len(annotation.output_2)))
         if preference is None:
