@@ -70,14 +70,16 @@ def length_controlled_win_rate(annotations: Sequence[Annotation], rows: Sequence
 @contextmanager
 def _without_side_effects() -> Iterator[None]:
     root = logging.getLogger()
-    level, dotenv = root.level, os.environ.get(_NO_DOTENV)
+    level, disabled, dotenv = root.level, root.manager.disable, os.environ.get(_NO_DOTENV)
     os.environ[_NO_DOTENV] = "1"
+    logging.disable(logging.INFO)  # what it tells through the root logger would break into our own lines
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of arguments that scikit-learn and setuptools will retire
             yield
     finally:
         root.setLevel(level)
+        logging.disable(disabled)
         if dotenv is None:
             del os.environ[_NO_DOTENV]
         else:
