@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -63,11 +64,16 @@ def events(folder: Path) -> Counter[str]:
 
 
 def start(script: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
-    """A Python process that runs `script`."""
+    """A Python process that runs `script`, and hears Ctrl-C even where the tests run as a background job."""
     return subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
+        preexec_fn=_hear_interrupts,
     )
+
+
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
