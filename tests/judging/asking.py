@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -63,17 +62,15 @@ def events(folder: Path) -> Counter[str]:
     return Counter(record["event"] for record in JsonLines(folder / "ledger.jsonl"))
 
 
+HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def start(script: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
     """A Python process that runs `script`, and hears Ctrl-C even where the tests run as a background job."""
     return subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
+        [sys.executable, "-c", HEAR + script, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
-        preexec_fn=_hear_interrupts,
     )
-
-
-def _hear_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
