@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,10 @@ from ropo_bench.judges import Prices
 from ropo_bench.judging.client import Failure, Reply, read_completion, retry_after
 from ropo_bench.judging.identity import judge_identity, request_key
 from ropo_bench.judging.ledger import Budget, cost, worst_tokens
+from ropo_bench.judging.runtime import answer_calls
 from ropo_bench.types import JudgeCall, Message
-from tests.judging.asking import recipe
-from tests.judging.judge_server import GARBAGE
+from tests.judging.asking import calls, recipe
+from tests.judging.judge_server import GARBAGE, JudgeServer
 
 
 @pytest.mark.parametrize("body", GARBAGE, ids=range(len(GARBAGE)))
@@ -133,3 +135,19 @@ def test_costs() -> None:
     messages = [Message(role="user", content="héllo")]
     assert worst_tokens(messages, {"max_tokens": 5}) == (6 + 32, 5)
     assert worst_tokens(messages, {})[1] == 4096
+
+
+@pytest.mark.parametrize("escaped", ["sk-marked-abcdef\\/0123456789", "sk\\u002dmarked-abcdef/0123456789"])
+def test_an_echoed_key_is_not_kept_however_the_server_escapes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, escaped: str
+) -> None:
+    key = "sk-marked-abcdef/0123456789"
+    monkeypatch.setenv("ECHOED_TEST_KEY", key)
+    message = f'{{"content": "said {escaped}"}}'
+    body = f'{{"model": "m", "choices": [{{"finish_reason": "stop", "message": {message}}}]}}'
+    with JudgeServer(respond=lambda asked, headers: (200, {}, body.encode())) as server:
+        judge = recipe(server.url, key_env="ECHOED_TEST_KEY")
+        outcome = answer_calls(judge, calls(1), tmp_path, Budget())
+    assert [answer.text for answer in outcome.answers.values()] == ["said [key]"]
+    written = [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any("abcdef" in text for text in written)

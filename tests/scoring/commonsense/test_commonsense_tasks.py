@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from ropo_bench.assets import read_jsonl
 from ropo_bench.engines import Engine, Subject
 from ropo_bench.errors import UsageError
-from ropo_bench.generation import choose_backend, start
+from ropo_bench.generation import start
 from ropo_bench.scoring.commonsense.data import TASKS, asset_name, data_of, load_tasks
 from ropo_bench.scoring.commonsense.likelihood import score
 from ropo_bench.scoring.commonsense.lm import engine_lm, make_lm, run_tasks
@@ -130,11 +131,8 @@ def test_same_accuracies_as_lm_evals_own_command(assets: Path, tmp_path: Path) -
 
 
 @pytest.mark.vllm
+@pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
 def test_vllm_chooses_what_transformers_chooses(assets: Path) -> None:
-    try:
-        choose_backend(POCKET, "vllm")
-    except UsageError as error:
-        pytest.skip(str(error))
     hf = by_item(score(recipe(limit=25), subject(POCKET)), "accuracy")
     model = subject(POCKET, "vllm")
     try:
