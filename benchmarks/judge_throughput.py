@@ -23,7 +23,8 @@ from ropo_bench.judging.ledger import Budget, Tally
 from ropo_bench.judging.runtime import answer_calls
 from ropo_bench.types import JudgeCall, Message
 
-SERVER = Path(__file__).parent.parent / "tests" / "judging" / "judge_server.py"
+ROOT = Path(__file__).parent.parent
+SERVER = "tests.judging.judge_server"
 NUM_CALLS = 805
 PARAMS = {"max_tokens": 1, "temperature": 0.0, "logprobs": True, "top_logprobs": 5}
 # latency in seconds, requests in flight, requests a minute
@@ -33,8 +34,8 @@ SETTINGS = ((0.2, 64, None), (0.5, 64, None), (0.2, 16, None), (0.2, 64, 6000), 
 @contextmanager
 def server(latency: float) -> Iterator[str]:
     """The tests' server in a process of its own; yields its URL."""
-    command = [sys.executable, str(SERVER), "--latency", str(latency)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", SERVER, "--latency", str(latency)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
         process.communicate(timeout=10)

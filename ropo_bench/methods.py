@@ -112,10 +112,26 @@ class LossRecipe(Recipe):
         return self
 
 
+class CoreRecipe(Recipe):
+    """What makes the training core fast; every switch leaves the numbers as they are, to rounding.
+
+    packing: the pairs of a forward pass in one row without padding. prefix_sharing: a pair's prompt computed once
+    for both completions (packing only). fused_head: log-probabilities without logits of the whole batch, made
+    again in the backward. kernels: rotations by a compiled kernel. compile: torch.compile on the model's layers.
+    """
+
+    packing: bool = True
+    prefix_sharing: bool = True
+    fused_head: bool = True
+    kernels: bool = True
+    compile: bool = False
+
+
 class TrainRecipe(Recipe):
     """How long and how fast; batch sizes count pairs, lengths count tokens.
 
-    batch_size: pairs per optimizer step over all devices. micro_batch_size: pairs per forward pass.
+    batch_size: pairs per optimizer step over all devices. micro_batch_size: pairs per forward pass at most, and
+    micro_batch_tokens: tokens per forward pass at most (a longer pair goes alone), both on each device.
     epochs: passes over the pairs, fractions allowed; max_steps, where given, ends it earlier.
     max_length: prompt and completion together.
     """
@@ -126,6 +142,7 @@ class TrainRecipe(Recipe):
     max_steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=128, ge=1)
     micro_batch_size: int = Field(default=8, ge=1)
+    micro_batch_tokens: int = Field(default=8192, ge=1)
     warmup_ratio: float = Field(default=0.1, ge=0, le=1)
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -134,6 +151,7 @@ class TrainRecipe(Recipe):
     checkpoint_every_steps: int = Field(default=50, ge=1)
     max_length: int = Field(default=1024, ge=2)
     max_prompt_length: int = Field(default=512, ge=1)
+    core: CoreRecipe = Field(default_factory=CoreRecipe)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

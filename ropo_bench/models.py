@@ -12,8 +12,8 @@ from ropo_bench.errors import UsageError, first_line
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def load_model(folder: Path, dtype: str) -> Any:
-    """A causal language model from a local folder, weights in `dtype`, on the best device there is.
+def load_model(folder: Path, dtype: str, device: torch.device | None = None) -> Any:
+    """A causal language model from a local folder, weights in `dtype`, on `device` or the best one there is.
 
     Raises UsageError when transformers cannot load it.
     """
@@ -31,7 +31,7 @@ def load_model(folder: Path, dtype: str) -> Any:
             "give a folder of a causal language model with config.json and safetensors"
         ) from error
     _mend_generation_config(model)
-    return model.to(best_device())
+    return model.to(device or best_device())
 
 
 def _mend_generation_config(model: Any) -> None:

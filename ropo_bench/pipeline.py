@@ -19,6 +19,7 @@ from ropo_bench.runs import Store, content_key
 from ropo_bench.stages import Evaluation, Model, Stages
 from ropo_bench.suites import SuiteRecipe
 from ropo_bench.tasks import TaskRecipe
+from ropo_bench.training.launch import ALONE, Launch
 
 if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
@@ -75,14 +76,19 @@ class Row:
 
 
 def run(
-    request: Request, store: Store, name: str, progress: Progress, budget: Budget | None = None
+    request: Request,
+    store: Store,
+    name: str,
+    progress: Progress,
+    budget: Budget | None = None,
+    launch: Launch = ALONE,
 ) -> dict[str, Any]:
     """Take every row of the request all the way; returns the run's record, as written to RUNS/<name>/run.json.
 
     Rows that could not finish have the state "failed: reason" or "incomplete: reason"; the record's "complete"
     tells whether any did. Raises BudgetReached, after writing down what was reached.
     """
-    stages = Stages(store, request.suite, progress)
+    stages = Stages(store, request.suite, progress, launch)
     rows = [Row(SFT, 0)]
     rows += [Row(label, 0) for label in request.checkpoints]
     rows += [Row(method.name, seed) for method in request.methods for seed in range(request.seeds)]

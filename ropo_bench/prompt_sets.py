@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.assets import read_bytes
+from ropo_bench.assets import read_given
 from ropo_bench.errors import UsageError
 from ropo_bench.types import Completion, Prompt
 
@@ -109,12 +109,7 @@ def _turns(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _records(path: Path) -> Iterator[tuple[str, Any]]:
     """Each record of a JSON array or of JSON lines, with its place in the file."""
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    text = read_given(path, "a JSON array or one JSON object a line")
     if text.lstrip().startswith("["):
         with _naming(path, "line 1", "JSON array", "a JSON array or one JSON object a line"):
             items = json.loads(text)

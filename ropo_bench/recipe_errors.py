@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -71,9 +71,15 @@ def _sentence(model: type[BaseModel], detail: ErrorDetails) -> str:
 
 def _keys_at(model: type[BaseModel], at: KeyPath) -> list[str]:
     inner: type[BaseModel] | None = model
+    entry = False  # of a list or mapping of models: its number or name is a part of the path, and no field
     for part in at:
-        field = inner.model_fields.get(str(part)) if inner else None
-        inner = _model_in(field.annotation) if field else inner if isinstance(part, int) else None
+        field = inner.model_fields.get(str(part)) if inner and not entry else None
+        if entry:
+            entry = False
+        elif field:
+            inner, entry = _model_in(field.annotation), get_origin(field.annotation) in (list, dict)
+        else:
+            inner = None
     return [key for key in inner.model_fields if key != "name" or at] if inner else []
 
 

@@ -138,14 +138,15 @@ def read_file(path: Path) -> Layer:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UsageError(f"{where}: no such file") from None
+        raise UsageError(f"{where}: no such file; give the path of a YAML recipe") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except OSError as error:
-        raise UsageError(f"{where}: cannot be read: {error.strerror}") from None
+        mend = "give a YAML recipe" if path.is_dir() else "check its permissions"
+        raise UsageError(f"{where}: cannot be read ({error.strerror}); {mend}") from None
     data, lines = parse_yaml(text, lambda line: f"{where}:{line}")
     if data is None:
-        raise UsageError(f"{where}: the file is empty")
+        raise UsageError(f"{where}: the file is empty; give a YAML recipe")
     if not isinstance(data, dict):
         raise UsageError(f"{where}:1: a recipe is a mapping of keys, given {in_words(data)}")
     return Layer(data, {at: f"{where}:{line}" for at, line in lines.items()})

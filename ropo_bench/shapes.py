@@ -141,7 +141,7 @@ def trainable_parameters(model: Anatomy, adapter: AdapterRecipe) -> int | None:
     """
     if adapter.name == "full":
         return model.num_parameters
-    sizes = [size for name, size in model.linears.items() if _targeted(name, adapter.target_modules)]
+    sizes = adapted_linears(model, adapter).values()
     options = adapter.options
     if adapter.name == "ropo":
         trees, magnitudes = 2 if options.get("reverse", True) else 1, options.get("magnitude", True)
@@ -153,6 +153,11 @@ def trainable_parameters(model: Anatomy, adapter: AdapterRecipe) -> int | None:
     if adapter.name == "oft" and options.keys() <= _OFT_OPTIONS and all(inputs % block == 0 for _, inputs in sizes):
         return sum(inputs // block * (block * (block - 1) // 2) for _, inputs in sizes)
     return None
+
+
+def adapted_linears(model: Anatomy, adapter: AdapterRecipe) -> dict[str, tuple[int, int]]:
+    """The linear layers that an adapter would be attached to."""
+    return {name: size for name, size in model.linears.items() if _targeted(name, adapter.target_modules)}
 
 
 def _targeted(name: str, targets: list[str] | str) -> bool:

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ropo_bench.assets import asset, sha256
@@ -18,6 +20,8 @@ from ropo_bench.types import Completion, Prompt
 
 POCKET_ASSETS = Path(__file__).parent / "pocket" / "assets"
 ASSET = "asset:"  # before an asset's name in a task's option
+_HUB_DATA = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?(?P<split>:\w+)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _POCKET_MODELS = {"sft": "sft"}
 _POCKET_DATA = {"preference": "preference.jsonl.gz"}
 # Imported on use, from rooms above this one.
@@ -39,7 +43,9 @@ def model_folder(name: str) -> Path:
         if not any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
             raise UsageError(f"model {name}: no config.json in that folder; give a Hugging Face model folder")
         return path.resolve()
-    if path.exists() or name.startswith((".", "/", "~")) or name.count("/") != 1:
+    if path.exists():
+        raise UsageError(f"model {name}: a file, not a folder; give a Hugging Face model folder")
+    if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise UsageError(f"model {name}: no such folder; give a Hugging Face model folder or a hub id like org/name")
     from huggingface_hub import snapshot_download
 
@@ -58,6 +64,32 @@ def data_source(name: str) -> str:
     if name.startswith("pocket:"):
         return str(POCKET_ASSETS / _pocket(name, _POCKET_DATA))
     return str(Path(name).expanduser()) if name.startswith("~") else name
+
+
+def pinned_data(name: str, ask: bool = True) -> str:
+    """`data_source`, hub data at the commit that their revision means: `owner/name@COMMIT[:split]`.
+
+    The hub's cache knows it without a network; where it does not, the hub is asked once (ask). Data whose commit
+    nobody knows stay as they are named. Raises UsageError as `data_source`.
+    """
+    source = data_source(name)
+    match = _HUB_DATA.fullmatch(source)
+    if match is None or Path(source).exists():
+        return source
+    owner, revision, split = match["id"], match["revision"] or "main", match["split"] or ""
+    commit = revision if _COMMIT.fullmatch(revision) else _commit(owner, revision, ask)
+    return source if commit is None else f"{owner}@{commit}{split}"
+
+
+def _commit(owner: str, revision: str, ask: bool) -> str | None:
+    from huggingface_hub import constants, hf_hub_download
+
+    known = Path(constants.HF_HUB_CACHE, f"datasets--{owner.replace('/', '--')}", "refs", revision)
+    if ask and not known.is_file():
+        # The hub's client notes the commit of whatever it asks for; why it may fail, reading the data will say.
+        with suppress(Exception):
+            hf_hub_download(owner, "README.md", repo_type="dataset", revision=revision)
+    return known.read_text().strip() if known.is_file() else None
 
 
 def option_file(value: object) -> Path | None:

@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
+
+# A busy machine makes an example slow, not wrong.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
@@ -44,26 +49,15 @@ def tokenizer() -> Any:
     return fast
 
 
-def new_llama(seed: int = 0) -> Any:
-    """A random Llama with odd sizes, so that no test passes by powers of two alone."""
+def new_llama(seed: int = 0, **changes: Any) -> Any:
+    """A random Llama with odd sizes, so that no test passes by powers of two alone; changes: of its config."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=262,
-            hidden_size=48,
-            intermediate_size=80,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=512,
-            tie_word_embeddings=True,
-            bos_token_id=1,
-            eos_token_id=5,
-            pad_token_id=0,
-        )
-    ).eval()
+    sizes = {"vocab_size": 262, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512}
+    ids = {"bos_token_id": 1, "eos_token_id": 5, "pad_token_id": 0}
+    return LlamaForCausalLM(LlamaConfig(**{**sizes, **heads, **ids, "tie_word_embeddings": True, **changes})).eval()
 
 
 def logged(logps: Any, recipe: Any) -> dict[str, float]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests import tiny_suite
-from tests.judging.judge_server import Body, JudgeServer, Response, error_body
+from tests.judging.judge_answers import Body, Response, error_body
+from tests.judging.judge_server import JudgeServer
 from tests.test_pipeline import finish, ropo_bench, rows
 
 KEY_ENV = "ROPO_BENCH_TEST_KEY"
@@ -44,6 +45,8 @@ def test_a_judged_run_asks_once_scores_all_and_keeps_the_key_to_itself(
     assert code == 0, err
     assert [row["state"] for row in rows(out).values()] == ["done", "done"]
     assert (cell(out, "ropo")["n"], cell(out, "ropo")["n_unscored"]) == (NUM_PROMPTS, 0)
+    controlled = {c["metric"] for c in rows(out)["ropo"]["cells"] if c["metric"].startswith("lc_")}
+    assert controlled == {"lc_win_rate_nodiff"}  # prompts of one's own, without difficulties
     assert server.counts.sent.total() == len(server.counts.sent) <= 2 * NUM_PROMPTS + NUM_CANARY_CALLS
     sent = server.counts.sent.total()
     assert finish(ropo_bench("run", "--methods", "ropo", *options, "--json", cwd=tmp_path))[1] == out

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ropo_bench.losses import LOSSES, PairLogps
 from ropo_bench.methods import LossRecipe
-from tests.conftest import logged
+from tests.conftest import logged, new_llama
 
 
 def pair_logps(num_pairs: int = 6, seed: int = 0, dtype: torch.dtype = torch.float64) -> PairLogps:
@@ -62,22 +62,11 @@ VOCAB, EOS = 31, 1
 
 
 def llama(seed: int, deviation: float = 0.5) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=VOCAB,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        initializer_range=deviation,  # wide, so that losses are far from their values for a uniform model
-        bos_token_id=0,
-        eos_token_id=EOS,
-        pad_token_id=2,
-    )
-    return LlamaForCausalLM(config)
+    sizes = {"vocab_size": VOCAB, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "tie_word_embeddings": False}
+    ids = {"bos_token_id": 0, "eos_token_id": EOS, "pad_token_id": 2}
+    # A wide distribution, so that losses are far from their values for a uniform model.
+    return new_llama(seed, **sizes, **heads, **ids, initializer_range=deviation)
 
 
 Sequences = list[tuple[list[int], list[int]]]  # prompt and completion

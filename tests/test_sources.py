@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 
 from ropo_bench.assets import sha256
+from ropo_bench.commands.plan_steps import pairs_stage
 from ropo_bench.errors import UsageError
+from ropo_bench.runs import Store
 from ropo_bench.sources import (
     answers_key,
     option_file,
     option_key,
     option_path,
+    pinned_data,
     prompts_key,
     read_answers,
     read_prompts,
@@ -183,3 +186,38 @@ def test_an_options_file_is_an_asset_a_shipped_file_or_a_path(assets: Path, tmp_
     assert shipped.is_file()
     assert option_file("pocket:preference.jsonl.gz") == shipped
     assert option_path(str(tmp_path / "x")) == tmp_path / "x"
+
+
+def test_hub_data_are_known_by_their_commit_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    refs = tmp_path / "hub" / "datasets--owner--data" / "refs"
+    (refs / "pr").mkdir(parents=True)
+    old, new = "0123456789abcdef" * 2 + "01234567", "f" * 40
+    assert pinned_data("owner/data:train") == "owner/data:train"  # nobody knows: offline, and never read before
+    for commit in (old, new):
+        (refs / "main").write_text(commit)
+        assert pinned_data("owner/data:train") == f"owner/data@{commit}:train"
+        assert pinned_data("owner/data") == f"owner/data@{commit}"
+    (refs / "pr" / "1").write_text(old)
+    assert pinned_data("owner/data@pr/1:train") == f"owner/data@{old}:train"
+    assert pinned_data(f"owner/data@{old}") == f"owner/data@{old}"
+    assert pinned_data("owner/other@v1.0") == "owner/other@v1.0"
+
+
+def test_another_commit_is_another_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    refs = tmp_path / "hub" / "datasets--owner--data" / "refs"
+    refs.mkdir(parents=True)
+    keys = []
+    for commit in ("a" * 40, "b" * 40, "a" * 40):
+        (refs / "main").write_text(commit)
+        keys.append(pairs_stage(Store(tmp_path / "runs"), "owner/data:train").key)
+    assert keys[0] == keys[2] != keys[1]
+    assert pairs_stage(Store(tmp_path / "runs"), f"owner/data@{'b' * 40}:train").key == keys[1]
+
+
+@pytest.mark.parametrize("name", ["pocket:preference", "pairs.jsonl", "./data/pairs.jsonl", "/data/pairs.jsonl"])
+def test_files_stay_what_they_are(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pairs.jsonl").touch()
+    assert pinned_data(name).endswith(name.partition(":")[2] + ".jsonl.gz" if ":" in name else name)

@@ -59,13 +59,12 @@ def write_judged(folder: Path, base: Path, url: str, key_env: str) -> list[str]:
     (folder / "opponent.json").write_text(json.dumps(answers))
     (folder / "tasks" / "tiny-judged.yaml").write_text(
         f"""description: six prompts and a judge
+inherit: alpaca-eval-2
 prompts: {folder / "judged.jsonl"}
 decoding: {{max_new_tokens: 12, temperature: 1.0}}
 baseline: {folder / "opponent.json"}
-scorer: alpaca-eval
 judge: test-judge
-columns:
-  - {{metric: win_rate, header: WR, decimals: 1}}
+options: {{difficulties: null}}
 """
     )
     (folder / "judges").mkdir()

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ropo_bench.assets.given import read_given
 from ropo_bench.assets.lookup import (
     cache_folder,
     content_hash,
@@ -30,6 +31,7 @@ __all__ = [
     "mirror_folder",
     "plain_path",
     "read_bytes",
+    "read_given",
     "read_json",
     "read_jsonl",
     "read_text",

@@ -66,8 +66,8 @@ def fetch(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -
 
 @app.command()
 def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -> None:
-    """Hold the files that are here to the registry's sha256; nothing is downloaded."""
-    from ropo_bench.assets import find
+    """Hold the files that are here to the registry's sha256 (exit 2 where none is here); nothing is downloaded."""
+    from ropo_bench.assets import cache_folder, find, mirror_folder
     from ropo_bench.assets.lookup import verify
 
     rows: list[dict[str, Any]] = []
@@ -82,7 +82,16 @@ def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) 
             rows.append(_row(entry, "verified", str(found[1])))
         except UsageError as error:
             rows.append(_row(entry, "failed", str(error)))
+    here = [row for row in rows if row["state"] != "absent"]
+    if not here and not as_json:
+        rows = []  # one line says it all
     _report(rows, as_json, "verified")
+    absent = f"neither in the mirror ({mirror_folder() or 'none set'}) nor in the cache ({cache_folder()})"
+    if not here:
+        raise UsageError(f"nothing to verify: the assets are {absent}; give --assets DIR, or run `assets fetch`")
+    if not as_json:
+        where = f"; {len(rows) - len(here)} are {absent}" if len(here) < len(rows) else ""
+        typer.echo(f"{len(here)} of {len(rows)} assets verified{where}")
 
 
 def _chosen(names: Sequence[str] | None, assets: Path | None) -> Sequence[Entry]:

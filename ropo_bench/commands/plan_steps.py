@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ropo_bench.commands.plan_requests import canary_requests, requests
+from ropo_bench.judges import JudgeRecipe
+from ropo_bench.making.judging import num_unanswered
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.planning import PROMPT_SETS, REFERENCE_FREE, num_steps
@@ -16,16 +19,20 @@ from ropo_bench.provenance import hardware
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import MANIFEST, Stage, Store, canonical_json, content_key, file_hash, source_hash
 from ropo_bench.shapes import anatomy, local_model
-from ropo_bench.sources import data_source, read_prompts
+from ropo_bench.sources import data_source, pinned_data, read_prompts
 from ropo_bench.stages import Evaluation, Model, Stages
 from ropo_bench.tasks import TaskRecipe
+from ropo_bench.types import JudgeCall
 
 DONE, BEGUN, TO_DO = "cached", "begun", "to do"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage of one row: its state, and the seconds that it took (cached) or may take (None: no basis)."""
+    """One stage of one row: its state, and the seconds that it took (cached) or may take (None: no basis).
+
+    calls_left: requests that a judge has not answered; None where there are no answers yet to ask about.
+    """
 
     row: str
     seed: int
@@ -33,6 +40,7 @@ class Step:
     what: str
     state: str
     seconds: float | None = None
+    calls_left: int | None = None
 
 
 class Inventory:
@@ -92,7 +100,13 @@ class Inventory:
             judge = self.request.judges.get(task.name)
             if judge is not None and self.request.canaries:
                 stage = None if self.nothing_because else self.evaluation.canaries(task)
-                yield self._step(judge.name, 0, "canaries", task.name, stage)
+                step = self._step(judge.name, 0, "canaries", task.name, stage)
+                calls = canary_requests(self.evaluation, task) if stage is not None and step.state != DONE else None
+                yield replace(step, calls_left=self._left(judge, calls))
+
+    def trained(self, method: MethodRecipe, seed: int) -> bool:
+        """Whether the policy is there."""
+        return self._trained_here() and self.stages.policy(method, seed).done
 
     def _trained_here(self) -> bool:
         """Whether a training may be stored: its key needs the pairs, which are the first thing that it makes."""
@@ -118,7 +132,16 @@ class Inventory:
             stage = None if model is None else self.evaluation.scores(model, task)
             step = self._step(name, seed, "judge" if task.name in self.request.judges else "score", task.name, stage)
             failed = model is not None and step.state == DONE and not self.evaluation.finished(model, task)
-            yield replace(step, state=BEGUN) if failed else step
+            step = replace(step, state=BEGUN) if failed else step
+            judge = self.request.judges.get(task.name)
+            if judge is not None and model is not None and step.state != DONE:
+                step = replace(step, calls_left=self._left(judge, requests(self.evaluation, model, task)))
+            yield step
+
+    def _left(self, judge: JudgeRecipe, calls: Sequence[JudgeCall] | None) -> int | None:
+        if calls is None or not judge.chats:
+            return None
+        return num_unanswered(self.store, judge, calls)
 
     def _step(self, row: str, seed: int, stage: str, what: str, found: Stage | None) -> Step:
         if found is None:
@@ -168,7 +191,7 @@ class Inventory:
 
 def pairs_stage(store: Store, data: str) -> Stage:
     """The stage of the preference pairs, by its key alone: stages.Stages.pairs makes it where it is not there."""
-    source = data_source(data)
+    source = pinned_data(data, ask=False)
     content = file_hash(Path(source)) if Path(source).is_file() else source
     return store.stage(
         "pairs", content_key("pairs", {"data": content, "code": source_hash("ropo_bench.preferences")})

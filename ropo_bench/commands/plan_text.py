@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ropo_bench.planning.machine import CPU
 from ropo_bench.reporting.progress import duration_text
 
 PLAIN_WIDTH = 120
@@ -17,6 +18,7 @@ GIB, MIB = 1 << 30, 1 << 20
 ORDER = ("reference", "train", "merge", "generate", "score", "canaries", "judge")
 STYLES = {"cached": "green", "begun": "yellow", "to do": ""}
 UNKNOWN = "unknown"
+FITS = {"fits": "fits", "tight": "[yellow]tight[/]", "no": "[bold red]too big[/]", None: ""}
 
 
 def print_plan(record: dict[str, Any]) -> None:
@@ -84,16 +86,23 @@ def _names(steps: Sequence[dict[str, Any]]) -> str:
 
 
 def _training(entries: Sequence[dict[str, Any]]) -> Table:
-    table = _table(
-        "train", "runs", "steps", "trainable", "weights", "gradients", "Adam", "activations", "peak", "merge"
-    )
+    counts = ("train", "runs", "steps", "trainable")
+    table = _table(*counts, "weights", "gradients", "Adam", "activations", "loading", "a device", "")
     for entry in entries:
         memory = entry["memory"] or {}
-        parts = [_size(memory.get(part)) for part in ("weights", "gradients", "optimizer", "activations")]
-        counts = [_count(entry[key]) for key in ("seeds_to_do", "num_steps", "trainable_params")]
-        peaks = [_size(entry["memory_bytes"]), _size(entry["merging_memory_bytes"])]
-        table.add_row(escape(entry["method"]), *counts, *parts, *peaks)
+        weights = memory["weights"] + memory["copies"] if memory else None
+        parts = [weights, *map(memory.get, ("gradients", "optimizer", "activations", "floor")), entry["memory_bytes"]]
+        numbers = [_count(entry[key]) for key in ("seeds_to_do", "num_steps", "trainable_params")]
+        table.add_row(escape(entry["method"]), *numbers, *map(_size, parts), _fit(entry))
     return table
+
+
+def _fit(entry: dict[str, Any]) -> str:
+    """Whether it fits, and over how many devices."""
+    number = f"x{entry['num_devices']}"
+    if entry["fits"] in ("no", None) or entry["num_devices"] == 1:
+        return FITS[entry["fits"]]
+    return f"{FITS[entry['fits']]} {'FSDP ' * entry['sharded']}{number}"
 
 
 def _generation(entries: Sequence[dict[str, Any]]) -> Table:
@@ -113,10 +122,9 @@ def _judging(entries: Sequence[dict[str, Any]]) -> Table:
 
 
 def _sums(record: dict[str, Any]) -> list[str]:
-    here, disk = record["memory_here"], record["disk"]
-    machine = ", ".join(here["gpus"]) or f"no GPU, {here['cores']} cores, {_size(here['memory_bytes'])} of memory"
+    disk = record["disk"]
     needed = f"{_size(disk['needed_bytes'])}, of it {_size(disk['of_it_temporary_bytes'])} for a while"
-    lines = [f"this machine: {machine}", f"disk: {needed}; {_size(disk['free_bytes'])} free"]
+    lines = [f"machine: {_machine(record['machine'])}", f"disk: {needed}; {_size(disk['free_bytes'])} free"]
     if record["judging"]:
         known = [entry["cost_usd"] for entry in record["judging"] if entry["cost_usd"] is not None]
         dearer = "" if record["cost_usd"] is not None else ", and what the judges without prices cost"
@@ -127,6 +135,14 @@ def _sums(record: dict[str, Any]) -> list[str]:
         bound = "at most " if found["at_most"] else ""
         lines.append(f"{found['header']}: finds {bound}{found['effect']:.2g} with 80 % power; {found['basis']}")
     return [*lines, *record["assumptions"].values()]
+
+
+def _machine(found: dict[str, Any]) -> str:
+    if found["name"] == CPU:
+        return f"no GPU, {_size(found['device_bytes'])} of memory left"
+    devices = f"{found['num_devices']} x " if found["num_devices"] > 1 else ""
+    name = "" if found["name"] == "given" else f"{found['name']}, "
+    return f"{devices}{name}{_size(found['device_bytes'])} a device"
 
 
 def _time(record: dict[str, Any]) -> str:

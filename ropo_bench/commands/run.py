@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ropo_bench.commands.plan_memory import refuse_what_cannot_fit
 from ropo_bench.commands.table import print_leaderboard
 from ropo_bench.errors import RopoBenchError, UsageError
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.pipeline import run as run_pipeline
+from ropo_bench.planning import Spread
 from ropo_bench.recipes import load_judge, load_methods, load_suite, load_task
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store
 from ropo_bench.suites import SuiteRecipe
 from ropo_bench.tasks import TaskRecipe
+from ropo_bench.training.launch import ALONE, Launch
 
 if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
@@ -51,7 +54,9 @@ class Limits:
     usd: float | None = None
 
 
-def run_command(asked: Asked, runs: Path, name: str | None, json: bool, limits: Limits) -> None:
+def run_command(
+    asked: Asked, runs: Path, name: str | None, json: bool, limits: Limits, launch: Launch = ALONE
+) -> None:
     """Resolve, run, print; exits 4 when a row failed, 5 when the budget was reached."""
     request = resolve(asked)
     store = Store(runs)
@@ -63,8 +68,9 @@ def run_command(asked: Asked, runs: Path, name: str | None, json: bool, limits: 
                 f"{method}: suite {request.suite.name} has no override for it; it trains at its recipe's lr "
                 f"(find one with: ropo-bench tune --suite {request.suite.name} --methods {method})"
             )
+        refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
         try:
-            record = run_pipeline(request, store, name, progress, _budget(request, limits))
+            record = run_pipeline(request, store, name, progress, _budget(request, limits), launch)
         except RopoBenchError:
             if _any_scores(store, name):
                 print_leaderboard(store, name, "json" if json else "text")
@@ -110,7 +116,9 @@ def untuned(request: Request) -> list[str]:
 
 def _judges(tasks: Sequence[TaskRecipe], suite: SuiteRecipe, include: Sequence[Path]) -> Mapping[str, JudgeRecipe]:
     """The judge of every task that names one: the suite's, else the task's own."""
-    return {t.name: load_judge(suite.judge or t.judge, include=include) for t in tasks if t.judge is not None}
+    # Loaded before it is asked for: a name that is wrong is wrong even where no task has a judge.
+    every = None if suite.judge is None else load_judge(suite.judge, include=include)
+    return {t.name: every or load_judge(t.judge, include=include) for t in tasks if t.judge is not None}
 
 
 def _budget(request: Request, limits: Limits) -> Budget | None:

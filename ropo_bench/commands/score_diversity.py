@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, get_args
 
-from ropo_bench.assets import read_bytes
+from ropo_bench.assets import read_given
 from ropo_bench.errors import UsageError
 from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
 from ropo_bench.scoring.diversity import Denominator, Words, measure_texts
@@ -57,11 +57,8 @@ def read_texts(path: Path) -> Iterator[tuple[str | None, Words]]:
 
     A file whose first character is { or [ and that is JSON holds records; every other is one completion a line.
     """
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as text ({error}); give {FORM}") from None
-    lines = text.removesuffix("\n").split("\n") if text else []
+    text = read_given(path, FORM)
+    lines = text.removesuffix("\n").split("\n")
     records = _records(path, text, lines)
     if records is None:
         yield from ((None, line.split()) for line in lines)

@@ -12,9 +12,10 @@ import ropo_bench
 from ropo_bench import planning
 from ropo_bench.doctor.line import Line
 from ropo_bench.judges import JudgeRecipe
+from ropo_bench.planning.machine import CPU
 from ropo_bench.provenance import hardware
 from ropo_bench.recipes import load_method
-from ropo_bench.shapes import anatomy, trainable_parameters
+from ropo_bench.shapes import anatomy
 from ropo_bench.suites import SuiteRecipe
 
 GIB = 1 << 30
@@ -86,7 +87,8 @@ def vllm(suite: SuiteRecipe, judges: Mapping[str, JudgeRecipe]) -> Line:
 def memory(suite: SuiteRecipe) -> Iterator[Line]:
     """Memory and cores, against what training and merging this suite's model need by `planning`'s estimate."""
     found = hardware()
-    device, there = _device_memory(found["memory_bytes"])
+    here = planning.this_machine(found)
+    there = here.device_bytes
     cores = f"{found['cores']} cores, {_gib(found['memory_bytes'])} of memory"
     model = anatomy(suite)
     if model is None or there is None:
@@ -95,16 +97,15 @@ def memory(suite: SuiteRecipe) -> Iterator[Line]:
     needs = {}
     for name in METHODS:
         method = load_method(name, suite=suite)
-        trainable = trainable_parameters(model, method.adapter) or 0
-        training = planning.training_memory(model, trainable, method.adapter.name != "full", method.train).total
-        needs[name] = max(training or 0, planning.merging_memory(model))
+        training = planning.training_memory(model, method)
+        needs[name] = (training and training.total) or planning.merging_memory(model)
     text = f"{cores}; " + ", ".join(f"{name} needs about {_gib(need)}" for name, need in needs.items())
-    text += f"; {device} has {_gib(there)}"
+    text += f"; {_gib(there)} are left" if here.name == CPU else f"; {here.name} has {_gib(there)}"
     if min(needs.values()) > there:
-        mend = "take a GPU with more memory, or a smaller suite (smol, pocket); `ropo-bench plan` has the details"
+        mend = f"`ropo-bench plan --suite {suite.name}` names the ways on; or take a smaller suite (smol, pocket)"
         yield Line("memory", "problem", text, mend)
     elif max(needs.values()) > there:
-        mend = "lower train.micro_batch_size, set train.gradient_checkpointing, or leave full fine-tuning out"
+        mend = f"leave full fine-tuning out, or see the ways on: ropo-bench plan --suite {suite.name} --methods dpo"
         yield Line("memory", "warning", text, mend)
     else:
         yield Line("memory", "ok", text)
@@ -126,17 +127,6 @@ def disk(suite: SuiteRecipe, runs: Path) -> Line:
             "disk", "warning", text, "free space, or choose another folder with --runs; adapters want far less"
         )
     return Line("disk", "ok", text)
-
-
-def _device_memory(main: int | None) -> tuple[str, int | None]:
-    """Memory that models live in: the first GPU's where torch can use one."""
-    try:
-        import torch
-    except ImportError:
-        return "this machine", main
-    if torch.cuda.is_available():
-        return "the first GPU", int(torch.cuda.get_device_properties(0).total_memory)
-    return "this machine", main
 
 
 def _version(name: str) -> str | None:

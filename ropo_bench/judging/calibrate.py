@@ -6,7 +6,6 @@ section 4.2); Cohen's kappa over the verdicts a, b, tie (Cohen 1960). Standard e
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 from collections import defaultdict
@@ -18,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ropo_bench.assets import read_given
 from ropo_bench.errors import UsageError
 from ropo_bench.statistics import Estimate, bootstrap_clusters
 from ropo_bench.types import JudgeAnswer, JudgeCall, Prompt
@@ -67,13 +67,7 @@ def read_battles(path: Path, is_switched: Callable[[str], bool] | None = None) -
     In annotations a is output_1 (the baseline), b output_2. is_switched: whether alpaca_eval showed output_2 first,
     by the instruction. A verdict that is null has no preference. Raises UsageError for a file of another form.
     """
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror or error}); give a file of {FORMS}") from None
-    except (UnicodeDecodeError, EOFError) as error:
-        raise UsageError(f"{path}: not text ({error}); give a file of {FORMS}") from None
+    text = read_given(path, f"a file of {FORMS}")
     if text.lstrip().startswith("["):
         rows = enumerate(_json(path, text, "the file"), 1)
         battles = [_annotation(f"{path}, annotation {n}", row, is_switched) for n, row in rows]

@@ -92,6 +92,7 @@ def make_scores(evaluation: Evaluation, stage: Stage, model: Model, task: TaskRe
 def make_canaries(evaluation: Evaluation, stage: Stage, task: TaskRecipe) -> None:
     """Check a task's judge for bias, on the baseline's answers."""
     assert task.prompts is not None
+    began = time.perf_counter()
     prompts = read_prompts(task.prompts)
     material = Material(task, prompts, [], _baseline(evaluation, task, prompts))
     results, tally = evaluation.room.canaries(find_scorer(task), material, evaluation.judges[task.name])
@@ -101,6 +102,7 @@ def make_canaries(evaluation: Evaluation, stage: Stage, task: TaskRecipe) -> Non
             "canaries": [asdict(result) for result in results],
             "num_failed": tally.failed if tally else 0,
             "tally": asdict(tally) if tally else None,
+            "seconds": time.perf_counter() - began,
         }
     )
 

@@ -112,6 +112,8 @@ def _json_rows(text: bytes) -> Rows:
 def _json_line(line: bytes) -> Any:
     try:
         return json.loads(line)
+    except UnicodeDecodeError:
+        return MalformedError("is not UTF-8 text")
     except ValueError as error:
         return MalformedError(f"is no valid JSON ({error})")
 

@@ -55,11 +55,14 @@ def _source_files(source: str | Path) -> list[tuple[str, Path]]:
         if not folders:
             if spec.origin is None:
                 raise UsageError(f"{source}: has no source file that could be hashed")
-            return [(source, Path(spec.origin))]
+            origin = Path(spec.origin)
+            compiled = origin.with_suffix(".c")  # what the module compiles is its source, too
+            return [(source, origin), *([(f"{source}.c", compiled)] if compiled.is_file() else [])]
     return [
         (f"{name}/{path.relative_to(folder).as_posix()}", path)
         for folder in folders
-        for path in sorted(Path(folder).rglob("*.py"))
+        for path in sorted(Path(folder).rglob("*"))
+        if path.suffix in (".py", ".c")
     ]
 
 

@@ -35,7 +35,7 @@ def read_difficulties(task: TaskRecipe, prompts: Sequence[Prompt]) -> Mapping[st
     if missing:
         raise UsageError(
             f"{where}: has none for prompt {missing[0]!r} and {len(missing) - 1} more; fit difficulties for"
-            " this prompt set, or leave the option out and show lc_win_rate_nodiff"
+            " this prompt set, or leave them out (options: {difficulties: null}) and get lc_win_rate_nodiff"
         )
     return found
 

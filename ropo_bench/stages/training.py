@@ -17,8 +17,9 @@ from ropo_bench.provenance import package_versions
 from ropo_bench.recipes import settings
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Stage, Store, content_key, source_hash
-from ropo_bench.sources import data_source, model_folder
+from ropo_bench.sources import model_folder, pinned_data
 from ropo_bench.suites import SuiteRecipe
+from ropo_bench.training.launch import ALONE, Launch
 
 SHOWN_PAIRS = 5
 ENGINES = ("torch", "transformers", "peft", "accelerate")
@@ -40,8 +41,8 @@ class Model:
 class Stages:
     """Every stage of one base model and one preference data set, in a store."""
 
-    def __init__(self, store: Store, suite: SuiteRecipe, progress: Progress) -> None:
-        self.store, self.suite, self.progress = store, suite, progress
+    def __init__(self, store: Store, suite: SuiteRecipe, progress: Progress, launch: Launch = ALONE) -> None:
+        self.store, self.suite, self.progress, self.launch = store, suite, progress, launch
         self.versions = package_versions()
         self.engines = {name: self.versions.get(name) for name in ENGINES}
 
@@ -61,7 +62,7 @@ class Stages:
     @cached_property
     def pairs(self) -> Stage:
         """The preference data as pairs, with what was left out and why."""
-        source = data_source(self.suite.data)
+        source = pinned_data(self.suite.data)
         content = self.store.file_hash(Path(source)) if Path(source).is_file() else source
         key = content_key("pairs", {"data": content, "code": source_hash("ropo_bench.preferences")})
         stage = self.store.stage("pairs", key)

@@ -1,36 +1,10 @@
-"""Pairs to batches: which pairs make up each optimizer step, and how they become tensors.
-
-Shapes: B pairs, N = 2B sequences (chosen rows first, then rejected), T tokens.
-"""
+"""Which pairs make up each optimizer step, and in which groups they pass through the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
-from ropo_bench.types import TokenizedPair
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Right-padded chosen and rejected sequences of B pairs; completion_NT marks the tokens that are scored."""
-
-    ids: tuple[str, ...]
-    input_NT: Tensor
-    attention_NT: Tensor
-    completion_NT: Tensor
-
-    def to(self, device: torch.device) -> Batch:
-        """The same batch on another device."""
-        return Batch(
-            self.ids,
-            self.input_NT.to(device, non_blocking=True),
-            self.attention_NT.to(device, non_blocking=True),
-            self.completion_NT.to(device, non_blocking=True),
-        )
 
 
 def num_steps(num_pairs: int, batch_size: int, epochs: float, max_steps: int | None) -> int:
@@ -62,27 +36,23 @@ def _epoch_order(num_pairs: int, seed: int, epoch: int) -> list[int]:
     return order
 
 
-def micro_batches(indices: Sequence[int], lengths: Sequence[int], micro_batch_size: int) -> list[list[int]]:
-    """The pairs of one step in groups of similar length (least padding); the step's set of pairs is unchanged."""
-    ordered = sorted(indices, key=lambda i: (-lengths[i], i))
-    return [ordered[i : i + micro_batch_size] for i in range(0, len(ordered), micro_batch_size)]
+def micro_batches(
+    indices: Sequence[int], lengths: Sequence[int], micro_batch_size: int, budget: int | None = None
+) -> list[list[int]]:
+    """The items of one step in groups of similar length; the step's set of items is unchanged.
 
-
-def pair_length(pair: TokenizedPair) -> int:
-    """Tokens of the longer of the pair's two sequences."""
-    return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
-
-
-def collate(pairs: Sequence[TokenizedPair], pad_id: int) -> Batch:
-    """Pad B pairs to one rectangle of N = 2B rows."""
-    rows = [(p.prompt_ids, p.chosen_ids) for p in pairs] + [(p.prompt_ids, p.rejected_ids) for p in pairs]
-    width = max(len(prompt) + len(completion) for prompt, completion in rows)
-    input_NT = torch.full((len(rows), width), pad_id, dtype=torch.long)
-    attention_NT = torch.zeros((len(rows), width), dtype=torch.long)
-    completion_NT = torch.zeros((len(rows), width), dtype=torch.bool)
-    for row, (prompt, completion) in enumerate(rows):
-        end = len(prompt) + len(completion)
-        input_NT[row, :end] = torch.tensor(prompt + completion)
-        attention_NT[row, :end] = 1
-        completion_NT[row, len(prompt) : end] = True
-    return Batch(tuple(p.id for p in pairs), input_NT, attention_NT, completion_NT)
+    lengths: tokens of every item of the data. A group has at most micro_batch_size items of at most `budget` tokens
+    together, where a budget is given; an item that is longer goes alone. The longest come first: what does not
+    fit in memory fails at the first step's first group.
+    """
+    groups: list[list[int]] = []
+    tokens = 0
+    for index in sorted(indices, key=lambda i: (-lengths[i], i)):
+        fits = groups and len(groups[-1]) < micro_batch_size
+        if fits and (budget is None or tokens + lengths[index] <= budget):
+            groups[-1].append(index)
+            tokens += lengths[index]
+        else:
+            groups.append([index])
+            tokens = lengths[index]
+    return groups

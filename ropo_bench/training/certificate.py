@@ -2,27 +2,31 @@
 
 The trained policy in memory is compared with the merged folder read back from the disk. All logits are
 computed in fp32, so that a difference can only come from the weights. W is a weight before training, W' after it
-(merged, in fp32). Tensor letters: V vocabulary, T tokens of a probe.
+(merged, in fp32). Memory holds one model at a time: the policy first, beside single weights of the base and of the
+merged folder, then the merged model. Tensor letters: V vocabulary, T tokens of a probe.
 """
 
 from __future__ import annotations
 
-import copy
+import logging
 import math
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
+from transformers.integrations.accelerate import load_offloaded_parameter
 
 from ropo_bench.adapters import rotations, tuner_layers
 from ropo_bench.errors import CertificateFailed, StorageError, first_line
 from ropo_bench.geometry import energy_drift, neuron_angle_drift, orthogonality_error
 from ropo_bench.models import DTYPES
-from ropo_bench.runs.files import atomic_write_json
+from ropo_bench.runs.files import TEMPORARY_PREFIX, atomic_write_json, storage_errors
 from ropo_bench.training.merge import merged_weights, plain_model
 
 if TYPE_CHECKING:
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 MAX_WEIGHT_ERROR = {"float32": 1e-5, "bfloat16": 1e-4, "float16": 1e-4}
 # Two tokens this close in log-probability are a tie: either may come out on top.
 TIE_NATS = 1e-5
+# A model that stays in its files: transformers finds each weight by its name in the model.
+ON_DISK: dict[str, Any] = {"device_map": {"": "disk"}}
 
 
 class Geometry(TypedDict):
@@ -84,25 +90,36 @@ class Certificate(LogitDifference, WeightDifference):
 
 def certify(
     policy: nn.Module,
-    base: nn.Module,
+    base_dir: Path,
     merged_dir: Path,
     probe_input_ids: Sequence[Sequence[int]],
     limits: MergeRecipe,
 ) -> Certificate:
     """Compare the policy with the reloaded folder, write `merged_dir/certificate.json`, return its content.
 
-    base: the model before training. probe_input_ids: one list of token ids a prompt. The limits on logits
-    hold for an fp32 merge, the others for every merge; an update of zero always survives. Raises
-    CertificateFailed naming what failed, measured and limit, and StorageError if the folder cannot be read
-    back.
+    The policy is used up: its memory goes to the merged model. base_dir: the model before training.
+    probe_input_ids: one list of token ids a prompt. The limits on logits hold for an fp32 merge, the others
+    for every merge; an update of zero always survives. Raises CertificateFailed naming what failed, measured
+    and limit, and StorageError if the folder cannot be read back.
     """
-    policy_logits = _logits(_in_float32(policy), probe_input_ids)
-    merged = _reload(merged_dir).to(next(policy.parameters()).device)
+    device = next(policy.parameters()).device
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=merged_dir.parent) as name:
+        scratch = Path(name)
+        base, _ = _load(base_dir, offload_folder=scratch / "base", **ON_DISK)
+        merged = _read_back(merged_dir, offload_folder=scratch / "merged", **ON_DISK)
+        weights = _compare_weights(policy, base, merged, limits.dtype)
+        with storage_errors(scratch):
+            for i, logits in enumerate(_logits(policy.float(), probe_input_ids)):
+                save_file({"logits": logits}, scratch / f"{i}.safetensors")
+        policy.to("meta")
+        reloaded = _read_back(merged_dir).to(device)
+        kept = (load_file(scratch / f"{i}.safetensors")["logits"] for i in range(len(probe_input_ids)))
+        difference = _compare_logits(kept, _logits(reloaded, probe_input_ids))
     certificate: Certificate = {
         "dtype": limits.dtype,
         "num_probe_tokens": sum(len(ids) for ids in probe_input_ids),
-        **_compare_logits(policy_logits, _logits(merged, probe_input_ids)),
-        **_compare_weights(policy, base, merged.state_dict(), limits.dtype),
+        **difference,
+        **weights,
         "limits": limits.model_dump(exclude={"dtype"}) | {"weight_error": MAX_WEIGHT_ERROR[limits.dtype]},
         "failures": [],
     }
@@ -141,43 +158,50 @@ def _failures(measured: Certificate, limits: MergeRecipe) -> list[str]:
     return failures
 
 
-def _in_float32(policy: nn.Module) -> nn.Module:
-    if all(p.dtype == torch.float32 for p in policy.parameters()):
-        return policy
-    return copy.deepcopy(policy).float()
-
-
-def _reload(merged_dir: Path) -> Any:
-    """The merged folder as an fp32 model; a weight that is missing or left over is an error."""
+def _read_back(folder: Path, **where: Any) -> Any:
+    """A model folder as an fp32 model; a weight that is missing or left over is an error."""
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            merged_dir, dtype=torch.float32, local_files_only=True, output_loading_info=True
-        )
+        model, info = _load(folder, **where)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise StorageError(
-            f"{merged_dir}: the merged model cannot be read back ({first_line(error)}); delete it and merge again"
+            f"{folder}: the merged model cannot be read back ({first_line(error)}); delete it and merge again"
         ) from error
     wrong = sorted(str(key) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in info[kind])
     if wrong:
         raise CertificateFailed(
-            f"merge certificate of {merged_dir}: weights missing, left over or of another shape: "
+            f"merge certificate of {folder}: weights missing, left over or of another shape: "
             f"{', '.join(wrong)}; merge again"
         )
     return model
 
 
+def _load(folder: Path, **where: Any) -> tuple[Any, dict[str, Any]]:
+    """(fp32 model, which of its weights were missing or left over)."""
+    logging.getLogger("accelerate.big_modeling").setLevel(logging.ERROR)  # warns of weights left on the disk
+    loaded: tuple[Any, dict[str, Any]] = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, output_loading_info=True, **where
+    )
+    return loaded
+
+
+def _weight(model: Any, name: str) -> Tensor:
+    """One weight of a model that stays on the disk, in fp32."""
+    held: Tensor = model.state_dict()[name]  # on meta, but for buffers
+    return cast(Tensor, load_offloaded_parameter(model, name)) if held.is_meta else held
+
+
 @torch.no_grad()
-def _logits(model: nn.Module, probes: Sequence[Sequence[int]]) -> list[Tensor]:
+def _logits(model: nn.Module, probes: Sequence[Sequence[int]]) -> Iterator[Tensor]:
     """Logits (T, V) of every probe in evaluation mode, on the CPU; one probe at a time, without padding."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    logits = [model(torch.tensor([list(ids)], device=device)).logits[0].float().cpu() for ids in probes]
+    for ids in probes:
+        yield model(torch.tensor([list(ids)], device=device)).logits[0].float().cpu()
     model.train(was_training)
-    return logits
 
 
-def _compare_logits(policy: list[Tensor], merged: list[Tensor]) -> LogitDifference:
+def _compare_logits(policy: Iterator[Tensor], merged: Iterator[Tensor]) -> LogitDifference:
     largest, kl, agree, count = 0.0, 0.0, 0, 0
     for p_TV, q_TV in zip(policy, merged, strict=True):
         p, q = p_TV.double().log_softmax(-1), q_TV.double().log_softmax(-1)
@@ -190,19 +214,18 @@ def _compare_logits(policy: list[Tensor], merged: list[Tensor]) -> LogitDifferen
 
 
 @torch.no_grad()
-def _compare_weights(policy: nn.Module, base: nn.Module, merged: dict[str, Tensor], dtype: str) -> WeightDifference:
-    """Every weight: trained W' and base W in memory against the merged one; geometry of the targeted ones."""
-    before = plain_model(base).state_dict()
+def _compare_weights(policy: nn.Module, base: Any, merged: Any, dtype: str) -> WeightDifference:
+    """Every weight: trained W' and base W against the merged one, the latter two read from the disk one by one."""
     rotation_of = dict(rotations(policy))
     targets = _targets(policy)
     modules: list[ModuleCertificate] = []
     lost_squared, update_squared = 0.0, 0.0
     for name, trained in merged_weights(policy):
-        start, low = before[name].to(trained), DTYPES[dtype]
+        start, written, low = _weight(base, name).to(trained), _weight(merged, name).to(trained), DTYPES[dtype]
         update = trained - start
-        landed = merged[name].to(trained) - start.to(low).float()
+        landed = written - start.to(low).float()
         lost, moved = _norm(landed - update), _norm(update)
-        wrong = _norm(merged[name].to(trained) - trained.to(low).float()) / (_norm(trained) or 1.0)
+        wrong = _norm(written - trained.to(low).float()) / (_norm(trained) or 1.0)
         wrong = wrong if math.isfinite(wrong) else math.inf  # overflow in float16
         if moved:
             lost_squared, update_squared = lost_squared + lost**2, update_squared + moved**2

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ropo_bench.methods import TrainRecipe
+from ropo_bench.training import devices
 from ropo_bench.training.batches import micro_batches, num_steps, step_indices
-from ropo_bench.training.logprobs import token_logps
+from ropo_bench.training.head import head_logps
+from ropo_bench.training.logprobs import scored_hidden
 from ropo_bench.training.loop import StepPart
+from ropo_bench.training.packing import Batch, pad_sequences
+
+# The testbed's shipped weights were trained with chunks of this size, and are rebuilt bit for bit with no other.
+CHUNK_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +57,24 @@ class LanguageObjective:
         device = next(model.parameters()).device
         indices = self._indices(step)
         total = sum(sum(self.sequences[i].scored[1:]) for i in indices)
-        for group in micro_batches(indices, self.lengths, self.train.micro_batch_size):
-            input_NT, attention_NT, scored_NT = (t.to(device) for t in self._tensors(group))
-            logps_C, _ = token_logps(model, input_NT, attention_NT, scored_NT)
-            yield StepPart(-logps_C.sum() / total, {}, sum(self.lengths[i] for i in group))
+        turns = devices.turns(micro_batches(indices, self.lengths, self.train.micro_batch_size), self.lengths)
+        batches = (self._batch(turn.group) for turn in turns)
+        for turn, batch in zip(turns, devices.prefetch(batches, device), strict=True):
+            loss = -_token_logps(model, batch).sum() / total * turn.weight
+            yield StepPart(loss, {}, batch.num_tokens if turn.weight else 0)
 
-    def _tensors(self, group: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        width = max(self.lengths[i] for i in group)
-        input_NT = torch.full((len(group), width), self.pad_id, dtype=torch.long)
-        attention_NT = torch.zeros((len(group), width), dtype=torch.long)
-        scored_NT = torch.zeros((len(group), width), dtype=torch.bool)
-        for row, index in enumerate(group):
-            sequence = self.sequences[index]
-            end = len(sequence.ids)
-            input_NT[row, :end] = torch.tensor(sequence.ids)
-            attention_NT[row, :end] = 1
-            scored_NT[row, :end] = torch.tensor(sequence.scored)
-        return input_NT, attention_NT, scored_NT
+    def _batch(self, group: Sequence[int]) -> Batch:
+        rows = [self.sequences[i] for i in group]
+        return pad_sequences([row.ids for row in rows], [row.scored for row in rows], self.pad_id)
+
+
+def _token_logps(model: Any, batch: Batch) -> Tensor:
+    """Log-probabilities of the scored tokens, (C,), a chunk at a time, each made again in the backward."""
+    hidden_CD = scored_hidden(model, batch)
+    head = model.get_output_embeddings()
+    chunks = zip(torch.split(hidden_CD, CHUNK_TOKENS), torch.split(batch.target_C, CHUNK_TOKENS), strict=True)
+    if len(hidden_CD) <= CHUNK_TOKENS:
+        return torch.cat([head_logps(h_cD, head, t_c, model.config, False) for h_cD, t_c in chunks])
+    return torch.cat(
+        [checkpoint(head_logps, h_cD, head, t_c, model.config, False, use_reentrant=False) for h_cD, t_c in chunks]
+    )

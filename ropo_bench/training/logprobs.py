@@ -1,70 +1,61 @@
-"""Log-probabilities of completions; logits exist only for completion tokens, a chunk at a time.
+"""Log-probabilities of completions: hidden states of a batch, then the head on its scored tokens only.
 
-Shapes: N sequences, T tokens, C completion tokens of the batch, D hidden width, V vocabulary.
+Shapes: R rows, T tokens a row, C scored tokens of the batch, D hidden width.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from ropo_bench.training.batches import Batch
-
-CHUNK_TOKENS = 2048
-_LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-
-
-class CompletionLogps(nn.Module):
-    """A causal language model whose forward pass yields completion log-probabilities, so DDP can wrap it."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Log-probabilities summed over each row's completion tokens, shape (N,), fp32."""
-        return completion_logps(self.model, batch)
+from ropo_bench.methods import CoreRecipe
+from ropo_bench.training.attention import can_pack, use_packed_attention
+from ropo_bench.training.head import head_logps
+from ropo_bench.training.layers import takes_scored
+from ropo_bench.training.packing import Batch, pack, pad
+from ropo_bench.types import TokenizedPair
 
 
-def completion_logps(model: nn.Module, batch: Batch) -> Tensor:
-    """Log-probabilities summed over each row's completion tokens, shape (N,), fp32."""
-    logps_C, row_C = token_logps(model, batch.input_NT, batch.attention_NT, batch.completion_NT)
-    logps_N = torch.zeros(batch.input_NT.shape[0], dtype=logps_C.dtype, device=logps_C.device)
-    return logps_N.index_add(0, row_C, logps_C)
+def collate(model: nn.Module, pairs: Sequence[TokenizedPair], core: CoreRecipe, pad_id: int) -> Batch:
+    """The pairs as the model and the switches of the core want them: packed or padded."""
+    if core.packing and can_pack(_causal(model).config):
+        return pack(pairs, core.prefix_sharing)
+    return pad(pairs, pad_id)
 
 
-def token_logps(model: nn.Module, input_NT: Tensor, attention_NT: Tensor, scored_NT: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probability of every scored token given what precedes it, and the row it stands in; both (C,)."""
-    causal: Any = model
-    if hasattr(model, "get_base_model"):  # PEFT's wrapper
-        causal = causal.get_base_model()
-    trunk, head = causal.base_model, causal.get_output_embeddings()
-    hidden_NTD = trunk(input_ids=input_NT, attention_mask=attention_NT, use_cache=False).last_hidden_state
-    row_C, column_C = scored_NT[:, 1:].nonzero(as_tuple=True)
-    hidden_CD = hidden_NTD[row_C, column_C]
-    target_C = input_NT[row_C, column_C + 1]
-    pieces = [
-        checkpoint(_head_logps, head, causal.config, h, t, use_reentrant=False)
-        if torch.is_grad_enabled() and hidden_CD.shape[0] > CHUNK_TOKENS
-        else _head_logps(head, causal.config, h, t)
-        for h, t in zip(torch.split(hidden_CD, CHUNK_TOKENS), torch.split(target_C, CHUNK_TOKENS), strict=True)
-    ]
-    return torch.cat(pieces), row_C
+def completion_logps(model: nn.Module, batch: Batch, fused: bool) -> Tensor:
+    """Log-probabilities summed over each sequence's scored tokens, shape (2B,), fp32."""
+    logps_C = token_logps(model, batch, fused)
+    logps_N = torch.zeros(batch.num_sequences, dtype=logps_C.dtype, device=logps_C.device)
+    return logps_N.index_add(0, batch.sequence_C, logps_C)
 
 
-def _head_logps(head: nn.Module, config: Any, hidden_CD: Tensor, target_C: Tensor) -> Tensor:
-    logits_CV = _model_logits(head(hidden_CD), config).float()
-    return -nn.functional.cross_entropy(logits_CV, target_C, reduction="none")
+def token_logps(model: nn.Module, batch: Batch, fused: bool) -> Tensor:
+    """Log-probability of every scored token given what precedes it in its sequence, (C,), fp32."""
+    causal = _causal(model)
+    head = causal.get_output_embeddings()
+    return head_logps(scored_hidden(model, batch), head, batch.target_C, causal.config, fused)
 
 
-def _model_logits(logits_CV: Tensor, config: Any) -> Tensor:
-    """What some architectures do to the head's output (Gemma 2 caps it, Cohere and Granite scale it)."""
-    cap, scale, divisor = (getattr(config, name, None) for name in _LOGIT_CHANGES)
-    if scale is not None:
-        logits_CV = logits_CV * scale
-    if divisor is not None:
-        logits_CV = logits_CV / divisor
-    return logits_CV if cap is None else torch.tanh(logits_CV / cap) * cap
+def scored_hidden(model: nn.Module, batch: Batch) -> Tensor:
+    """The hidden states that predict the batch's scored tokens, (C, D)."""
+    causal = _causal(model)
+    inputs: dict[str, Any] = {"attention_mask": batch.attention_RT}
+    if batch.segments:
+        use_packed_attention(causal)
+        # The segments say it all; a mask of four dimensions keeps transformers from making one of (T, T).
+        unread = batch.input_RT.new_zeros(1, 1, 1, 1)
+        inputs = {"attention_mask": unread, "position_ids": batch.position_RT, "segments": batch.segments}
+    if takes_scored(model):
+        return causal.base_model(  # type: ignore[no-any-return]
+            input_ids=batch.input_RT, use_cache=False, scored=batch.source_C, **inputs
+        ).last_hidden_state[0]
+    hidden_RTD = causal.base_model(input_ids=batch.input_RT, use_cache=False, **inputs).last_hidden_state
+    return hidden_RTD.flatten(0, 1)[batch.source_C]  # type: ignore[no-any-return]
+
+
+def _causal(model: nn.Module) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]

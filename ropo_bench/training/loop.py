@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ropo_bench.errors import TrainingDiverged, UsageError
+from ropo_bench.errors import TrainingDiverged
 from ropo_bench.methods import TrainRecipe
 from ropo_bench.runs import JsonLines, atomic_write_text
-from ropo_bench.training import checkpoint
+from ropo_bench.training import checkpoint, core, devices, sharding
+from ropo_bench.training.precision import settle_frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,35 +75,35 @@ def fit(
 ) -> FitResult:
     """Minimise the objective over the model's trainable parameters, going on from a checkpoint in `folder`.
 
-    Writes folder/train.jsonl, one record a step. on_step(step, tokens) is called after each step.
-    Raises TrainingDiverged with the step and its record ids when the loss or gradient is not finite.
+    Every process of a team calls it with the same arguments; afterwards the model may be in shards. Rank 0 writes
+    folder/train.jsonl, one record a step, and calls on_step(step, tokens) after each step. Raises TrainingDiverged
+    on all of them, with the step and its record ids, when the loss or gradient is not finite.
     """
-    accelerator = Accelerator()
-    if accelerator.num_processes > 1:
-        raise UsageError(
-            f"training: started as {accelerator.num_processes} processes, only one is supported: "
-            "run ropo-bench without accelerate launch or torchrun"
-        )
+    team = devices.team()
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+    if recipe.dtype == "bfloat16":
+        settle_frozen(model, torch.bfloat16)
     model.train()
-    model, optimizer = accelerator.prepare(model, make_optimizer(model, recipe))
+    passes = sharding.distribute(model, team)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    devices.share_from_writer(sharding.local(p.detach()) for p in trained if sharding.local(p) is p)
+    optimizer = make_optimizer(model, recipe)
     start = checkpoint.load(folder, model, optimizer)
-    log = _open_log(folder / "train.jsonl", start)
+    stepper = _Stepper(team, passes, trained, optimizer, objective, recipe, seed)
+    log, seconds, num_tokens = _open_log(folder / "train.jsonl", start, team)
     reset_peak_memory()
-    for step in range(start, objective.num_steps):
-        record = _step(accelerator, model, optimizer, objective, recipe, seed, step)
-        log.append(record)
-        on_step(step + 1, int(record["num_tokens"]))
-        if (step + 1) % recipe.checkpoint_every_steps == 0 and step + 1 < objective.num_steps:
-            checkpoint.save(folder, model, optimizer, step + 1)
-    records = list(log)
-    return FitResult(
-        objective.num_steps,
-        sum(r["seconds"] for r in records),
-        sum(r["num_tokens"] for r in records),
-        peak_memory_bytes(),
-    )
+    with log, core.switched(model, recipe.core, shard=team.shard):
+        for step in range(start, objective.num_steps):
+            record = stepper.step(step)
+            seconds, num_tokens = seconds + record["seconds"], num_tokens + record["num_tokens"]
+            if team.writes:
+                log.append(record)
+                on_step(step + 1, record["num_tokens"])
+            if (step + 1) % recipe.checkpoint_every_steps == 0 and step + 1 < objective.num_steps:
+                checkpoint.save(folder, model, optimizer, step + 1)
+    peak = peak_memory_bytes()
+    return FitResult(objective.num_steps, seconds, num_tokens, None if peak is None else devices.max_over_team(peak))
 
 
 def make_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.Optimizer:
@@ -116,52 +116,82 @@ def make_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.Optimiz
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.lr, fused=True)
 
 
-def _step(
-    accelerator: Accelerator,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    objective: Objective,
-    recipe: TrainRecipe,
-    seed: int,
-    step: int,
-) -> dict[str, Any]:
-    began = time.perf_counter()
-    torch.manual_seed((seed << 32) + step)  # dropout is a function of (seed, step): resuming is exact
-    rate = learning_rate(recipe, objective.num_steps, step)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    totals: dict[str, Tensor] = {}
-    num_tokens = 0
-    autocast = torch.autocast(accelerator.device.type, torch.bfloat16, recipe.dtype == "bfloat16")
-    with autocast:
-        for part in objective.parts(model, step):
-            accelerator.backward(part.loss)
-            num_tokens += part.num_tokens
-            for name, value in {"loss": part.loss, **part.metrics}.items():
-                totals[name] = totals.get(name, torch.zeros_like(value)) + value.detach()
-    totals["grad_norm"] = torch.nn.utils.clip_grad_norm_(
-        [p for p in model.parameters() if p.requires_grad], recipe.max_grad_norm or math.inf
-    )
-    values = dict(zip(totals, torch.stack([v.float() for v in totals.values()]).tolist(), strict=True))
-    if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
-        ids = objective.ids(step)
-        shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
-        raise TrainingDiverged(
-            f"training: loss {values['loss']} and gradient norm {values['grad_norm']} at step {step + 1} "
-            f"(records {shown}); lower train.lr (now {recipe.lr:g}) or look at those records"
+@dataclass(frozen=True, slots=True)
+class _Stepper:
+    """What one optimizer step needs."""
+
+    team: devices.Team
+    passes: sharding.Passes
+    trained: list[nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    objective: Objective
+    recipe: TrainRecipe
+    seed: int
+
+    def step(self, step: int) -> dict[str, Any]:
+        """Make one step and return its record; waits for the device once, to read what is recorded."""
+        began = time.perf_counter()
+        # Dropout is a function of (seed, step, rank): resuming is exact.
+        torch.manual_seed((self.seed << 32) + (self.team.rank << 22) + step)
+        rate = learning_rate(self.recipe, self.objective.num_steps, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        totals, num_tokens = self._gradients(step)
+        plain = [p for p in self.trained if sharding.local(p) is p]
+        devices.sum_gradients(plain)  # those of shards are summed in the backward pass
+        sums = devices.sum_over_team(torch.stack([*totals.values(), totals["loss"].new_tensor(float(num_tokens))]))
+        norm = sharding.clip(self.trained, self.recipe.max_grad_norm)
+        *values, num_tokens, grad_norm = torch.cat([sums, norm.to(sums).reshape(1)]).tolist()
+        record = dict(zip(totals, values, strict=True)) | {"grad_norm": grad_norm}
+        if not (math.isfinite(record["loss"]) and math.isfinite(grad_norm)):
+            raise self._diverged(step, record)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        seconds = time.perf_counter() - began
+        return {"step": step + 1, "learning_rate": rate, "num_tokens": int(num_tokens), "seconds": seconds, **record}
+
+    def _gradients(self, step: int) -> tuple[dict[str, Tensor], int]:
+        """Backward of this process's micro-batches; the sums of their losses and metrics, and their tokens."""
+        totals: dict[str, Tensor] = {}
+        num_tokens = 0
+        parts = self.objective.parts(self.passes.model, step)
+        autocast = torch.autocast(
+            self.team.device.type,
+            torch.bfloat16,
+            self.recipe.dtype == "bfloat16",
+            cache_enabled=not self.team.shard,  # it would keep a copy of every weight that is gathered
         )
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    seconds = time.perf_counter() - began
-    return {"step": step + 1, "learning_rate": rate, "num_tokens": num_tokens, "seconds": seconds, **values}
+        with autocast:
+            while True:
+                loss, part = self.passes(parts)
+                if part is None:
+                    break
+                loss.backward()
+                num_tokens += part.num_tokens
+                for name, value in {"loss": loss, **part.metrics}.items():
+                    totals[name] = totals[name] + value.detach() if name in totals else value.detach().float()
+        sharding.end_of_passes(self.passes)
+        return totals, num_tokens
+
+    def _diverged(self, step: int, record: dict[str, float]) -> TrainingDiverged:
+        ids = self.objective.ids(step)
+        shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+        return TrainingDiverged(
+            f"training: loss {record['loss']} and gradient norm {record['grad_norm']} at step {step + 1} "
+            f"(records {shown}); lower train.lr (now {self.recipe.lr:g}) or look at those records"
+        )
 
 
-def _open_log(path: Path, start: int) -> JsonLines:
-    """The log up to the checkpoint: steps after it are trained again and logged again."""
-    if path.exists():
-        kept = [record for record in JsonLines(path) if record["step"] <= start]
-        atomic_write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
-    return JsonLines(path)
+def _open_log(path: Path, start: int, team: devices.Team) -> tuple[JsonLines, float, int]:
+    """The log up to the checkpoint, its seconds and tokens: steps after it are trained and logged again."""
+    kept = [record for record in JsonLines(path) if record["step"] <= start]
+
+    def write() -> None:
+        if path.exists():
+            atomic_write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+
+    devices.written_once(write)
+    return JsonLines(path), sum(r["seconds"] for r in kept), sum(r["num_tokens"] for r in kept)
 
 
 def reset_peak_memory() -> None:

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from ropo_bench.errors import UsageError
 from ropo_bench.losses import PairLogps, estimate_kl, logratios, metrics, resolve_loss
 from ropo_bench.methods import LossRecipe, TrainRecipe
-from ropo_bench.training.batches import collate, micro_batches, num_steps, pair_length, step_indices
-from ropo_bench.training.logprobs import completion_logps
+from ropo_bench.training import devices
+from ropo_bench.training.batches import micro_batches, num_steps, step_indices
+from ropo_bench.training.logprobs import collate, completion_logps
 from ropo_bench.training.loop import StepPart
+from ropo_bench.training.packing import pass_tokens
 from ropo_bench.training.reference import Reference
 from ropo_bench.types import TokenizedPair
 
@@ -34,7 +36,7 @@ class PreferenceObjective:
         self.pairs, self.reference, self.recipe, self.train = pairs, reference, loss, train
         self.seed, self.pad_id = seed, pad_id
         self.loss = resolve_loss(loss.name)
-        self.lengths = [pair_length(pair) for pair in pairs]
+        self.lengths = [pass_tokens(pair, train.core) for pair in pairs]
         self.num_steps = num_steps(len(pairs), train.batch_size, train.epochs, train.max_steps)
 
     def _indices(self, step: int) -> list[int]:
@@ -45,23 +47,26 @@ class PreferenceObjective:
         return [self.pairs[i].id for i in self._indices(step)]
 
     def parts(self, model: nn.Module, step: int) -> Iterator[StepPart]:
-        """One weighted loss a micro-batch, with TRL's metrics."""
-        device = next(model.parameters()).device
+        """One weighted loss for each micro-batch of this process, with TRL's metrics."""
         indices = self._indices(step)
-        groups = micro_batches(indices, self.lengths, self.train.micro_batch_size)
+        groups = micro_batches(indices, self.lengths, self.train.micro_batch_size, self.train.micro_batch_tokens)
+        turns = devices.turns(groups, self.lengths)
         mean_tokens = sum(len(self.pairs[i].chosen_ids) for i in indices) / len(indices)
-        kl = self._kl(model, groups, mean_tokens) if self.loss.needs_kl else None
-        for group in groups:
-            batch = collate([self.pairs[i] for i in group], self.pad_id).to(device)
-            logps = self._pair_logps(completion_logps(model, batch), group, mean_tokens, kl)
-            share = len(group) / len(indices)
+        kl = self._kl(model, turns, mean_tokens) if self.loss.needs_kl else None
+        for turn, logps_N, num_tokens in self._passes(model, turns):
+            logps = self._pair_logps(logps_N, turn.group, mean_tokens, kl)
+            share = turn.weight * len(turn.group) / len(indices)
             values = {name: value * share for name, value in metrics(logps, self.recipe).items()}
             loss = self.loss.function(logps, self.recipe).mean() * share
-            yield StepPart(loss, values, self._tokens(group))
+            yield StepPart(loss, values, num_tokens if turn.weight else 0)
 
-    def _tokens(self, group: list[int]) -> int:
-        pairs = (self.pairs[i] for i in group)
-        return sum(2 * len(p.prompt_ids) + len(p.chosen_ids) + len(p.rejected_ids) for p in pairs)
+    def _passes(self, model: nn.Module, turns: Sequence[devices.Turn]) -> Iterator[tuple[devices.Turn, Tensor, int]]:
+        """Log-probabilities of each turn's completions, (2B,), and its number of tokens."""
+        device = next(model.parameters()).device
+        core = self.train.core
+        batches = (collate(model, [self.pairs[i] for i in turn.group], core, self.pad_id) for turn in turns)
+        for turn, batch in zip(turns, devices.prefetch(batches, device), strict=True):
+            yield turn, completion_logps(model, batch, core.fused_head), batch.num_tokens
 
     def _pair_logps(self, logps_N: Tensor, group: list[int], mean_tokens: float, kl: Tensor | None) -> PairLogps:
         chosen, rejected = logps_N.chunk(2)
@@ -82,12 +87,12 @@ class PreferenceObjective:
             kl=kl,
         )
 
-    def _kl(self, model: nn.Module, groups: list[list[int]], mean_tokens: float) -> Tensor:
+    def _kl(self, model: nn.Module, turns: Sequence[devices.Turn], mean_tokens: float) -> Tensor:
         """KTO's reference point over the whole step, from a pass without gradients, so accumulation is exact."""
         device = next(model.parameters()).device
-        ratios: list[Tensor] = []
+        ratios: list[Tensor] = [torch.zeros(0, device=device)]
         with torch.no_grad():
-            for group in groups:
-                batch = collate([self.pairs[i] for i in group], self.pad_id).to(device)
-                ratios += logratios(self._pair_logps(completion_logps(model, batch), group, mean_tokens, None))
-        return estimate_kl(torch.cat(ratios))
+            for turn, logps_N, _ in self._passes(model, turns):
+                if turn.weight:
+                    ratios += logratios(self._pair_logps(logps_N, turn.group, mean_tokens, None))
+        return estimate_kl(devices.mean_over_team(torch.cat(ratios)))

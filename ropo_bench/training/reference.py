@@ -8,9 +8,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ropo_bench.methods import TrainRecipe
 from ropo_bench.runs import JsonLines
-from ropo_bench.training.batches import collate, pair_length
-from ropo_bench.training.logprobs import completion_logps
+from ropo_bench.training.batches import micro_batches
+from ropo_bench.training.core import switched
+from ropo_bench.training.logprobs import collate, completion_logps
+from ropo_bench.training.packing import pass_tokens
 from ropo_bench.types import TokenizedPair
 
 Reference = Mapping[str, tuple[float, float]]
@@ -20,33 +23,39 @@ def compute_reference(
     model: nn.Module,
     pairs: Sequence[TokenizedPair],
     pad_id: int,
-    batch_size: int,
-    dtype: str,
+    train: TrainRecipe,
     path: Path,
     on_batch: Callable[[int, int], None],
+    share: tuple[int, int] = (0, 1),
+    into: Path | None = None,
 ) -> None:
     """Append {"id", "chosen", "rejected"} of every pair to the JSONL file at path, longest pairs first.
 
-    Pairs already in the file are not computed again. dtype: of the matrix products, as in training.
-    on_batch(pairs done, tokens of the batch).
+    Pairs already in the file are not computed again. Forward passes are those of the training: its dtype, its core
+    and its budget of tokens. on_batch(pairs done, tokens of the batch). share: (process, processes); with more than
+    one each takes its part of the batches and appends to a file of its own, `into`.
     """
-    lines = JsonLines(path)
-    known = {record["id"] for record in lines}
-    ordered = sorted(pairs, key=lambda pair: (-pair_length(pair), pair.id))
+    known = {record["id"] for record in JsonLines(path)}
+    lines = JsonLines(into or path)
+    lengths = [pass_tokens(pair, train.core) for pair in pairs]
     device = next(model.parameters()).device
     model.eval()
-    for start in range(0, len(ordered), batch_size):
-        group = ordered[start : start + batch_size]
-        if all(pair.id in known for pair in group):
-            continue
-        batch = collate(group, pad_id).to(device)
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, dtype == "bfloat16"):
-            logps = completion_logps(model, batch).tolist()
-        chosen, rejected = logps[: len(group)], logps[len(group) :]
-        for pair, c, r in zip(group, chosen, rejected, strict=True):
-            if pair.id not in known:
-                lines.append({"id": pair.id, "chosen": c, "rejected": r})
-        on_batch(start + len(group), batch.input_NT.numel())
+    done = 0
+    # Groups are those of all pairs, known or not: a pass that goes on gives the bits of one that was never stopped.
+    groups = micro_batches(range(len(pairs)), lengths, train.micro_batch_size, train.micro_batch_tokens)
+    with switched(model, train.core), torch.no_grad():
+        for number, indices in enumerate(groups):
+            group = [pairs[i] for i in indices]
+            done += len(group)
+            if number % share[1] != share[0] or all(pair.id in known for pair in group):
+                continue
+            batch = collate(model, group, train.core, pad_id)
+            with torch.autocast(device.type, torch.bfloat16, train.dtype == "bfloat16"):
+                logps = completion_logps(model, batch.to(device), train.core.fused_head).tolist()
+            for pair, chosen, rejected in zip(group, logps[: len(group)], logps[len(group) :], strict=True):
+                if pair.id not in known:
+                    lines.append({"id": pair.id, "chosen": chosen, "rejected": rejected})
+            on_batch(done, batch.num_tokens)
 
 
 def read_reference(path: Path) -> Reference:

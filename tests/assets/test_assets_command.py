@@ -85,9 +85,30 @@ def test_fetch_offline_is_one_line(names: list[str]) -> None:
 
 @pytest.mark.usefixtures("no_mirror")
 def test_verify_of_nothing_at_all_says_absent() -> None:
-    assert {row["state"] for row in rows("verify")} == {"absent"}
+    with pytest.raises(
+        UsageError, match=r"nothing to verify: .*none set.*--assets DIR, or run `assets fetch`"
+    ) as caught:
+        command("verify")
+    assert "\n" not in str(caught.value)
+    result = CliRunner().invoke(app, ["verify", "--json"])
+    assert isinstance(result.exception, UsageError)
+    assert {row["state"] for row in json.loads(result.output)["assets"]} == {"absent"}
     with pytest.raises(UsageError, match=QUESTIONS):
         command("verify", QUESTIONS)
+
+
+def test_what_is_here_is_counted_beside_what_is_not(
+    assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROPO_BENCH_ASSETS", "")
+    (tmp_path / "mirror/mt_bench").mkdir(parents=True)
+    shutil.copy(assets / QUESTIONS, tmp_path / "mirror" / QUESTIONS)
+    *_, last = command("verify", "--assets", tmp_path / "mirror").splitlines()
+    number = len(entries())
+    assert last.startswith(
+        f"1 of {number} assets verified; {number - 1} are neither in the mirror ({tmp_path}/mirror)"
+    )
+    assert command("verify", QUESTIONS).splitlines()[-1] == "1 of 1 assets verified"
 
 
 def test_the_real_mirror_is_fetched_and_verified_whole(assets: Path) -> None:

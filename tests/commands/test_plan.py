@@ -5,21 +5,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from ropo_bench import planning
 from ropo_bench.commands.plan import plan, plan_command
+from ropo_bench.commands.plan_memory import refuse_what_cannot_fit
 from ropo_bench.commands.plan_steps import pairs_stage
 from ropo_bench.commands.run import Asked, Limits, resolve, run_command
+from ropo_bench.errors import BudgetReached, UsageError
 from ropo_bench.methods import TrainRecipe
 from ropo_bench.recipes import load_judge, load_task
 from ropo_bench.runs import Store
-from ropo_bench.suites import ShapeRecipe
 from tests import tiny_suite
 
 GIB = 1 << 30
@@ -36,7 +35,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def planned(asked: Asked, runs: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(json.dumps(plan(resolve(asked), Store(runs))))
+    machine = planning.given_machine(80, 1)
+    record: dict[str, Any] = json.loads(json.dumps(plan(resolve(asked), Store(runs), machine)))
     return record
 
 
@@ -66,6 +66,7 @@ def test_a_real_suite_is_planned_without_model_data_or_files(tmp_path: Path, mon
     dpo = next(entry for entry in record["training"] if entry["method"] == "dpo")
     assert dpo["memory"]["gradients"] == 4 * 8_030_261_248
     assert dpo["memory"]["optimizer"] == 8 * 8_030_261_248
+    assert dpo["memory"]["weights"] == 4 * 8_030_261_248
     assert record["disk"]["needed_bytes"] > 3 * (4 + 2) * 8_030_261_248
     assert record["seconds"] is None
     assert record["no_basis_for_time"]
@@ -82,8 +83,10 @@ def test_what_a_column_can_see_is_the_designs_figure(tmp_path: Path) -> None:
 def test_a_plan_is_quick_and_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from ropo_bench.commands.plan import plan_command; "
+        "from ropo_bench.planning import given_machine; "
         "from ropo_bench.commands.run import Asked, resolve; from ropo_bench.runs import Store; "
-        f"plan_command(resolve(Asked('ropo,dpo', 'llama3-8b')), Store(Path({str(tmp_path)!r})), False); "
+        f"store = Store(Path({str(tmp_path)!r})); "
+        "plan_command(resolve(Asked('ropo,dpo', 'llama3-8b')), store, False, given_machine(80, 4)); "
         "assert not {'torch', 'transformers', 'datasets', 'openai', 'vllm', 'sklearn'} & sys.modules.keys()"
     )
     began = time.perf_counter()
@@ -181,54 +184,68 @@ def test_assumed_lengths_are_those_of_published_judgments(assets: Path, length: 
     assert getattr(planning.PROTOCOLS["mt-bench"], known) == pytest.approx(mean, rel=0.01)
 
 
-def kept_bytes(shape: ShapeRecipe, train: TrainRecipe) -> int:
-    """What autograd really saves for the backward pass of one micro-batch, parameters left out."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from ropo_bench.training.logprobs import token_logps
-
-    model = LlamaForCausalLM(LlamaConfig(**shape.model_dump(exclude_none=True))).train()
-    if train.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    saved: dict[int, int] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    ids = torch.randint(0, shape.vocab_size, (2 * train.micro_batch_size, train.max_length))
-    unpack: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor  # noqa: E731
-    autocast = torch.autocast("cpu", torch.bfloat16, train.dtype == "bfloat16")
-    with torch.autograd.graph.saved_tensors_hooks(pack, unpack), autocast:
-        logps, _ = token_logps(
-            model, ids, torch.ones_like(ids), torch.zeros_like(ids).bool().index_fill(1, torch.tensor(1), True)
-        )
-    assert logps.requires_grad
-    return sum(saved.values())
+def test_full_fine_tuning_of_8b_is_refused_on_one_device_with_the_ways_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = resolve(Asked("ropo,dpo", "llama3-8b"))
+    with pytest.raises(UsageError) as refusal:
+        plan_command(request, Store(tmp_path), False, planning.given_machine(80, 1))
+    text = str(refusal.value)
+    assert refusal.value.exit_code == 2
+    assert "\n" not in text
+    assert text.startswith("method dpo: training needs about 138.5 GiB, a device (given) has 80.0 GiB; ways on: ")
+    for way in ("--processes 4 --shard (FSDP): ", "FSDP_OFFLOAD_PARAMS=true: ", "--methods ropo: ", "lora-dpo: "):
+        assert way in text
+    shown = capsys.readouterr().out
+    assert "8,030,261,248  " in shown
+    assert "too big" in shown  # the plan is there all the same
+    assert max(map(len, shown.splitlines())) <= 120
+    plan_command(request, Store(tmp_path), False, planning.given_machine(80, 4))
+    assert "fits FSDP x4" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_estimate_of_activations_is_within_a_third_of_what_autograd_keeps(dtype: str) -> None:
-    shape = ShapeRecipe(
-        hidden_size=128, intermediate_size=448, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
-        vocab_size=64,
-    )  # fmt: skip
-    train = TrainRecipe.model_validate(
-        {
-            "lr": 1.0,
-            "batch_size": 2,
-            "micro_batch_size": 2,
-            "max_length": 256,
-            "max_prompt_length": 128,
-            "dtype": dtype,
-        }
-    )
-    weights_copied = 2 * 4 * (3 * 128 * 448 + 2 * 128 * 128 + 2 * 128 * 64) if dtype == "bfloat16" else 0
-    measured = kept_bytes(shape, train) - weights_copied
-    assert planning.activation_bytes(shape, train) == pytest.approx(measured, rel=1 / 3)
-    checkpointed = train.model_copy(update={"gradient_checkpointing": True})
-    assert kept_bytes(shape, checkpointed) < planning.activation_bytes(shape, checkpointed)
-    assert planning.activation_bytes(shape, checkpointed) < planning.activation_bytes(shape, train) / 2
+def test_a_run_refuses_before_anything_is_loaded_what_it_still_has_to_train(tmp_path: Path) -> None:
+    request, notes = resolve(Asked("ropo,dpo", "llama3-8b")), list[str]()
+    store, one, four = Store(tmp_path), planning.given_machine(80, 1), planning.given_machine(80, 4)
+    with pytest.raises(UsageError, match=r"^method dpo: training needs about 138"):
+        refuse_what_cannot_fit(request, store, notes.append, machine=one)
+    with pytest.raises(UsageError, match="on each of 4 devices"):
+        refuse_what_cannot_fit(request, store, notes.append, planning.Spread(4), four)
+    refuse_what_cannot_fit(request, store, notes.append, planning.Spread(4, True), four)
+    refuse_what_cannot_fit(resolve(Asked("ropo", "llama3-8b")), store, notes.append, machine=one)
+    assert not notes
+    needed = plan(request, store, one)["training"][1]["memory_bytes"] / GIB
+    refuse_what_cannot_fit(request, store, notes.append, machine=planning.given_machine(needed - 1, 1))
+    assert "dpo: training may need" in notes[0]  # less than the estimate may be off
+
+
+def test_what_is_trained_is_not_refused(base_folder: Path, tmp_path: Path) -> None:
+    tiny_suite.write(tmp_path / "suite", base_folder)
+    asked, nothing = Asked("dpo", "tiny", include=[tmp_path / "suite"]), planning.given_machine(1e-6, 1)
+    store = Store(tmp_path / "runs")
+    with pytest.raises(UsageError, match="method dpo"):
+        refuse_what_cannot_fit(resolve(asked), store, print, machine=nothing)
+    run_command(asked, tmp_path / "runs", None, True, Limits())
+    refuse_what_cannot_fit(resolve(asked), Store(tmp_path / "runs"), print, machine=nothing)
+    assert plan(resolve(asked), Store(tmp_path / "runs"), nothing)["refused"] is None
+
+
+def test_answers_on_the_disk_are_not_planned_again(
+    base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.judging.judge_server import JudgeServer
+
+    monkeypatch.undo()  # the judge is asked over a socket
+    monkeypatch.setenv("TINY_KEY", "k")
+    with JudgeServer() as server:
+        tiny_suite.write_judged(tmp_path / "suite", base_folder, server.url, "TINY_KEY")
+        asked = Asked("dpo", "tiny", tasks="tiny-judged", include=[tmp_path / "suite"], canaries=False)
+        before = planned(asked, tmp_path / "runs")["judging"]
+        with pytest.raises(BudgetReached):
+            run_command(asked, tmp_path / "runs", None, True, Limits(calls=4))
+        after = planned(asked, tmp_path / "runs")
+        (left,) = after["judging"]
+        steps = {step["row"]: step["calls_left"] for step in after["steps"] if step["stage"] == "judge"}
+        assert sum(steps.values()) == left["calls"] == before[0]["calls"] - 4
+        assert sorted(tmp_path.joinpath("runs").rglob("*.jsonl"))
+        run_command(asked, tmp_path / "runs", None, True, Limits(calls=left["calls"]))  # not one more

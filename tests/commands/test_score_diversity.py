@@ -94,7 +94,7 @@ def test_an_empty_line_is_an_empty_completion(tmp_path: Path, capsys: pytest.Cap
         (PLAIN, "sentence", "ngrams", "known: corpus, prompt, completion"),
         (PLAIN, "corpus", "words", "known: ngrams, tokens"),
         (PLAIN, "prompt", "ngrams", "prompt_id"),
-        ("", "corpus", "ngrams", "no completion"),
+        ("[]", "corpus", "ngrams", "no completion"),
         ('{"output": "a"}\n{"text": "b"}\n', "corpus", "ngrams", "line 2"),
         ('{"output": "a"}\nb\n', "corpus", "ngrams", "line 2: not JSON"),
         ('{"output": 5}\n', "corpus", "ngrams", "line 1"),

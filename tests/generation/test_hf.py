@@ -7,17 +7,12 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    PreTrainedTokenizerFast,
-)
+from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from ropo_bench.generation.hf import HFGenerator, choose, decode, pad_left
 from ropo_bench.tasks import Decoding
 from ropo_bench.types import Completion, Prompt
+from tests.conftest import new_llama
 
 WORDS = [f"w{i}" for i in range(40)]
 SPECIAL = ["<pad>", "<s>", "<end>", "<user>", "<assistant>"]
@@ -36,6 +31,7 @@ SHAPE = {
     "pad_token_id": 0,
     "bos_token_id": 1,
     "eos_token_id": 2,
+    "tie_word_embeddings": False,
     "initializer_range": 0.4,  # far from uniform: no near-ties between tokens
 }
 
@@ -58,8 +54,7 @@ def tokenizer() -> Any:
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    torch.manual_seed(0)
-    made = LlamaForCausalLM(LlamaConfig(**SHAPE)).eval()
+    made = new_llama(**SHAPE)
     with torch.no_grad():
         # One tied direction makes the end of turn come now and then, at different times in different rows.
         made.lm_head.weight[2] *= 1.6

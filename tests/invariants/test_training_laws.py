@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 
 from ropo_bench.adapters import attach
 from ropo_bench.losses import PairLogps, resolve_loss
-from ropo_bench.methods import MethodRecipe
+from ropo_bench.methods import MethodRecipe, TrainRecipe
 from ropo_bench.recipes import list_recipes, load_method
 from ropo_bench.training.preference import PreferenceObjective
 from ropo_bench.training.reference import Reference, compute_reference, read_reference
@@ -43,6 +43,10 @@ def recipe(name: str, micro_batch_size: int) -> MethodRecipe:
     )
 
 
+def train(micro_batch_size: int, dtype: Literal["float32", "bfloat16"] = "float32") -> TrainRecipe:
+    return TrainRecipe(lr=1.0, batch_size=12, micro_batch_size=micro_batch_size, dtype=dtype)
+
+
 def policy(method: MethodRecipe) -> Any:
     torch.manual_seed(0)
     return attach(new_llama(), method.adapter)
@@ -51,7 +55,7 @@ def policy(method: MethodRecipe) -> Any:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     path = tmp_path_factory.mktemp("reference") / "logps.jsonl"
-    compute_reference(new_llama(), random_pairs(), 0, 3, "float32", path, lambda done, tokens: None)
+    compute_reference(new_llama(), random_pairs(), 0, train(3), path, lambda done, tokens: None)
     return read_reference(path)
 
 
@@ -116,6 +120,22 @@ def test_eight_micro_batches_of_one_equal_one_of_eight(name: str, reference: Ref
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_every_switch_of_the_core_leaves_loss_and_gradients(name: str, reference: Reference) -> None:
+    whole = first_step(recipe(name, 8), moved(policy(recipe(name, 8))), reference)
+    for switch, on in {"packing": False, "prefix_sharing": False, "fused_head": False, "kernels": False}.items():
+        method = recipe(name, 8)
+        core = method.train.core.model_copy(update={switch: on})
+        method = method.model_copy(update={"train": method.train.model_copy(update={"core": core})})
+        loss, gradients, metrics = first_step(method, moved(policy(method)), reference)
+        assert loss == pytest.approx(whole[0], rel=1e-5), switch
+        assert metrics == pytest.approx(whole[2], rel=1e-4, abs=1e-5), switch
+        assert gradients.keys() == whole[1].keys() != set()
+        for key, gradient in gradients.items():
+            error = (gradient - whole[1][key]).norm() / (whole[1][key].norm() + 1e-9)
+            assert error < 1e-4, (switch, key, error)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_the_first_loss_has_its_closed_form_at_logratio_zero(name: str, reference: Reference) -> None:
     method = recipe(name, 8)
     loss, _, metrics = first_step(method, policy(method), reference)
@@ -151,24 +171,24 @@ def test_the_same_seed_gives_every_method_the_same_batches(name: str, reference:
 def test_cached_reference_equals_the_live_one_whatever_the_batch(reference: Reference, tmp_path: Path) -> None:
     for pair in random_pairs():
         path = tmp_path / f"{pair.id}.jsonl"
-        compute_reference(new_llama(), [pair], 0, 1, "float32", path, lambda done, tokens: None)
+        compute_reference(new_llama(), [pair], 0, train(1), path, lambda done, tokens: None)
         assert read_reference(path)[pair.id] == pytest.approx(reference[pair.id], abs=1e-4)
 
 
 def test_an_interrupted_reference_pass_computes_only_what_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "logps.jsonl"
-    compute_reference(new_llama(), random_pairs(), 0, 3, "float32", path, lambda done, tokens: None)
+    compute_reference(new_llama(), random_pairs(), 0, train(3), path, lambda done, tokens: None)
     whole = path.read_text()
     path.write_text("".join(whole.splitlines(keepends=True)[:3]) + '{"id": "5", "cho')
     batches: list[int] = []
-    compute_reference(new_llama(), random_pairs(), 0, 3, "float32", path, lambda done, tokens: batches.append(done))
+    compute_reference(new_llama(), random_pairs(), 0, train(3), path, lambda done, tokens: batches.append(done))
     assert path.read_text() == whole
     assert len(batches) == 2
 
 
 @pytest.mark.parametrize("name", ["dpo", "lora-dpo", "oft", "ropo"])
 def test_bfloat16_starts_at_ln_2_for_every_adapter(name: str, tmp_path: Path) -> None:
-    compute_reference(new_llama(), random_pairs(), 0, 3, "bfloat16", tmp_path / "r", lambda done, tokens: None)
+    compute_reference(new_llama(), random_pairs(), 0, train(3, "bfloat16"), tmp_path / "r", lambda done, tokens: None)
     method = load_method(name, sets=["train.dtype=bfloat16", "loss.beta=0.1"])
     method = method.model_copy(update={"adapter": recipe(name, 8).adapter})
     with torch.autocast("cpu", torch.bfloat16):

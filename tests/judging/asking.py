@@ -1,7 +1,8 @@
-"""What the tests of the judging runtime share: judges, calls, and a script that asks in a process of its own."""
+"""What the tests of the judging runtime share: judges, calls, verdicts, and a script that asks in its own process."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.runs import JsonLines
 from ropo_bench.types import JudgeCall, Message
-from tests.judging.judge_server import answer_text
+from tests.judging.judge_answers import answer_text
 
 KEY_ENV = "JUDGE_TEST_KEY"
 FAKE_KEY = "sk-marked-9f3b1c7e5a2d4680"
@@ -74,3 +75,14 @@ def start(script: str, *arguments: object, **environment: str) -> subprocess.Pop
         text=True,
         env={**os.environ, **environment},
     )
+
+
+def write_lines(path: Path, *rows: Any) -> Path:
+    """A file of JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def row(i: int, winner: str | None) -> dict[str, Any]:
+    """A verdict on battle i, as `judge calibrate` reads it."""
+    return {"prompt": f"q{i}", "answer_a": f"first answer to {i}", "answer_b": f"second one {i}", "winner": winner}

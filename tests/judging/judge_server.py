@@ -6,7 +6,7 @@ top_logprobs where log-probabilities are asked for. What goes wrong is a functio
 often it was asked before. It counts by request, which is what the laws of the judging runtime are about.
 
 In a test:            with JudgeServer(latency=0.01, faults=Faults(throttled=0.2)) as server: ... server.url
-As its own process:   python tests/judging/judge_server.py --latency 0.2     prints the URL; GET /stats counts;
+As its own process:   python -m tests.judging.judge_server --latency 0.2        prints the URL; GET /stats counts;
                       it ends when its standard input does.
 """
 
@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
-import math
 import random
 import sys
 import threading
@@ -25,8 +23,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-Body = dict[str, Any]
-Response = tuple[int, dict[str, str], bytes]
+from tests.judging.judge_answers import GARBAGE, Body, Response, answer_text, completion, error_body, request_key
+
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 403: "Forbidden", 404: "Not Found"}
 
 
@@ -73,50 +71,6 @@ class Counts:
             "faults": dict(self.faults),
             "most_in_flight": self.most_in_flight,
         }
-
-
-def request_key(body: Body) -> str:
-    """The server's own name of a request: what it asks, whatever the order of its fields."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def answer_text(body: Body) -> str:
-    """The verdict that the prompt asks for, drawn from the whole request."""
-    draw = int(hashlib.sha256(request_key(body).encode()).hexdigest(), 16)
-    prompt = " ".join(str(message["content"]) for message in body["messages"])
-    if body.get("logprobs"):
-        return "mM"[draw % 2]
-    if "[[A]]" in prompt:
-        return f"Both answers were read. My final verdict is: [[{'ABC'[draw % 3]}]]"
-    return f"The answer was read. Rating: [[{draw % 10 + 1}]]"
-
-
-def completion(body: Body, text: str) -> Body:
-    """A chat completion object; usage counts words; log-probabilities are of its first letter."""
-    choice: Body = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-    if body.get("logprobs"):
-        share = 0.5 + (int(request_key(body), 16) % 1000) / 2001
-        other = {"m": "M", "M": "m"}.get(text[:1], "?")
-        top = [
-            {"token": text[:1], "logprob": math.log(share), "bytes": None},
-            {"token": other, "logprob": math.log(1 - share), "bytes": None},
-        ]
-        choice["logprobs"] = {"content": [{**top[0], "top_logprobs": top[: body.get("top_logprobs", 0)]}]}
-    prompt_tokens = sum(len(str(message["content"]).split()) for message in body["messages"])
-    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": len(text.split())}
-    return {
-        "id": f"chatcmpl-{request_key(body)}",
-        "object": "chat.completion",
-        "created": 0,
-        "model": body["model"],
-        "choices": [choice],
-        "usage": {**usage, "total_tokens": sum(usage.values())},
-    }
-
-
-def error_body(message: str, code: str | None = None) -> bytes:
-    """An error as OpenAI words it."""
-    return json.dumps({"error": {"message": message, "type": "error", "param": None, "code": code}}).encode()
 
 
 class JudgeServer:
@@ -242,16 +196,6 @@ class JudgeServer:
             if draw < 0:
                 return name
         return None
-
-
-GARBAGE = (
-    b"<html>502 upstream</html>",
-    b'{"object": "chat.completion", "choices": []}',
-    b'{"object": "chat.completion", "usage": {"prompt_tokens": 1}}',
-    b'{"choices": [{"index": 0, "message": {"role": "assistant", "content": ""}}]}',
-    b'{"choices": [{"finish_reason": "stop", "mess',
-    b"",
-)
 
 
 class _Connection(asyncio.Protocol):

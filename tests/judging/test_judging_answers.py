@@ -16,7 +16,8 @@ from ropo_bench.judging.ledger import Budget, cost, worst_tokens
 from ropo_bench.judging.runtime import answer_calls
 from ropo_bench.types import JudgeCall, Message
 from tests.judging.asking import calls, recipe
-from tests.judging.judge_server import GARBAGE, JudgeServer
+from tests.judging.judge_answers import GARBAGE
+from tests.judging.judge_server import JudgeServer
 
 
 @pytest.mark.parametrize("body", GARBAGE, ids=range(len(GARBAGE)))

@@ -16,7 +16,8 @@ from ropo_bench.judging.ledger import Budget
 from ropo_bench.judging.runtime import answer_calls
 from ropo_bench.runs import JsonLines
 from tests.judging.asking import ASK, FAKE_KEY, KEY_ENV, calls, events, expected, recipe, start
-from tests.judging.judge_server import Body, Faults, JudgeServer, Response, completion, error_body
+from tests.judging.judge_answers import Body, Response, completion, error_body
+from tests.judging.judge_server import Faults, JudgeServer
 
 FAULTS = Faults(throttled=0.2, errors=0.1, hanging=0.05, garbage=0.05, broken=0.02, dies_after=40)
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropo_bench.training.batches import collate, micro_batches, num_steps, step_indices
-from ropo_bench.types import TokenizedPair
+from ropo_bench.training.batches import micro_batches, num_steps, step_indices
 
 
 @given(st.integers(1, 50), st.integers(1, 16), st.floats(0.3, 3.0), st.integers(0, 3))
@@ -28,8 +27,6 @@ def test_micro_batches_group_by_length_and_keep_the_set() -> None:
     assert groups == [[1, 3], [0, 2]]
 
 
-def test_collate_puts_chosen_rows_first_and_marks_completions() -> None:
-    batch = collate([TokenizedPair("a", (1, 2), (3,), (4, 5)), TokenizedPair("b", (6,), (7, 8), (9,))], 0)
-    assert batch.input_NT.tolist() == [[1, 2, 3, 0], [6, 7, 8, 0], [1, 2, 4, 5], [6, 9, 0, 0]]
-    assert batch.attention_NT.sum(1).tolist() == [3, 3, 4, 2]
-    assert batch.completion_NT.int().tolist() == [[0, 0, 1, 0], [0, 1, 1, 0], [0, 0, 1, 1], [0, 1, 0, 0]]
+def test_a_budget_of_tokens_closes_a_group_and_a_longer_item_goes_alone() -> None:
+    assert micro_batches([0, 1, 2, 3, 4], [4, 3, 9, 2, 1], 8, budget=7) == [[2], [0, 1], [3, 4]]
+    assert micro_batches([0, 1, 2, 3, 4], [4, 3, 9, 2, 1], 2, budget=100) == [[2, 0], [1, 3], [4]]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ropo_bench.training import logprobs
-from ropo_bench.training.batches import collate
+from ropo_bench.training.packing import pack, pad
 from ropo_bench.types import TokenizedPair
 
 PAIRS = [
@@ -22,25 +22,13 @@ def naive(model: Any, prompt: tuple[int, ...], completion: tuple[int, ...]) -> f
     return sum(logps[0, len(prompt) + i - 1, token].item() for i, token in enumerate(completion))
 
 
-def test_fused_log_probabilities_equal_naive_ones(llama: Any) -> None:
-    logps = logprobs.completion_logps(llama, collate(PAIRS, 0))
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+def test_fused_and_packed_equal_naive_ones(llama: Any, fused: bool, packed: bool) -> None:
+    logps = logprobs.completion_logps(llama, pack(PAIRS, share=True) if packed else pad(PAIRS, 0), fused)
     expected = [naive(llama, p.prompt_ids, p.chosen_ids) for p in PAIRS]
     expected += [naive(llama, p.prompt_ids, p.rejected_ids) for p in PAIRS]
     assert logps.tolist() == pytest.approx(expected, abs=1e-5)
-
-
-def test_chunks_change_neither_values_nor_gradients(llama: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def gradient() -> tuple[torch.Tensor, torch.Tensor]:
-        llama.zero_grad()
-        value = logprobs.completion_logps(llama, collate(PAIRS, 0))
-        value.sum().backward()
-        return value.detach(), llama.get_input_embeddings().weight.grad.clone()
-
-    whole, whole_gradient = gradient()
-    monkeypatch.setattr(logprobs, "CHUNK_TOKENS", 3)
-    chunked, chunked_gradient = gradient()
-    assert torch.allclose(whole, chunked, atol=1e-6)
-    assert torch.allclose(whole_gradient, chunked_gradient, atol=1e-6)
 
 
 def test_scaled_and_capped_logits_are_the_models_own() -> None:
@@ -52,5 +40,5 @@ def test_scaled_and_capped_logits_are_the_models_own() -> None:
         num_key_value_heads=1, head_dim=16, final_logit_softcapping=0.05, pad_token_id=0,
     )  # fmt: skip
     model = Gemma2ForCausalLM(config).eval()
-    logps = logprobs.completion_logps(model, collate(PAIRS[:1], 0))
+    logps = logprobs.completion_logps(model, pad(PAIRS[:1], 0), fused=True)
     assert logps[0].item() == pytest.approx(naive(model, PAIRS[0].prompt_ids, PAIRS[0].chosen_ids), abs=1e-5)

@@ -34,7 +34,7 @@ def pairs(count: int = 10) -> list[TokenizedPair]:
 
 def objective(model: Any, folder: Path, train: TrainRecipe = TRAIN, **loss: Any) -> PreferenceObjective:
     folder.mkdir(parents=True, exist_ok=True)
-    compute_reference(model, pairs(), 0, 4, "float32", folder / "logps.jsonl", lambda done, tokens: None)
+    compute_reference(model, pairs(), 0, train, folder / "logps.jsonl", lambda done, tokens: None)
     reference = read_reference(folder / "logps.jsonl")
     return PreferenceObjective(pairs(), reference, LossRecipe(**loss), train, 3, 0)
 

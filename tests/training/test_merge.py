@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,31 +16,7 @@ from ropo_bench.methods import AdapterRecipe
 from ropo_bench.suites import MergeRecipe
 from ropo_bench.training.certificate import certify
 from ropo_bench.training.merge import merge, merged_weights
-
-ADAPTERS = {
-    "full": AdapterRecipe(name="full"),
-    "lora": AdapterRecipe(name="lora", options={"r": 4}),
-    "oft": AdapterRecipe(name="oft", options={"oft_block_size": 16}),
-    "ropo": AdapterRecipe(name="ropo"),
-    "mirror": AdapterRecipe(name="ropo", options={"planes": "mirror"}, target_modules="all-linear"),
-}
-PROBES = [list(range(7, 60)), list(range(100, 9, -3)), [3] * 20]
-every_adapter = pytest.mark.parametrize("adapter", ADAPTERS)
-
-
-def load_base(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
-
-
-def trained(base_folder: Path, adapter: str, size: float = 0.02, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """A policy whose trainable parameters have moved by noise of the given size."""
-    policy = attach(load_base(base_folder, dtype), ADAPTERS[adapter]).eval()
-    generator = torch.Generator().manual_seed(1)
-    for parameter in policy.parameters():
-        if parameter.requires_grad:
-            noise = torch.randn(parameter.shape, generator=generator)
-            parameter.data += (size * noise).to(parameter.dtype)
-    return policy
+from tests.training.moved_policies import ADAPTERS, PROBES, every_adapter, load_base, trained
 
 
 @torch.no_grad()
@@ -82,9 +57,9 @@ def test_merge_keeps_tokenizer_template_generation_config_and_dtype(base_folder:
 
 @every_adapter
 def test_certificate_of_a_right_merge(adapter: str, base_folder: Path, tmp_path: Path) -> None:
-    policy, base = trained(base_folder, adapter).train(), load_base(base_folder)
+    policy = trained(base_folder, adapter).train()
     merge(base_folder, policy, tmp_path, "float32")
-    certificate = certify(policy, base, tmp_path, PROBES, MergeRecipe())
+    certificate = certify(policy, base_folder, tmp_path, PROBES, MergeRecipe())
     assert json.loads((tmp_path / "certificate.json").read_text()) == certificate
     assert policy.training
     assert certificate["num_probe_tokens"] == sum(map(len, PROBES))
@@ -108,34 +83,48 @@ def test_certificate_of_a_right_merge(adapter: str, base_folder: Path, tmp_path:
 def test_an_untrained_policy_passes(adapter: str, dtype: str, base_folder: Path, tmp_path: Path) -> None:
     policy = attach(load_base(base_folder), ADAPTERS[adapter])
     merge(base_folder, policy, tmp_path, dtype)
-    certificate = certify(policy, load_base(base_folder), tmp_path, PROBES, MergeRecipe(dtype=dtype))
+    certificate = certify(policy, base_folder, tmp_path, PROBES, MergeRecipe(dtype=dtype))
     assert certificate["surviving_share"] == 1
 
 
 def test_bfloat16_keeps_large_rotations_and_eats_small_ones(base_folder: Path, tmp_path: Path) -> None:
     rounded = tmp_path / "base"  # a base that bf16 holds exactly: whatever is lost is update
     load_base(base_folder, torch.bfloat16).save_pretrained(rounded)
-    base, limits, shares = load_base(rounded), MergeRecipe(dtype="bfloat16"), []
+    limits, shares = MergeRecipe(dtype="bfloat16"), []
     for size in (1e-4, 1e-2):
         policy, folder = trained(rounded, "ropo", size), tmp_path / f"{size}"
         folder.mkdir()
         merge(base_folder, policy, folder, "bfloat16")
         if size == 1e-4:
             with pytest.raises(CertificateFailed, match=r"surviving_share 0\.\d+ < 0\.5.*merge\.dtype: float32"):
-                certify(policy, base, folder, PROBES, limits)
+                certify(policy, rounded, folder, PROBES, limits)
             shares.append(json.loads((folder / "certificate.json").read_text())["surviving_share"])
         else:
-            shares.append(certify(policy, base, folder, PROBES, limits)["surviving_share"])
+            shares.append(certify(policy, rounded, folder, PROBES, limits)["surviving_share"])
     assert shares[0] < 0.3
     assert shares[1] > 0.8
 
 
 def test_a_bfloat16_policy_passes_with_a_float32_merge(base_folder: Path, tmp_path: Path) -> None:
-    policy = trained(base_folder, "ropo", size=1e-3, dtype=torch.bfloat16)
-    merge(base_folder, policy, tmp_path, "float32")
-    certificate = certify(policy, load_base(base_folder, torch.bfloat16), tmp_path, PROBES, MergeRecipe())
+    rounded, folder = tmp_path / "base", tmp_path / "merged"
+    folder.mkdir()
+    load_base(base_folder, torch.bfloat16).save_pretrained(rounded)
+    policy = trained(rounded, "ropo", size=1e-3, dtype=torch.bfloat16)
+    merge(base_folder, policy, folder, "float32")
+    certificate = certify(policy, rounded, folder, PROBES, MergeRecipe())
     assert certificate["surviving_share"] == 1
-    assert {p.dtype for p in policy.get_base_model().get_input_embeddings().parameters()} == {torch.bfloat16}
+    assert certificate["max_abs_logit_difference"] < 1e-4
+
+
+def test_the_certificate_compares_with_the_base_in_its_folder(base_folder: Path, tmp_path: Path) -> None:
+    other, folder = tmp_path / "other", tmp_path / "merged"
+    folder.mkdir()
+    trained(base_folder, "full").save_pretrained(other)
+    policy = attach(load_base(base_folder), ADAPTERS["ropo"])
+    merge(base_folder, policy, folder, "float32")
+    certificate = certify(policy, other, folder, PROBES, MergeRecipe())
+    drifts = [m["max_angle_drift"] for m in certificate["modules"] if m["max_angle_drift"] is not None]
+    assert min(drifts) > 1e-3  # an untrained policy, yet far from that base
 
 
 def plant(folder: Path, weights: dict[str, Tensor]) -> None:
@@ -170,7 +159,7 @@ def test_a_wrong_merge_fails(mistake: str, size: float, dtype: str, base_folder:
     merge(base_folder, policy, tmp_path, dtype)
     plant(tmp_path, wrong_weights(policy, base, mistake))
     with pytest.raises(CertificateFailed, match="does not hold the trained weights"):
-        certify(policy, base, tmp_path, PROBES, MergeRecipe(dtype=dtype))
+        certify(policy, base_folder, tmp_path, PROBES, MergeRecipe(dtype=dtype))
     assert json.loads((tmp_path / "certificate.json").read_text())["failures"]
 
 
@@ -179,7 +168,7 @@ def test_logits_alone_catch_a_wrong_merge(base_folder: Path, tmp_path: Path) -> 
     merge(base_folder, policy, tmp_path, "float32")
     plant(tmp_path, wrong_weights(policy, base, "R for R^T"))
     with pytest.raises(CertificateFailed, match=r"mean_kl \S+ > 1e-05"):
-        certify(policy, base, tmp_path, PROBES, MergeRecipe())
+        certify(policy, base_folder, tmp_path, PROBES, MergeRecipe())
 
 
 def test_an_inexact_rotation_fails(base_folder: Path, tmp_path: Path) -> None:
@@ -190,29 +179,29 @@ def test_an_inexact_rotation_fails(base_folder: Path, tmp_path: Path) -> None:
             nn.init.normal_(parameter, std=0.05)
     merge(base_folder, policy, tmp_path, "float32")
     with pytest.raises(CertificateFailed, match=r"orthogonality \S+ > 1e-05.*use_cayley_neumann"):
-        certify(policy, load_base(base_folder), tmp_path, PROBES, MergeRecipe())
+        certify(policy, base_folder, tmp_path, PROBES, MergeRecipe())
 
 
 def test_a_truncated_or_missing_shard_cannot_be_read_back(base_folder: Path, tmp_path: Path) -> None:
-    policy, base = trained(base_folder, "ropo"), load_base(base_folder)
+    policy = trained(base_folder, "ropo")
     merge(base_folder, policy, tmp_path, "float32")
     shard = tmp_path / "model.safetensors"
     shard.write_bytes(shard.read_bytes()[:-1000])
     with pytest.raises(StorageError, match=r"cannot be read back .*merge again"):
-        certify(policy, base, tmp_path, PROBES, MergeRecipe())
+        certify(policy, base_folder, tmp_path, PROBES, MergeRecipe())
     shard.unlink()
     with pytest.raises(StorageError, match="cannot be read back"):
-        certify(policy, base, tmp_path, PROBES, MergeRecipe())
+        certify(policy, base_folder, tmp_path, PROBES, MergeRecipe())
 
 
 def test_a_missing_weight_fails(base_folder: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    policy, base = trained(base_folder, "ropo"), load_base(base_folder)
+    policy = trained(base_folder, "ropo")
     merge(base_folder, policy, tmp_path, "float32")
     shard = tmp_path / "model.safetensors"
     weights = load_file(shard)
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, shard, metadata={"format": "pt"})
     with pytest.raises(CertificateFailed, match=r"missing.*layers\.1\.mlp\.up_proj"):
-        certify(policy, base, tmp_path, PROBES, MergeRecipe())
+        certify(policy, base_folder, tmp_path, PROBES, MergeRecipe())

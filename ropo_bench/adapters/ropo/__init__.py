@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 
+from ropo_bench.adapters.ropo import operator  # noqa: F401 (registers the rotation as an operator of torch)
 from ropo_bench.adapters.ropo.config import PEFT_TYPE, RopoConfig
 from ropo_bench.adapters.ropo.layer import RopoLayer, RopoLinear
 from ropo_bench.adapters.ropo.model import RopoModel

@@ -9,6 +9,8 @@ Angle order: every index j >= 1 is the second of exactly one pair of a tree, so 
 stand in the order of the rounds b = 0, 1, 2 ... (stride ascending in both trees) and inside a round by i. All
 angles 0 is the identity. One pair turns as y_i = c a - s b, y_j = s a + c b with c = cos t, s = sin t.
 
+Here is the maths in plain torch; `kernels` does the same in one pass over memory where a compiler is at hand.
+
 Tensor letters: N tokens (all leading dimensions flattened), D features.
 """
 
@@ -22,6 +24,8 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from ropo_bench.adapters.ropo import kernels
 
 Planes: TypeAlias = Literal["shared", "mirror"]
 Thetas: TypeAlias = tuple[Tensor | None, Tensor | None]  # forward, reverse; each (D - 1,)
@@ -67,9 +71,11 @@ def rotate(
     """R x along the last dimension, or R^T x with `transpose`; differentiable once in x and the angles.
 
     x (..., D), thetas (D - 1,) or None for a tree that is left out. The arithmetic is at least fp32 and the
-    result has x's dtype. The backward keeps y = R x and the angles only: it undoes one round after the other.
-    For shared planes R(f, r)^T = R(-r, -f).
+    result has x's dtype. The backward keeps x, which modules that share an input share, and the angles only: it
+    makes y = R x again and undoes one round after the other. For shared planes R(f, r)^T = R(-r, -f).
     """
+    if torch.compiler.is_compiling():  # one opaque operator (operator.py): no graph break
+        return torch.ops.ropo_bench.rotate(x, theta_forward, theta_reverse, planes == "mirror", transpose)  # type: ignore[no-any-return]
     rotated: Tensor = _Rotate.apply(x, theta_forward, theta_reverse, planes, transpose)  # type: ignore[no-untyped-call]
     return rotated
 
@@ -84,59 +90,85 @@ class _Rotate(torch.autograd.Function):
         planes: Planes,
         transpose: bool,
     ) -> Tensor:
-        y = rotate_forward(x, (theta_forward, theta_reverse), planes, transpose)
-        ctx.save_for_backward(y, theta_forward, theta_reverse)
+        ctx.save_for_backward(x, theta_forward, theta_reverse)
         ctx.planes, ctx.transpose = planes, transpose
-        return y
+        return rotate_forward(x, (theta_forward, theta_reverse), planes, transpose)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
-        y, *thetas = ctx.saved_tensors
+        x, *thetas = ctx.saved_tensors
+        both = (thetas[0], thetas[1])
         if any(ctx.needs_input_grad[1:3]):
-            grad_x, grads = rotate_backward(y, grad, (thetas[0], thetas[1]), ctx.planes, ctx.transpose)
-        else:
-            grad_x, grads = (
-                rotate_forward(grad, (thetas[0], thetas[1]), ctx.planes, not ctx.transpose),
-                (None, None),
-            )
-        return grad_x, grads[0], grads[1], None, None
+            wants_x = ctx.needs_input_grad[0]
+            grad_x, grads = rotate_backward(x, grad, both, ctx.planes, ctx.transpose, wants_x)
+            return grad_x, grads[0], grads[1], None, None
+        return rotate_forward(grad, both, ctx.planes, not ctx.transpose), None, None, None, None
 
 
 def rotate_forward(x: Tensor, thetas: Thetas, planes: Planes, transpose: bool) -> Tensor:
-    """y = R x (R^T x with `transpose`), all rounds in place on one feature-major slab of tokens at a time."""
-    x_ND = x.reshape(-1, x.shape[-1])
-    y_ND = torch.empty_like(x_ND, memory_format=torch.contiguous_format)
-    turns = _turns(x, thetas, planes, transpose)
-    step = _slab_tokens(x, x.shape[-1])
-    for start in range(0, len(x_ND), step):
-        part_ND = x_ND[start : start + step]
-        slab_DN = torch.empty(part_ND.shape[::-1], dtype=_work_dtype(x), device=x.device).copy_(part_ND.T)
-        for _, round_, cos, sin in turns:
-            _turn(slab_DN, round_, cos, sin)
-        y_ND[start : start + step] = slab_DN.T
+    """y = R x (R^T x with `transpose`) without autograd, by the kernel that there is."""
+    x_ND = x.detach().reshape(-1, x.shape[-1]).contiguous()
+    if not _turns_anything(x_ND, thetas):
+        return x_ND.clone().reshape(x.shape)
+    kernel = kernels.find(x.device, x.dtype)
+    if kernel is None:
+        return _forward(x_ND, thetas, planes, transpose).reshape(x.shape)
+    y_ND: Tensor = kernel.forward(x_ND, *thetas, planes, transpose)
     return y_ND.reshape(x.shape)
 
 
 def rotate_backward(
-    y: Tensor, grad: Tensor, thetas: Thetas, planes: Planes, transpose: bool
-) -> tuple[Tensor, tuple[Tensor | None, Tensor | None]]:
-    """Gradients of `rotate_forward` in x and both thetas from its result y and dL/dy.
+    x: Tensor, grad: Tensor, thetas: Thetas, planes: Planes, transpose: bool, wants_x: bool = True
+) -> tuple[Tensor | None, Thetas]:
+    """Gradients of `rotate_forward` in x (where wanted) and both thetas from x and dL/dy."""
+    x_ND, g_ND = (t.detach().reshape(-1, x.shape[-1]).contiguous() for t in (x, grad))
+    if not _turns_anything(x_ND, thetas):
+        zeros = [None if theta is None else torch.zeros_like(theta) for theta in thetas]
+        return g_ND.clone().reshape(x.shape), (zeros[0], zeros[1])
+    kernel = kernels.find(x.device, x.dtype)
+    if kernel is kernels.cpu:
+        found = kernels.cpu.backward(x_ND, g_ND, *thetas, planes, transpose, wants_x)
+    else:
+        found = (_backward if kernel is None else kernel.backward)(x_ND, g_ND, *thetas, planes, transpose)
+    return None if found[0] is None else found[0].reshape(x.shape), (found[1], found[2])
 
-    Before a round is undone dL/dt = sum over tokens of (g_j y_i - g_i y_j) for each of its pairs (i, j).
-    """
-    d, sign = y.shape[-1], -1.0 if transpose else 1.0
-    y_ND, g_ND = y.reshape(-1, d), grad.reshape(-1, d)
-    grad_ND = torch.empty_like(y_ND, memory_format=torch.contiguous_format)
-    grads = tuple(None if t is None else torch.zeros_like(t, dtype=_work_dtype(y)) for t in thetas)
-    turns = _turns(y, thetas, planes, transpose)[::-1]
-    step = _slab_tokens(y, 2 * d)
-    for start in range(0, len(y_ND), step):
-        n = len(y_ND[start : start + step])
-        both_D2N = torch.empty(d, 2 * n, dtype=_work_dtype(y), device=y.device)  # y beside g: one turn for both
-        both_D2N[:, :n] = y_ND[start : start + step].T
+
+def _turns_anything(x_ND: Tensor, thetas: Thetas) -> bool:
+    return x_ND.numel() > 0 and x_ND.shape[1] > 1 and any(theta is not None for theta in thetas)
+
+
+def _forward(x_ND: Tensor, thetas: Thetas, planes: Planes, transpose: bool) -> Tensor:
+    """In torch: all rounds in place on one feature-major slab of tokens at a time."""
+    y_ND = torch.empty_like(x_ND)
+    turns = _turns(x_ND, thetas, planes, transpose)
+    step = _slab_tokens(x_ND, x_ND.shape[1])
+    for start in range(0, len(x_ND), step):
+        part_ND = x_ND[start : start + step]
+        slab_DN = torch.empty(part_ND.shape[::-1], dtype=_work_dtype(x_ND), device=x_ND.device).copy_(part_ND.T)
+        for _, round_, cos, sin in turns:
+            _turn(slab_DN, round_, cos, sin)
+        y_ND[start : start + step] = slab_DN.T
+    return y_ND
+
+
+def _backward(
+    x_ND: Tensor, g_ND: Tensor, forward: Tensor | None, reverse: Tensor | None, planes: Planes, transpose: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """In torch: before a round is undone dL/dt = sum over tokens of (g_j y_i - g_i y_j) for each pair (i, j)."""
+    d, sign, thetas = x_ND.shape[1], -1.0 if transpose else 1.0, (forward, reverse)
+    grad_ND = torch.empty_like(x_ND)
+    grads = tuple(None if t is None else torch.zeros_like(t, dtype=_work_dtype(x_ND)) for t in thetas)
+    turns = _turns(x_ND, thetas, planes, transpose)
+    step = _slab_tokens(x_ND, 2 * d)
+    for start in range(0, len(x_ND), step):
+        n = len(x_ND[start : start + step])
+        both_D2N = torch.empty(d, 2 * n, dtype=_work_dtype(x_ND), device=x_ND.device)  # x beside g: one turn for both
+        both_D2N[:, :n] = x_ND[start : start + step].T
         both_D2N[:, n:] = g_ND[start : start + step].T
-        for tree, round_, cos, sin in turns:
+        for _, round_, cos, sin in turns:
+            _turn(both_D2N[:, :n], round_, cos, sin)
+        for tree, round_, cos, sin in reversed(turns):
             i, j = both_D2N[round_.first], both_D2N[round_.second]
             cross = (i[:, :n] * j[:, n:]).sub_(i[:, n:] * j[:, :n]).sum(dim=1)
             target = grads[tree]
@@ -145,7 +177,7 @@ def rotate_backward(
             _turn(both_D2N, round_, cos, -sin)
         grad_ND[start : start + step] = both_D2N[:, n:].T
     done = tuple(None if g is None or t is None else g.to(t.dtype) for g, t in zip(grads, thetas, strict=True))
-    return grad_ND.reshape(y.shape), (done[0], done[1])
+    return grad_ND, done[0], done[1]
 
 
 def solve(x: Tensor, y: Tensor, planes: Planes = "shared") -> tuple[Tensor, Tensor]:

@@ -1,16 +1,16 @@
 """One nn.Linear with RoPO: z = m * (What (R^T x)) + bias, What = W with rows of norm 1 (arXiv 2508.17637).
 
 The magnitude m is a parameter initialised to the row norms |w_i|, as the paper names it; W itself is never
-divided. The forward scales the frozen layer's result by m / |w|, and |w| is computed from W in the same way
-each time: at attach the quotient is exactly 1 and the logits are the base model's, bit for bit. A row of
-zeros has no direction; it stays zero.
+divided. The forward scales the frozen layer's result by m / |w|, and |w| is always computed from W in the same
+way: at attach the quotient is exactly 1 and the logits are the base model's, bit for bit. A row of zeros has no
+direction; it stays zero. |w| is kept until W changes.
 
 Tensor letters: O neurons (rows of W), D input features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ropo_bench.adapters.ropo.config import RopoConfig
 from ropo_bench.adapters.ropo.givens import Planes, rotate
+from ropo_bench.adapters.ropo.magnitude import magnify
 from ropo_bench.errors import UsageError
 
 
@@ -46,6 +47,7 @@ class RopoLayer(BaseTunerLayer):
         self.ropo_planes: dict[str, Planes] = {}
         self.merged_adapters: list[str] = []
         self._unmerged_weight: Tensor | None = None
+        self._divisor: tuple[tuple[Any, ...], Tensor] | None = None
 
     def update_layer(self, adapter_name: str, config: RopoConfig) -> None:
         """Add an adapter that changes nothing yet: angles 0, m = |w|."""
@@ -81,9 +83,23 @@ class RopoLayer(BaseTunerLayer):
         """m / |w|, (O,) in fp32, exactly 1 at attach; None for an adapter without magnitude."""
         if adapter_name not in self.ropo_magnitude:
             return None
-        norm = self.base_norm()
         magnitude: Tensor = self.ropo_magnitude[adapter_name]
-        return magnitude / torch.where(norm == 0, 1.0, norm)
+        return magnitude / self._kept_norm()
+
+    def _kept_norm(self) -> Tensor:
+        """|w|, 1 where it is 0, computed again only when the frozen weight was replaced, moved or written to."""
+        if torch.compiler.is_compiling():
+            return self._nonzero_norm()
+        weight = self.base_layer.weight if self._unmerged_weight is None else self._unmerged_weight  # `.data` forgets
+        state = (weight.data_ptr(), None if weight.is_inference() else weight._version, weight.dtype, weight.device)
+        if self._divisor is None or self._divisor[0] != state:
+            with torch.inference_mode(False):  # what is kept must serve a training forward too
+                self._divisor = state, self._nonzero_norm()
+        return self._divisor[1]
+
+    def _nonzero_norm(self) -> Tensor:
+        norm = self.base_norm()
+        return torch.where(norm == 0, 1.0, norm)
 
     def rotate(self, x: Tensor, adapter_name: str, transpose: bool = False) -> Tensor:
         """R x, or R^T x with `transpose`, along the last dimension of x (..., D)."""
@@ -130,11 +146,13 @@ class RopoLinear(nn.Module, RopoLayer):
         scale = self.scale(active[0])
         if scale is None:
             return z
-        scaled = z * scale
-        if self.base_layer.bias is not None:
-            # The base layer has added its bias already; adding it later would change bits at attach.
-            scaled = scaled + self.base_layer.bias * (1 - scale)
-        return scaled.to(z.dtype)
+        # The base layer has added its bias already; adding it later would change bits at attach.
+        bias = self.base_layer.bias
+        return magnify(z, scale, None if bias is None else bias * (1 - scale))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> RopoLinear:
+        self._divisor = None  # a cast may leave the weight's address as it was
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Put diag(m) What R^T, computed in fp32 and rounded last, in the base weight's place.

@@ -11,9 +11,9 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.assets import read_bytes
+from ropo_bench.assets import read_given
 from ropo_bench.errors import UsageError
-from ropo_bench.runs import atomic_write_text, storage_errors
+from ropo_bench.runs import atomic_write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +160,4 @@ def _cell(column: str, text: str | None) -> Any:
 
 
 def _text(path: Path) -> str:
-    if not path.is_file():
-        raise UsageError(
-            f"{path}: no such file; give alpaca_eval's annotations.json or leaderboard.csv, gzipped or not"
-        )
-    try:
-        with storage_errors(path):
-            return read_bytes(path).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text ({error.reason}); give the file as alpaca_eval wrote it") from None
+    return read_given(path, "alpaca_eval's annotations.json or leaderboard.csv, gzipped or not")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.assets import read_bytes
+from ropo_bench.assets import read_given
 from ropo_bench.errors import UsageError
 
 _FAMILIES = {"single-v1", "single-math-v1", "pair-v2", "pair-math-v1"}  # one protocol each way, by category
@@ -42,25 +42,15 @@ class Judgment:
 def read_judgments(path: Path, pairwise: bool) -> list[Judgment]:
     """All judgments of a file (.gz accepted), a battle once for each side, the first model's side first.
 
-    Raises UsageError naming the line that is not such a judgment, and for a file without any.
+    Raises UsageError naming the line that is not such a judgment, and for an empty file.
     """
     read = _battle if pairwise else _grade
-    found = [judgment for number, row in read_rows(path) for judgment in _checked(path, number, row, read, pairwise)]
-    if not found:
-        raise UsageError(f"{path}: holds no judgments; give a file of judgments as FastChat writes them")
-    return found
+    return [judgment for number, row in read_rows(path) for judgment in _checked(path, number, row, read, pairwise)]
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number and JSON object of every line that is not empty, gunzipped; raises UsageError."""
-    if not path.is_file():
-        raise UsageError(f"{path}: no such file; give a file of JSON lines as FastChat writes them, perhaps as .gz")
-    try:
-        text = read_bytes(path).decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not UTF-8 text (byte {error.start}); give a file of JSON lines") from error
+    text = read_given(path, "a file of JSON lines as FastChat writes them, perhaps as .gz")
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -132,16 +122,22 @@ def _won(row: Mapping[str, Any]) -> float | None:
 
 
 def _question(row: Mapping[str, Any]) -> str:
-    question = row["question_id"]
+    question = _whole(row["question_id"])
     if not isinstance(question, int | str):
-        raise ValueError(f"question_id must be a number or a text, given {question!r}")
+        raise ValueError(f"question_id must be a whole number or a text, given {question!r}")
     return str(question)
 
 
-def _turn(turn: object) -> int:
+def _turn(given: object) -> int:
+    turn = _whole(given)
     if not isinstance(turn, int) or isinstance(turn, bool) or turn < 1:
         raise ValueError(f"turn must be 1 or 2, given {turn!r}")
     return turn
+
+
+def _whole(number: object) -> object:
+    """A float that is whole as the int that pandas made it from; anything else as it is."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def _model(row: Mapping[str, Any], key: str) -> str:

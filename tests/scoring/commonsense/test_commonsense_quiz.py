@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ropo_bench.engines import Subject
 from ropo_bench.errors import UsageError
@@ -18,6 +18,7 @@ from ropo_bench.generation import start
 from ropo_bench.scoring.commonsense.quiz import score, write_task
 from ropo_bench.suites import VllmRecipe
 from ropo_bench.tasks import Column, TaskRecipe
+from tests.conftest import new_llama
 
 WORDS = ["<end>", *(f"w{i}" for i in range(60))]
 
@@ -51,20 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inner = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<end>"))
     inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<end>", pad_token="<end>").save_pretrained(path)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=64,
-        initializer_range=0.3,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    LlamaForCausalLM(config).save_pretrained(path)
+    words = {"vocab_size": len(WORDS), "bos_token_id": 0, "eos_token_id": 0}
+    new_llama(**words, tie_word_embeddings=False, initializer_range=0.3).save_pretrained(path)
     return path
 
 

@@ -24,6 +24,7 @@ from ropo_bench.tasks import Column, TaskRecipe
 from ropo_bench.types import Score
 
 POCKET = POCKET_ASSETS / "sft"
+LIMIT = 20
 NORMED = ("piqa", "hellaswag", "arc_easy", "arc_challenge", "openbookqa")
 
 
@@ -55,25 +56,31 @@ def by_item(scores: list[Score], metric: str) -> dict[str, Score]:
     return {one.item: one for one in scores if one.metric == metric}
 
 
-def test_every_item_with_what_was_chosen(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    scores = score(recipe(limit=4), subject(POCKET))
-    assert capsys.readouterr().err == ""  # neither progress bars nor log lines of lm-eval
+@pytest.fixture(scope="module")
+def pocket_scores(assets: Path) -> list[Score]:
+    """The pocket model's, of the first LIMIT items of every task."""
+    return score(recipe(limit=LIMIT), subject(POCKET))
+
+
+def test_every_item_with_what_was_chosen(pocket_scores: list[Score]) -> None:
+    scores = pocket_scores
     average = by_item(scores, "accuracy")
-    assert len(average) == 4 * 8
+    assert len(average) == LIMIT * 8
     for name in TASKS:
         items = by_item(scores, f"accuracy/{name}")
-        assert list(items) == [f"{name}:{i}" for i in range(4)]
+        assert list(items) == [f"{name}:{i}" for i in range(LIMIT)]
         for item, one in items.items():
             logps = one.detail["logps"]
             assert one.detail["prediction"] == logps.index(max(logps))
             assert one.value == 100 * (one.detail["prediction"] == one.detail["target"]) == average[item].value
             assert one.detail["data"] == asset_name(name)
             assert average[item].detail == {"task": name}
-        assert len(by_item(scores, f"accuracy_norm/{name}")) == 4 * (name in NORMED)
+        assert len(by_item(scores, f"accuracy_norm/{name}")) == LIMIT * (name in NORMED)
 
 
-def test_targets_are_the_data_sets_own(assets: Path) -> None:
+def test_targets_are_the_data_sets_own(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scores = score(recipe(limit=6, tasks=["winogrande", "arc_easy", "social_iqa"]), subject(POCKET))
+    assert capsys.readouterr().err == ""  # neither progress bars nor log lines of lm-eval
     rows = {name: read_jsonl(asset_name(name))[:6] for name in ("winogrande", "arc_easy", "social_iqa")}
     right = {
         **{f"winogrande:{i}": int(row["answer"]) - 1 for i, row in enumerate(rows["winogrande"])},
@@ -101,7 +108,7 @@ def test_any_engine_gives_what_lm_evals_own_model_gives(assets: Path, base_folde
 
 
 @pytest.mark.slow
-def test_same_accuracies_as_lm_evals_own_command(assets: Path, tmp_path: Path) -> None:
+def test_same_accuracies_as_lm_evals_own_command(assets: Path, tmp_path: Path, pocket_scores: list[Score]) -> None:
     members = []
     for name, source in TASKS.items():
         data = tmp_path / f"{name}.jsonl"
@@ -114,29 +121,30 @@ def test_same_accuracies_as_lm_evals_own_command(assets: Path, tmp_path: Path) -
         )
     (tmp_path / "local.yaml").write_text(json.dumps({"group": "local_eight", "task": members}))
     command = [sys.executable, "-m", "lm_eval", "run", "--model", "hf"]
-    command += ["--model_args", f"pretrained={POCKET},dtype=float32", "--tasks", "local_eight", "--limit", "20"]
+    command += ["--model_args", f"pretrained={POCKET},dtype=float32", "--tasks", "local_eight", "--limit", str(LIMIT)]
     command += ["--include_path", str(tmp_path), "--output_path", str(tmp_path / "out"), "--device", "cpu"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     subprocess.run(command, check=True, capture_output=True, timeout=280, env=environment)
     [path] = (tmp_path / "out").rglob("results_*.json")
     theirs = json.loads(path.read_text())["results"]
 
-    scores = score(recipe(limit=20), subject(POCKET))
     for name in TASKS:
         for metric, key in (("accuracy", "acc,none"), ("accuracy_norm", "acc_norm,none")):
-            items = by_item(scores, f"{metric}/{name}").values()
+            items = by_item(pocket_scores, f"{metric}/{name}").values()
             assert bool(items) == (key in theirs[name])
             if items:
-                assert sum(one.value or 0.0 for one in items) / 20 == pytest.approx(100 * theirs[name][key], abs=1e-9)
+                assert sum(one.value or 0.0 for one in items) / LIMIT == pytest.approx(
+                    100 * theirs[name][key], abs=1e-9
+                )
 
 
 @pytest.mark.vllm
 @pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
-def test_vllm_chooses_what_transformers_chooses(assets: Path) -> None:
-    hf = by_item(score(recipe(limit=25), subject(POCKET)), "accuracy")
+def test_vllm_chooses_what_transformers_chooses(pocket_scores: list[Score]) -> None:
+    hf = by_item(pocket_scores, "accuracy")
     model = subject(POCKET, "vllm")
     try:
-        vllm = by_item(score(recipe(limit=25), model), "accuracy")
+        vllm = by_item(score(recipe(limit=LIMIT), model), "accuracy")
     finally:
         model.engine().close()
     assert [one.value for one in vllm.values()] == [one.value for one in hf.values()]

@@ -9,6 +9,7 @@ import pytest
 
 from ropo_bench.commands.score_mt_bench import score_mt_bench_command
 from ropo_bench.errors import UsageError
+from ropo_bench.scoring.mt_bench.reading import read_judgments
 
 GRADE = {"question_id": 81, "model": "m", "judge": ["gpt-4", "single-v1"], "score": 7, "turn": 1}
 BATTLE = {"question_id": 81, "model_1": "m", "model_2": "base", "judge": ["gpt-4", "pair-v2"], "turn": 1}
@@ -57,6 +58,14 @@ def test_gzip_is_read_and_a_table_is_printed(tmp_path: Path, capsys: pytest.Capt
     assert "1 of 2 without a valid score" in text
 
 
+def test_whole_floats_are_the_numbers_that_pandas_read(tmp_path: Path) -> None:
+    floats = {"question_id": 81.0, "turn": 2.0}
+    for line, pairwise in ((GRADE, False), (BATTLE, True)):
+        as_ints = read_judgments(write(tmp_path, {**line, "question_id": 81, "turn": 2}), pairwise)
+        assert read_judgments(write(tmp_path, {**line, **floats}), pairwise) == as_ints
+    assert (as_ints[0].question, as_ints[0].turn) == ("81", 2)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -65,6 +74,9 @@ def test_gzip_is_read_and_a_table_is_printed(tmp_path: Path, capsys: pytest.Capt
         ({**GRADE, "score": "7"}, r"line 2: not a judgment \(score must be a number, given '7'\)"),
         ({**GRADE, "score": float("nan")}, r"line 2: .*score must be a number"),
         ({**GRADE, "turn": "1"}, r"line 2: .*turn must be 1 or 2, given '1'"),
+        ({**GRADE, "turn": 1.5}, r"line 2: .*turn must be 1 or 2, given 1.5"),
+        ({**GRADE, "turn": float("nan")}, r"line 2: .*turn must be 1 or 2, given nan"),
+        ({**GRADE, "question_id": 81.5}, r"line 2: .*question_id must be a whole number or a text, given 81.5"),
         ({**GRADE, "judge": []}, r"line 2: .*judge must be a name"),
         ({**GRADE, "model": None}, r"line 2: .*model must be a name"),
         ({key: value for key, value in GRADE.items() if key != "turn"}, r"line 2: not a judgment \(no turn\)"),
@@ -97,15 +109,3 @@ def test_what_else_a_user_may_get_wrong(tmp_path: Path) -> None:
         score_mt_bench_command(path, False, "fastcaht", None, json=True)
     with pytest.raises(UsageError, match="no judgments of the model 'x'; it has: m"):
         score_mt_bench_command(path, False, "default", "x", json=True)
-    with pytest.raises(UsageError, match="no such file"):
-        score_mt_bench_command(tmp_path / "absent.jsonl", False, "default", None, json=True)
-    with pytest.raises(UsageError, match="holds no judgments"):
-        score_mt_bench_command(write(tmp_path), False, "default", None, json=True)
-    broken = tmp_path / "broken.jsonl.gz"
-    broken.write_bytes(gzip.compress(path.read_bytes())[:-9])
-    with pytest.raises(UsageError, match="not a whole gzip file"):
-        score_mt_bench_command(broken, False, "default", None, json=True)
-    binary = tmp_path / "binary.jsonl"
-    binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="not UTF-8"):
-        score_mt_bench_command(binary, False, "default", None, json=True)

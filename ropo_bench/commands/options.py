@@ -1,0 +1,49 @@
+"""The options that several commands share, each said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ropo_bench.training.launch import PROCESSES
+
+
+def _mirror(assets: Path | None) -> Path | None:
+    """Look for benchmark files in the folder of --assets first, where one was given."""
+    if assets is not None:
+        from ropo_bench.assets import use_mirror
+
+        use_mirror(assets)
+    return assets
+
+
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs and of what they share.")]
+Suite = Annotated[str, typer.Option("--suite", help="Suite: a name or a YAML file.")]
+Include = Annotated[list[Path], typer.Option("--include", help="Folder with recipes of your own.")]
+Sets = Annotated[list[str], typer.Option("--set", help="loss.beta=0.05 for all methods, ropo.train.lr=1e-4 for one.")]
+Base = Annotated[str | None, typer.Option("--base", help="Base model: a folder or a hub id.")]
+Data = Annotated[str | None, typer.Option("--data", help="Preference data: a file or a hub id.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Methods = Annotated[str, typer.Option("--methods", help="Names or files, comma-separated, or: all.")]
+Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds a method (default: the suite's).")]
+Tasks = Annotated[str | None, typer.Option("--tasks", help="Only these, comma-separated (default: the suite's).")]
+Judge = Annotated[str | None, typer.Option("--judge", help="Judge of every judged task: a name or a YAML file.")]
+Backend = Annotated[str | None, typer.Option("--backend", help="auto, vllm or hf (default: the suite's).")]
+Checkpoint = Annotated[
+    list[str], typer.Option("--checkpoint", help="NAME=PATH_OR_HUB_ID of a model trained elsewhere.")
+]
+Assets = Annotated[Path | None, typer.Option("--assets", callback=_mirror, help="Mirror folder of benchmark files.")]
+Calls = Annotated[int | None, typer.Option("--budget-calls", min=0, help="Most requests to judges.")]
+Usd = Annotated[float | None, typer.Option("--budget-usd", min=0, help="Most dollars for judges.")]
+NoCanaries = Annotated[bool, typer.Option("--no-canaries", help="Do not check the judges for bias.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: suite and a hash).")]
+Processes = Annotated[
+    int, typer.Option("--processes", min=1, envvar=PROCESSES, help="Processes (GPUs) that train together.")
+]
+Shard = Annotated[bool, typer.Option("--shard", help="Shard the model over them (FSDP2) instead of copying it.")]
+DeviceGib = Annotated[
+    float | None, typer.Option("--device-gib", min=0.1, help="Plan for devices of this memory, not these.")
+]
+Devices = Annotated[int, typer.Option("--devices", min=1, help="How many (with --device-gib).")]

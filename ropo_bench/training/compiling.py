@@ -1,0 +1,36 @@
+"""torch.compile for what lies between the matrix products of a decoder layer: meant for GPUs.
+
+Only parts that see plain tensors are compiled (norms, MLPs, rotary positions). They take any number of tokens, so
+nothing is compiled twice; attention with its segments and the adapters' own functions stay as they are. On a CPU the
+C functions of `layers.install` gain as much as inductor and need half a second where it needs a minute: a module
+that has such a forward is left alone.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import torch
+from torch import nn
+
+from ropo_bench.training.layers import ARCHITECTURES, rotary_of, with_rotary
+
+
+def compile_layers(model: nn.Module) -> None:
+    """Compile norms, MLPs and rotary positions in place, with a dynamic number of tokens, at their first call.
+
+    For Llama, Mistral, Qwen2 and Qwen3; weights, state_dict and deepcopies stay those of the plain model.
+    """
+    causal: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
+    if causal.config.model_type not in ARCHITECTURES:
+        return
+    for module in causal.modules():
+        rotary = rotary_of(module)
+        if "forward" in vars(module):
+            continue
+        if type(module).__name__.endswith(("RMSNorm", "MLP")):
+            module.compile(dynamic=True)
+        elif rotary is not None:
+            own = with_rotary(type(module).forward, torch.compile(rotary, dynamic=True))
+            module.forward = types.MethodType(own, module)

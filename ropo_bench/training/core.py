@@ -1,0 +1,31 @@
+"""The switches of the core on a model: what makes its passes fast while it trains or is a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from ropo_bench.adapters.ropo import kernels
+from ropo_bench.methods import CoreRecipe
+from ropo_bench.training import layers
+from ropo_bench.training.compiling import compile_layers
+
+
+@contextmanager
+def switched(model: nn.Module, core: CoreRecipe, *, shard: bool = False) -> Iterator[None]:
+    """Within it the model computes as `core` says; afterwards its modules are as they were.
+
+    shard: the layers' own kernels are left out, which were never tried on weights that come and go.
+    """
+    kernels.enable(core.kernels)
+    if core.kernels and not shard:
+        layers.install(model)
+    if core.compile:
+        compile_layers(model)
+    try:
+        yield
+    finally:
+        layers.remove(model)
+        kernels.enable(True)

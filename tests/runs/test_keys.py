@@ -1,0 +1,92 @@
+"""Content keys: what changes them, and what does not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from ropo_bench.errors import UsageError
+from ropo_bench.runs import (
+    canonical_json,
+    content_key,
+    file_hash,
+    folder_hash,
+    source_hash,
+)
+
+
+def test_key_does_not_depend_on_the_order_of_inputs() -> None:
+    assert content_key("train", {"a": 1, "b": [2.5, None]}) == content_key("train", {"b": [2.5, None], "a": 1})
+    assert len(content_key("train", {})) == 16
+
+
+def test_key_depends_on_stage_and_every_input() -> None:
+    keys = {content_key(s, {"lr": lr}) for s in ("train", "merge") for lr in (1e-4, 1e-5)}
+    assert len(keys) == 4
+
+
+def test_canonical_json_worked_example() -> None:
+    assert canonical_json({"b": "é", "a": [1, 1e-05]}) == '{"a":[1,1e-05],"b":"\\u00e9"}'
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json(float("nan"))
+
+
+def test_source_hash_changes_with_a_source_file_below_a_folder_and_with_nothing_else(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    (code / "deep").mkdir(parents=True)
+    (code / "deep" / "a.py").write_text("x = 1\n")
+    before = source_hash(code)
+    (code / "notes.txt").write_text("not code")
+    assert source_hash(code) == before
+    moved = tmp_path / "elsewhere" / "code"
+    shutil.copytree(code, moved)
+    assert source_hash(moved) == before
+    (code / "deep" / "a.py").write_text("x = 2\n")
+    assert source_hash(code) != before
+
+
+def test_source_hash_of_a_module_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "explosive"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    (package / "part.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert source_hash("explosive.part") != source_hash("explosive")
+    with pytest.raises(UsageError, match=r"explosive\.absent"):
+        source_hash("explosive.absent")
+
+
+def test_file_hash_is_sha256_and_sees_a_change_of_equal_size(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"a" * (2 << 20))
+    cache = tmp_path / "cache"
+    first = file_hash(path, cache)
+    assert first == file_hash(path)
+    assert not cache.exists(), "a file younger than the clock's tick must not be remembered"
+    time.sleep(2.1)
+    assert file_hash(path, cache) == first
+    (entry,) = cache.iterdir()
+    entry.write_text("remembered\n")
+    assert file_hash(path, cache) == "remembered", "a remembered file is not read again"
+    times = path.stat()
+    path.write_bytes(b"b" * (2 << 20))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert file_hash(path, cache) not in (first, "remembered"), "changed, although its old time was put back"
+
+
+def test_folder_hash_counts_names_and_contents_but_no_hidden_files(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    before = folder_hash(model)
+    (model / ".cache").mkdir()
+    (model / ".cache" / "x").write_text("x")
+    assert folder_hash(model) == before
+    (model / "config.json").rename(model / "other.json")
+    assert folder_hash(model) != before
+    with pytest.raises(UsageError, match="no such folder"):
+        folder_hash(tmp_path / "absent")

@@ -1,0 +1,28 @@
+"""One process of a team under torchrun: does the jobs of a file, one after another, and writes down how each ended.
+
+python -m torch.distributed.run --nproc-per-node 2 tests/training/member_of_team.py CASES.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from ropo_bench.errors import RopoBenchError
+from ropo_bench.training import devices, job
+
+torch.set_num_threads(1)
+for case in json.loads(Path(sys.argv[1]).read_text()):
+    os.environ["ACCELERATE_USE_FSDP"], os.environ["FSDP_VERSION"] = str(case["shard"]).lower(), "2"
+    todo = job.Job.model_validate_json(json.dumps(case["job"]))
+    ending = "done"
+    try:
+        job.run(todo, lambda step, tokens: None)
+    except RopoBenchError as error:
+        ending = f"{type(error).__name__}: {error}"
+    (todo.folder / f"ending-{devices.team().rank}").write_text(ending)
+devices.leave()
