@@ -25,6 +25,7 @@ from ropo_bench.adapters import attach
 from ropo_bench.adapters.ropo import kernels
 from ropo_bench.methods import CoreRecipe, TrainRecipe
 from ropo_bench.models import load_tokenizer
+from ropo_bench.training.core import switched
 from ropo_bench.training.loop import StepPart, fit
 from ropo_bench.training.preference import PreferenceObjective
 from ropo_bench.training.reference import Reference, compute_reference, read_reference
@@ -122,7 +123,8 @@ class LiveReference(PreferenceObjective):
             compute_reference(model, chosen, self.pad_id, self.train, path, _silent)
             self.reference = read_reference(path)
         model.train()
-        return super().parts(model, step)
+        with switched(model, self.train.core):  # the reference pass has switched the core off behind it
+            yield from super().parts(model, step)
 
 
 def _keep_first_gradients(path: Path) -> None:
