@@ -179,7 +179,7 @@ def test_a_biased_judge_is_shown_with_the_size_of_its_bias(
     assert code == 0, err
     code, out, err = finish(ropo_bench("table", cwd=tmp_path))
     assert code == 0, err
-    assert "WR † ↑" in out
+    assert "WR % † ↑" in out
     assert "swap FAILED" in out
 
 
@@ -191,6 +191,8 @@ def test_an_exact_function_judges_without_a_call(server: JudgeServer, options: l
     assert code == 0, err
     assert server.counts.sent.total() == 0
     # Without log-probabilities there is no weighted preference, and no such column.
-    assert not rows(out)["ropo"]["cells"] or cell(out, "ropo")["value"] is None
+    shown = {metric for c in rows(out)["ropo"]["cells"] if (metric := c["metric"]) and c["value"] is not None}
+    assert "win_rate_discrete" in shown
+    assert not shown & {"win_rate", "lc_win_rate", "lc_win_rate_nodiff"}
     scores = [json.loads(line) for path in tmp_path.glob("runs/cache/scores/*/scores.jsonl") for line in path.open()]
     assert {score["metric"] for score in scores} >= {"win_rate_discrete"}

@@ -62,7 +62,7 @@ def _source_files(source: str | Path) -> list[tuple[str, Path]]:
         (f"{name}/{path.relative_to(folder).as_posix()}", path)
         for folder in folders
         for path in sorted(Path(folder).rglob("*"))
-        if path.suffix in (".py", ".c")
+        if path.suffix in (".py", ".c", ".h")
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ropo_bench.training.layers import ARCHITECTURES, rotary_of, with_rotary
+from ropo_bench.training.layers import is_known, rotary_of, with_rotary
 
 
 def compile_layers(model: nn.Module) -> None:
@@ -23,7 +23,7 @@ def compile_layers(model: nn.Module) -> None:
     For Llama, Mistral, Qwen2 and Qwen3; weights, state_dict and deepcopies stay those of the plain model.
     """
     causal: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
-    if causal.config.model_type not in ARCHITECTURES:
+    if not is_known(causal):
         return
     for module in causal.modules():
         rotary = rotary_of(module)

@@ -14,13 +14,10 @@ from ropo_bench.training.compiling import compile_layers
 
 
 @contextmanager
-def switched(model: nn.Module, core: CoreRecipe, *, shard: bool = False) -> Iterator[None]:
-    """Within it the model computes as `core` says; afterwards its modules are as they were.
-
-    shard: the layers' own kernels are left out, which were never tried on weights that come and go.
-    """
+def switched(model: nn.Module, core: CoreRecipe) -> Iterator[None]:
+    """Within it the model computes as `core` says; afterwards its modules are as they were. Not to be nested."""
     kernels.enable(core.kernels)
-    if core.kernels and not shard:
+    if core.kernels:
         layers.install(model)
     if core.compile:
         compile_layers(model)

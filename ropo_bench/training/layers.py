@@ -31,7 +31,7 @@ def install(model: nn.Module) -> None:
     do the modules that need one.
     """
     causal = _causal(model)
-    if causal.config.model_type not in ARCHITECTURES:
+    if not is_known(causal):
         return
     for module, forward in _replacements(causal):
         module.forward = types.MethodType(forward, module)  # bound, so that a deepcopy's forward is the copy's own
@@ -43,7 +43,7 @@ def takes_scored(model: nn.Module) -> bool:
     The MLP and norms after the last attention are then computed for the scored positions only.
     """
     causal = _causal(model)
-    return causal.config.model_type in ARCHITECTURES and _has_own_forward(causal.base_model.layers[-1])
+    return is_known(causal) and _has_own_forward(causal.base_model.layers[-1])
 
 
 def remove(model: nn.Module) -> None:
@@ -51,6 +51,12 @@ def remove(model: nn.Module) -> None:
     for module in model.modules():
         if _has_own_forward(module):
             del module.forward
+
+
+def is_known(causal: Any) -> bool:
+    """Whether its layers are of an architecture that this module knows."""
+    config = getattr(causal, "config", None)  # an objective may train what is no transformers model
+    return getattr(config, "model_type", None) in ARCHITECTURES
 
 
 def _has_own_forward(module: nn.Module) -> bool:

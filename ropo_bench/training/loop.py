@@ -93,7 +93,7 @@ def fit(
     stepper = _Stepper(team, passes, trained, optimizer, objective, recipe, seed)
     log, seconds, num_tokens = _open_log(folder / "train.jsonl", start, team)
     reset_peak_memory()
-    with log, core.switched(model, recipe.core, shard=team.shard):
+    with log, core.switched(model, recipe.core):
         for step in range(start, objective.num_steps):
             record = stepper.step(step)
             seconds, num_tokens = seconds + record["seconds"], num_tokens + record["num_tokens"]
