@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,9 +31,31 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JudgeServer]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def trained(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where everything but the judging is done, for two methods."""
+    folder = tmp_path_factory.mktemp("trained")
+    with JudgeServer() as never_asked, pytest.MonkeyPatch.context() as environment:
+        environment.setenv(KEY_ENV, KEY)
+        options = tiny_suite.write_judged(folder / "suite", base_folder, never_asked.url, KEY_ENV)
+        command = ["run", "--methods", "ropo,dpo", *options, "--no-canaries", "--budget-calls", "0"]
+        code, _, err = finish(ropo_bench(*command, cwd=folder))
+        assert code == 5, err
+        assert not never_asked.counts.sent
+    return folder
+
+
 @pytest.fixture
-def options(server: JudgeServer, base_folder: Path, tmp_path: Path) -> list[str]:
+def untrained(server: JudgeServer, base_folder: Path, tmp_path: Path) -> list[str]:
+    """The suite's options where nothing is made yet."""
     return tiny_suite.write_judged(tmp_path / "suite", base_folder, server.url, KEY_ENV)
+
+
+@pytest.fixture
+def options(untrained: list[str], trained: Path, tmp_path: Path) -> list[str]:
+    """The suite's options where only the judging is left."""
+    shutil.copytree(trained / "runs" / "cache", tmp_path / "runs" / "cache")
+    return untrained
 
 
 def cell(out: str, row: str) -> dict[str, Any]:
@@ -39,9 +64,9 @@ def cell(out: str, row: str) -> dict[str, Any]:
 
 
 def test_a_judged_run_asks_once_scores_all_and_keeps_the_key_to_itself(
-    server: JudgeServer, options: list[str], tmp_path: Path
+    server: JudgeServer, untrained: list[str], tmp_path: Path
 ) -> None:
-    code, out, err = finish(ropo_bench("run", "--methods", "ropo", *options, "--json", cwd=tmp_path))
+    code, out, err = finish(ropo_bench("run", "--methods", "ropo", *untrained, "--json", cwd=tmp_path))
     assert code == 0, err
     assert [row["state"] for row in rows(out).values()] == ["done", "done"]
     assert (cell(out, "ropo")["n"], cell(out, "ropo")["n_unscored"]) == (NUM_PROMPTS, 0)
@@ -49,7 +74,7 @@ def test_a_judged_run_asks_once_scores_all_and_keeps_the_key_to_itself(
     assert controlled == {"lc_win_rate_nodiff"}  # prompts of one's own, without difficulties
     assert server.counts.sent.total() == len(server.counts.sent) <= 2 * NUM_PROMPTS + NUM_CANARY_CALLS
     sent = server.counts.sent.total()
-    assert finish(ropo_bench("run", "--methods", "ropo", *options, "--json", cwd=tmp_path))[1] == out
+    assert finish(ropo_bench("run", "--methods", "ropo", *untrained, "--json", cwd=tmp_path))[1] == out
     assert server.counts.sent.total() == sent
     written = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert any(path.name == "answers.jsonl" for path in written)
@@ -87,10 +112,10 @@ def test_exported_annotations_score_the_same(server: JudgeServer, options: list[
 
 
 def test_a_missing_key_stops_before_anything_is_trained(
-    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    untrained: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(KEY_ENV)
-    code, _, err = finish(ropo_bench("run", "--methods", "ropo", *options, cwd=tmp_path))
+    code, _, err = finish(ropo_bench("run", "--methods", "ropo", *untrained, cwd=tmp_path))
     assert code == 2
     assert KEY_ENV in err
     assert "--judge" in err
@@ -110,6 +135,30 @@ def test_the_budget_ends_a_run_and_the_same_command_goes_on(
     assert code == 0, err
     assert server.counts.sent.total() == len(server.counts.sent) <= 2 * NUM_PROMPTS
     assert not server.counts.answered_then_asked.total()
+
+
+def test_what_is_answered_before_a_kill_9_is_not_asked_again(
+    server: JudgeServer, options: list[str], tmp_path: Path
+) -> None:
+    def kept() -> int:
+        return sum(len(path.read_bytes().splitlines()) for path in tmp_path.glob("runs/**/answers.jsonl"))
+
+    command = ["run", "--methods", "ropo", *options, "--json"]
+    server.latency = 0.5
+    for wanted in (1, 9):
+        process = ropo_bench(*command, cwd=tmp_path)
+        while kept() < wanted and process.poll() is None:
+            time.sleep(0.02)
+        process.kill()
+        finish(process)
+        assert process.returncode == -signal.SIGKILL
+        time.sleep(2 * server.latency)  # what was on its way has come
+    server.latency = 0.0
+    sent, answered = server.counts.sent.total(), kept()
+    code, out, err = finish(ropo_bench(*command, cwd=tmp_path))
+    assert code == 0, err
+    assert (cell(out, "ropo")["n"], cell(out, "ropo")["n_unscored"]) == (NUM_PROMPTS, 0)
+    assert server.counts.sent.total() - sent == kept() - answered
 
 
 def test_what_the_judge_never_answered_is_not_a_score_and_is_tried_again(

@@ -71,8 +71,6 @@ def test_laws_hold_on_a_gpu(tmp_path: Path) -> None:
     ("kernel", "d", "planes", "frame"),
     [
         ("rotate_kernel", 4096, "shared", 32),
-        pytest.param("rotate_kernel", 14336, "shared", 32, marks=pytest.mark.slow),
-        pytest.param("rotate_kernel", 4096, "mirror", 512, marks=pytest.mark.slow),
         pytest.param("back_kernel", 4096, "shared", 512, marks=pytest.mark.slow),
     ],
 )
