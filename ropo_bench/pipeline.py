@@ -99,7 +99,8 @@ def run(
         if not way.write()["complete"]:
             seeds = range(request.seeds)
             left = [m for m in request.methods if not all(stages.merged(m, seed).done for seed in seeds)]
-            stages.preflight(left)  # of what is trained nothing is loaded: judging again needs no torch
+            if left:  # judging alone loads no torch
+                stages.preflight(left)
             evaluation.preflight(request.tasks)
         for row in rows:
             way.go(row, way.make)
