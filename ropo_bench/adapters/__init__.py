@@ -27,7 +27,7 @@ from ropo_bench.recipes import resolve_object
 if TYPE_CHECKING:
     from ropo_bench.methods import AdapterRecipe
 
-__all__ = ["RopoConfig", "adapter_config", "attach", "count_parameters", "rotations", "tuner_layers"]
+__all__ = ["RopoConfig", "adapter_config", "attach", "count_parameters", "plain_model", "rotations", "tuner_layers"]
 
 CONFIGS = {"lora": "peft:LoraConfig", "oft": "peft:OFTConfig", "ropo": RopoConfig}
 # The truncated Cayley-Neumann series, PEFT's default, is only nearly orthogonal (5e-2 at weights of 0.05).
@@ -94,10 +94,16 @@ def _check_targets(targets: list[str] | str, names: list[str]) -> None:
             raise UsageError(f"adapter.target_modules: no module of the model matches {target!r}; {hint}")
 
 
+def plain_model(model: nn.Module) -> Any:
+    """The transformers model itself, without PEFT's wrapper."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
 def tuner_layers(model: nn.Module) -> list[tuple[str, BaseTunerLayer]]:
     """(name, layer) of every adapted module; names as in the model before the adapter was attached."""
-    plain: nn.Module = model.get_base_model() if isinstance(model, PeftModel) else model
-    return [(name, module) for name, module in plain.named_modules() if isinstance(module, BaseTunerLayer)]
+    return [
+        (name, module) for name, module in plain_model(model).named_modules() if isinstance(module, BaseTunerLayer)
+    ]
 
 
 def rotations(model: nn.Module) -> list[tuple[str, Callable[[], torch.Tensor]]]:

@@ -9,11 +9,11 @@ that has such a forward is left alone.
 from __future__ import annotations
 
 import types
-from typing import Any
 
 import torch
 from torch import nn
 
+from ropo_bench.adapters import plain_model
 from ropo_bench.training.layers import is_known, rotary_of, with_rotary
 
 
@@ -22,7 +22,7 @@ def compile_layers(model: nn.Module) -> None:
 
     For Llama, Mistral, Qwen2 and Qwen3; weights, state_dict and deepcopies stay those of the plain model.
     """
-    causal: Any = model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
+    causal = plain_model(model)
     if not is_known(causal):
         return
     for module in causal.modules():

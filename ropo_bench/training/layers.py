@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ropo_bench.adapters import plain_model
 from ropo_bench.training import elementwise
 
 # Their decoder layers are alike: two RMSNorms, rotary attention, SwiGLU.
@@ -30,7 +31,7 @@ def install(model: nn.Module) -> None:
     takes `scored` (see `takes_scored`). Other architectures stay as they are; on a GPU, and without a C compiler, so
     do the modules that need one.
     """
-    causal = _causal(model)
+    causal = plain_model(model)
     if not is_known(causal):
         return
     for module, forward in _replacements(causal):
@@ -42,7 +43,7 @@ def takes_scored(model: nn.Module) -> bool:
 
     The MLP and norms after the last attention are then computed for the scored positions only.
     """
-    causal = _causal(model)
+    causal = plain_model(model)
     return is_known(causal) and _has_own_forward(causal.base_model.layers[-1])
 
 
@@ -80,10 +81,6 @@ def _replacements(causal: Any) -> Iterator[tuple[Any, Callable[..., Any]]]:
             yield module, with_rotary(type(module).forward, rotate_query_key)
         elif faster and type(module) is nn.Linear and module is not head and not module.weight.requires_grad:
             yield module, _linear_forward
-
-
-def _causal(model: nn.Module) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]
 
 
 def _last_layer_forward(self: Any, hidden_states: Tensor, scored: Tensor | None = None, **kwargs: Any) -> Any:

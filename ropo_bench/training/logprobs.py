@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ropo_bench.adapters import plain_model
 from ropo_bench.methods import CoreRecipe
 from ropo_bench.training.attention import can_pack, use_packed_attention
 from ropo_bench.training.head import head_logps
@@ -21,7 +22,7 @@ from ropo_bench.types import TokenizedPair
 
 def collate(model: nn.Module, pairs: Sequence[TokenizedPair], core: CoreRecipe, pad_id: int) -> Batch:
     """The pairs as the model and the switches of the core want them: packed or padded."""
-    if core.packing and can_pack(_causal(model).config):
+    if core.packing and can_pack(plain_model(model).config):
         return pack(pairs, core.prefix_sharing)
     return pad(pairs, pad_id)
 
@@ -35,14 +36,14 @@ def completion_logps(model: nn.Module, batch: Batch, fused: bool) -> Tensor:
 
 def token_logps(model: nn.Module, batch: Batch, fused: bool) -> Tensor:
     """Log-probability of every scored token given what precedes it in its sequence, (C,), fp32."""
-    causal = _causal(model)
+    causal = plain_model(model)
     head = causal.get_output_embeddings()
     return head_logps(scored_hidden(model, batch), head, batch.target_C, causal.config, fused)
 
 
 def scored_hidden(model: nn.Module, batch: Batch) -> Tensor:
     """The hidden states that predict the batch's scored tokens, (C, D)."""
-    causal = _causal(model)
+    causal = plain_model(model)
     inputs: dict[str, Any] = {"attention_mask": batch.attention_RT}
     if batch.segments:
         use_packed_attention(causal)
@@ -55,7 +56,3 @@ def scored_hidden(model: nn.Module, batch: Batch) -> Tensor:
         ).last_hidden_state[0]
     hidden_RTD = causal.base_model(input_ids=batch.input_RT, use_cache=False, **inputs).last_hidden_state
     return hidden_RTD.flatten(0, 1)[batch.source_C]  # type: ignore[no-any-return]
-
-
-def _causal(model: nn.Module) -> Any:
-    return model.get_base_model() if hasattr(model, "get_base_model") else model  # type: ignore[operator]

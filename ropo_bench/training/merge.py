@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module, remove_hook_from_module
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoTokenizer
 
-from ropo_bench.adapters import tuner_layers
+from ropo_bench.adapters import plain_model, tuner_layers
 from ropo_bench.models import DTYPES
 from ropo_bench.runs.files import storage_errors
 
@@ -88,8 +87,3 @@ class MergedWeights(Mapping[str, Tensor]):
 def merged_weights(policy: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """(name in the plain model, fp32 weight) one by one, adapted layers merged; memory holds one extra layer."""
     yield from MergedWeights(policy).items()
-
-
-def plain_model(policy: nn.Module) -> Any:
-    """The transformers model itself, without PEFT's wrapper."""
-    return policy.get_base_model() if isinstance(policy, PeftModel) else policy
