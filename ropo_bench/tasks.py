@@ -28,13 +28,21 @@ class Decoding(Recipe):
 
 
 class Column(Recipe):
-    """One metric of a task as a column of the leaderboard; estimator names a function of `statistics.py`."""
+    """One metric of a task as a column of the leaderboard.
+
+    estimator: a name in `statistics.ESTIMATORS` or `scoring.ESTIMATORS`. tested: whether rows are compared on it, with
+    Holm's correction over all comparisons of a table; None: the first column of its task that has a better direction.
+    split: source -> standard deviation of one observation (Measurement.split), to plan with before anything is
+    measured; where the figures come from stands beside them.
+    """
 
     metric: str
     header: str
     estimator: str = "mean"
     decimals: int = Field(default=2, ge=0, le=8)
     better: Literal["higher", "lower", "none"] = "higher"
+    tested: bool | None = None
+    split: dict[str, float] = Field(default_factory=dict)
 
 
 class TaskRecipe(Recipe):
@@ -55,6 +63,12 @@ class TaskRecipe(Recipe):
     judge: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     columns: list[Column] = Field(min_length=1)
+
+    def is_tested(self, column: Column) -> bool:
+        """Whether rows are compared on one of this task's columns (see Column.tested)."""
+        if column.tested is not None:
+            return column.tested
+        return column is next((one for one in self.columns if one.better != "none"), None)
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:

@@ -97,7 +97,12 @@ class JudgeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One cell of the leaderboard: an estimate, its standard error (None: a census) and its coverage."""
+    """One cell of the leaderboard: an estimate with its uncertainty and its coverage.
+
+    standard_error: None for a census of one seed. degrees: of the t distribution of its 95 % interval (low, high).
+    split: source -> standard deviation of one observation ("seeds", "prompts", "sampling", "judge", "rest"), only
+    what the data can tell apart.
+    """
 
     task: str
     metric: str
@@ -106,3 +111,32 @@ class Measurement:
     n: int
     n_unscored: int
     num_seeds: int = 1
+    degrees: float | None = None
+    low: float | None = None
+    high: float | None = None
+    split: Mapping[str, float] = field(default_factory=dict)
+
+
+Test = Literal["crossed t", "clustered t", "sign flips", "exact McNemar", "bootstrap t"]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The paired difference a - b of two rows of a table on n common prompts, with its 95 % interval.
+
+    p_value: two-sided, of "there is none", by `test`. adjusted: Holm's over the whole table, None outside one.
+    """
+
+    task: str
+    metric: str
+    a: str
+    b: str
+    estimate: float
+    standard_error: float | None
+    degrees: float | None
+    low: float | None
+    high: float | None
+    p_value: float
+    n: int
+    test: Test
+    adjusted: float | None = None
