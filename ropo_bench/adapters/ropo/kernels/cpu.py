@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ropo_bench.adapters.ropo.kernels import build
+from ropo_bench.adapters.ropo.kernels import build, memory
 
 if TYPE_CHECKING:
     from ropo_bench.adapters.ropo.givens import Planes
@@ -65,7 +65,7 @@ def forward(
     """R x, or R^T x with `transpose`, for a contiguous x."""
     if x_ND.dtype == torch.float16:
         return forward(x_ND.float(), theta_forward, theta_reverse, planes, transpose).half()
-    y_ND = torch.empty_like(x_ND)
+    y_ND = memory.empty_like(x_ND)
     angles = (_angles(theta_forward), _angles(theta_reverse))
     _call_rotate(x_ND, y_ND, None, None, angles, (None, None), planes, transpose)
     return y_ND
@@ -84,7 +84,7 @@ def backward(
     if x_ND.dtype == torch.float16:
         wide = backward(x_ND.float(), grad_ND.float(), theta_forward, theta_reverse, planes, transpose, wants_x)
         return wide[0].half() if wide[0] is not None else None, wide[1], wide[2]
-    grad_x_ND = torch.empty_like(x_ND) if wants_x else None
+    grad_x_ND = memory.empty_like(x_ND) if wants_x else None
     angles = (_angles(theta_forward), _angles(theta_reverse))
     grads = tuple(None if angle is None else torch.empty_like(angle) for angle in angles)
     _call_rotate(x_ND, None, grad_ND, grad_x_ND, angles, (grads[0], grads[1]), planes, transpose)
