@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from ropo_bench.records import read_scores
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store
 from ropo_bench.stages import Evaluation, Model, Stages
-from ropo_bench.statistics import holm, minimum_detectable_effect, paired_difference
-from ropo_bench.types import Score
+from ropo_bench.statistics import compare, holm, minimum_detectable_effect
+from ropo_bench.tasks import Column
+from ropo_bench.types import Comparison, Score
 
 METRICS = {"pocket-chat": "score", "diversity": "distinct_2", "pocket-commonsense": "accuracy"}
 ARENA = ("pocket-arena", "win_rate")
@@ -46,16 +46,17 @@ class Testbed:
         return [score for score in found if score.metric == metric]
 
 
-def compare(bed: Testbed, a: Model, b: Model, metrics: dict[str, str]) -> list[dict[str, Any]]:
+def differences(bed: Testbed, a: Model, b: Model, metrics: dict[str, str]) -> list[dict[str, Any]]:
     """Paired differences a - b with Holm-adjusted p-values."""
-    found = [
-        (task, metric, paired_difference(bed.scores(a, task, metric), bed.scores(b, task, metric)))
-        for task, metric in metrics.items()
-    ]
-    adjusted = holm([difference.p_value for _, _, difference in found])
+    found: list[Comparison] = []
+    for task, metric in metrics.items():
+        rows = {name: [bed.scores(model, task, metric)] for name, model in (("a", a), ("b", b))}
+        found += compare(task, [Column(metric=metric, header=metric)], rows, None, [("a", "b")])
+    adjusted = holm([one.p_value for one in found])
     return [
-        {"metric": f"{task}.{metric}", **asdict(difference), "holm": p}
-        for (task, metric, difference), p in zip(found, adjusted, strict=True)
+        {"metric": f"{one.task}.{one.metric}", "estimate": one.estimate, "standard_error": one.standard_error}
+        | {"degrees": one.degrees, "p_value": one.p_value, "n": one.n, "holm": p}
+        for one, p in zip(found, adjusted, strict=True)
     ]
 
 
@@ -66,10 +67,10 @@ def answer(runs: Path) -> dict[str, Any]:
         dpo = load_method("dpo", suite=bed.suite)
         hot = dpo.model_copy(update={"train": dpo.train.model_copy(update={"lr": 30 * dpo.train.lr})})
         first, second, broken = bed.train(dpo, 0), bed.train(dpo, 1), bed.train(hot, 0)
-        won = compare(bed, first, bed.stages.base, {ARENA[0]: ARENA[1]})[0]
-        effect = minimum_detectable_effect(won["standard_error"])
-        harm = compare(bed, broken, first, METRICS)
-        noise = compare(bed, first, second, {**METRICS, ARENA[0]: ARENA[1]})
+        won = differences(bed, first, bed.stages.base, {ARENA[0]: ARENA[1]})[0]
+        effect = minimum_detectable_effect(won["standard_error"], won["degrees"])
+        harm = differences(bed, broken, first, METRICS)
+        noise = differences(bed, first, second, {**METRICS, ARENA[0]: ARENA[1]})
     return {
         "lr": dpo.train.lr,
         "dpo_over_sft": {**won, "minimum_detectable_effect": effect, "holds": won["estimate"] > effect},

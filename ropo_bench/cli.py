@@ -15,6 +15,7 @@ from ropo_bench.commands import options as opt
 from ropo_bench.commands.assets import app as assets_app
 from ropo_bench.commands.judge import app as judge_app
 from ropo_bench.commands.methods import app as methods_app
+from ropo_bench.commands.results import app as results_app
 from ropo_bench.commands.score import app as score_app
 from ropo_bench.errors import RopoBenchError
 from ropo_bench.training.launch import Launch, adopt
@@ -28,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 pocket_app = typer.Typer(help="The embedded testbed.", no_args_is_help=True)
+app.add_typer(results_app)
 app.add_typer(methods_app, name="methods")
 app.add_typer(score_app, name="score")
 app.add_typer(judge_app, name="judge")
@@ -40,6 +42,7 @@ def run(
     methods: opt.Methods = "ropo,dpo",
     suite: opt.Suite = "pocket",
     seeds: opt.Seeds = None,
+    first_seed: opt.FirstSeed = 0,
     base: opt.Base = None,
     data: opt.Data = None,
     tasks: opt.Tasks = None,
@@ -62,7 +65,19 @@ def run(
     from ropo_bench.commands.run import Asked, Limits, run_command
 
     asked = Asked(
-        methods, suite, seeds, base, data, tasks, judge, backend, checkpoint, sets, include, not no_canaries
+        methods,
+        suite,
+        seeds,
+        base,
+        data,
+        tasks,
+        judge,
+        backend,
+        checkpoint,
+        sets,
+        include,
+        not no_canaries,
+        first_seed,
     )
     run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard))
 
@@ -112,10 +127,12 @@ def plan(
     device_gib: opt.DeviceGib = None,
     devices: opt.Devices = 1,
     runs: opt.Runs = Path("runs"),
+    effect: Annotated[list[str], typer.Option("--effect", help="Wanted: points, or TASK.METRIC=points.")] = [],  # noqa: B006
     json: opt.Json = False,
 ) -> None:
     """Say what such a run would do, and what it would cost, without doing it; exits 2 where it cannot fit."""
     from ropo_bench.commands.plan import plan_command
+    from ropo_bench.commands.plan_power import wanted
     from ropo_bench.commands.run import Asked, resolve
     from ropo_bench.planning import given_machine
     from ropo_bench.runs import Store
@@ -124,32 +141,67 @@ def plan(
         methods, suite, seeds, base, data, tasks, judge, backend, checkpoint, sets, include, not no_canaries
     )
     machine = None if device_gib is None else given_machine(device_gib, devices)
-    plan_command(resolve(asked), Store(runs), json, machine)
+    request = resolve(asked)
+    plan_command(request, Store(runs), json, machine, wanted(effect, request))
 
 
 @app.command()
-def table(
-    run: Annotated[str | None, typer.Argument(help="Name of a run (default: the newest).")] = None,
-    format: Annotated[str, typer.Option("--format", help="text, md, latex, csv or json.")] = "text",
+def gate(
+    run: Annotated[str, typer.Argument(help="Name of a run.")],
+    baseline: opt.Baseline = "rolling:14",
+    history: opt.History = None,
+    confirm: Annotated[
+        str | None, typer.Option("--confirm", help="A run of the same with fresh seeds, to confirm a suspicion.")
+    ] = None,
     runs: opt.Runs = Path("runs"),
+    json: opt.Json = False,
 ) -> None:
-    """Print the leaderboard of a run, finished or not, from what is stored."""
-    from ropo_bench.commands.table import table_command
+    """Say whether a run is worse than a baseline: exits 0 GO, 1 REGRESSION, 3 open, 4 incomplete."""
+    from ropo_bench.commands.gate import gate_command
 
-    table_command(run, format, runs)
+    gate_command(run, baseline, history, confirm, runs, json)
 
 
 @app.command()
-def export(
-    out: Annotated[Path, typer.Argument(help="Folder for the files.")],
-    run: Annotated[str | None, typer.Option("--run", help="Name of a run (default: the newest).")] = None,
+def nightly(
+    methods: opt.Methods = "ropo,dpo",
+    suite: opt.Suite = "pocket",
+    seeds: opt.Seeds = None,
+    baseline: opt.Baseline = "rolling:14",
+    history: opt.History = None,
+    repeat_seeds: Annotated[
+        int, typer.Option("--repeat-seeds", min=0, help="Repeat the night this often, to learn the noise of seeds.")
+    ] = 0,
+    new_anchor: Annotated[
+        bool, typer.Option("--new-anchor", help="Start afresh: what was before is no baseline and no anchor.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the reports (default: RUNS/<name>/nightly).")
+    ] = None,
+    base: opt.Base = None,
+    data: opt.Data = None,
+    tasks: opt.Tasks = None,
+    judge: opt.Judge = None,
+    backend: opt.Backend = None,
+    sets: opt.Sets = [],  # noqa: B006
+    include: opt.Include = [],  # noqa: B006
     assets: opt.Assets = None,
+    budget_calls: opt.Calls = None,
+    budget_usd: opt.Usd = None,
+    no_canaries: opt.NoCanaries = False,
+    processes: opt.Processes = 1,
+    shard: opt.Shard = False,
     runs: opt.Runs = Path("runs"),
+    name: opt.Name = None,
+    json: opt.Json = False,
 ) -> None:
-    """Write a run's answers and verdicts as FastChat's and alpaca_eval's own files."""
-    from ropo_bench.commands.export import export_command
+    """Run, compare with the nights before, measure again what is suspected, report and remember; one exit code."""
+    from ropo_bench.commands.nightly import NightlyAsked, nightly_command
+    from ropo_bench.commands.run import Asked, Limits
 
-    export_command(run, out, runs)
+    asked = Asked(methods, suite, seeds, base, data, tasks, judge, backend, [], sets, include, not no_canaries)
+    wanted = NightlyAsked(baseline, history, repeat_seeds, new_anchor, out)
+    nightly_command(asked, wanted, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard))
 
 
 @app.command()

@@ -5,6 +5,7 @@ RopoBenchError
 ├── MethodFailed      4   one method cannot finish; the others go on
 │   ├── TrainingDiverged      the loss became NaN or infinite
 │   └── CertificateFailed     the merged model is not the trained model
+├── UnfinishedRun     4   a run has not everything that is asked of it yet
 ├── StorageError      4   unwritable folder, full disk, corrupt file of a run
 └── BudgetReached     5   calls or money; resumable
 
@@ -42,6 +43,10 @@ class TrainingDiverged(MethodFailed):
 
 class CertificateFailed(MethodFailed):
     """The merged model differs from the trained one by more than the limits."""
+
+
+class UnfinishedRun(RopoBenchError):
+    """A run lacks rows or stages that the command needs."""
 
 
 class StorageError(RopoBenchError):

@@ -32,7 +32,8 @@ SCHEMA = 2
 class Request:
     """What a user asked for, fully resolved: no name in it needs a recipe file any more.
 
-    judges: by the name of the task that they judge. canaries: whether they are checked for bias first.
+    seeds: how many a method, counted from first_seed. judges: by the name of the task that they judge. canaries:
+    whether they are checked for bias first.
     """
 
     suite: SuiteRecipe
@@ -42,6 +43,12 @@ class Request:
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     judges: Mapping[str, JudgeRecipe] = field(default_factory=dict)
     canaries: bool = True
+    first_seed: int = 0
+
+    @property
+    def training_seeds(self) -> range:
+        """The seeds of every method."""
+        return range(self.first_seed, self.first_seed + self.seeds)
 
     def plain(self) -> dict[str, Any]:
         """The request as JSON."""
@@ -53,6 +60,7 @@ class Request:
             "checkpoints": dict(self.checkpoints),
             "judges": {task: judge.model_dump() for task, judge in self.judges.items()},
             "canaries": self.canaries,
+            "first_seed": self.first_seed,
         }
 
     def run_name(self) -> str:
@@ -91,13 +99,13 @@ def run(
     stages = Stages(store, request.suite, progress, launch)
     rows = [Row(SFT, 0)]
     rows += [Row(label, 0) for label in request.checkpoints]
-    rows += [Row(method.name, seed) for method in request.methods for seed in range(request.seeds)]
+    rows += [Row(method.name, seed) for method in request.methods for seed in request.training_seeds]
     with Evaluation(stages, request.judges, budget) as evaluation:
         way = _Way(request, evaluation, rows, store, name, dict(provenance()))
         for row in rows:
             way.fill(row)
         if not way.write()["complete"]:
-            seeds = range(request.seeds)
+            seeds = request.training_seeds
             left = [m for m in request.methods if not all(stages.merged(m, seed).done for seed in seeds)]
             if left:  # judging alone loads no torch
                 stages.preflight(left)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -57,6 +57,18 @@ class DecodingChange(Recipe):
     max_new_tokens: int | None = Field(default=None, ge=1)
 
 
+class GateRecipe(Recipe):
+    """What the nightly gate watches: rows and columns ("task.metric"; None: every method, every tested column).
+
+    margins: by column, in its unit: the loss that is no regression yet. Without one it is the smallest loss that the
+    gate finds in four of five cases.
+    """
+
+    rows: list[str] | None = Field(default=None, min_length=1)
+    columns: list[str] | None = Field(default=None, min_length=1)
+    margins: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+
+
 class SuiteRecipe(Recipe):
     """`suites/NAME.yaml`.
 
@@ -65,7 +77,8 @@ class SuiteRecipe(Recipe):
     methods. overrides: method -> {"train.lr": value}, for figures that depend on the base model and were found
     with the same budget for all methods. backend: which engine generates; auto is vLLM where it is installed.
     judge: the recipe in judges/ that judges every task, in place of the tasks' own. decoding: task -> changes.
-    shape, num_pairs: of base and data, for a plan made before they are on the machine.
+    shape, num_pairs: of base and data, for a plan made before they are on the machine. published: the base model's
+    name in results/published, whose rows stand beside ours in a paper's table.
     """
 
     name: str
@@ -81,9 +94,11 @@ class SuiteRecipe(Recipe):
     vllm: VllmRecipe = VllmRecipe()
     judge: str | None = None
     decoding: dict[str, DecodingChange] = Field(default_factory=dict)
+    published: str | None = None
     shape: ShapeRecipe | None = None
     num_pairs: int | None = Field(default=None, ge=1)
     seeds: int = Field(default=1, ge=1)
+    gate: GateRecipe = GateRecipe()
 
     def decoded(self, task: TaskRecipe) -> TaskRecipe:
         """The task as this suite decodes it; raises UsageError where it has no decoding that could be changed."""

@@ -101,7 +101,7 @@ class Measurement:
 
     standard_error: None for a census of one seed. degrees: of the t distribution of its 95 % interval (low, high).
     split: source -> standard deviation of one observation ("seeds", "prompts", "sampling", "judge", "rest"), only
-    what the data can tell apart.
+    what the data can tell apart. seed_sd: standard deviation of one seed's own value; None with one seed.
     """
 
     task: str
@@ -115,6 +115,7 @@ class Measurement:
     low: float | None = None
     high: float | None = None
     split: Mapping[str, float] = field(default_factory=dict)
+    seed_sd: float | None = None
 
 
 Test = Literal["crossed t", "clustered t", "sign flips", "exact McNemar", "bootstrap t"]

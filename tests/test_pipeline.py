@@ -13,19 +13,24 @@ from typing import Any
 import pytest
 
 from tests import tiny_suite
+from tests.forked import ROOT, Process, python
 
-ROOT = Path(__file__).parents[1]
+
+def ropo_bench(*arguments: str, cwd: Path) -> Process:
+    """The command in a process of its own, forked warm."""
+    return python("from ropo_bench.cli import main; main()", *arguments, cwd=cwd)
 
 
-def ropo_bench(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+def fresh_ropo_bench(*arguments: str, cwd: Path) -> Process:
+    """The command as a user starts it, seconds of imports and all."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "ropo_bench", *arguments]
     return subprocess.Popen(
         command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finish(process: Process) -> tuple[int | None, str, str]:
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
@@ -43,7 +48,7 @@ def suite(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[s
 def finished(suite: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A finished run of two methods: its folder and its table as JSON."""
     folder = tmp_path_factory.mktemp("finished")
-    code, out, err = finish(ropo_bench("run", "--methods", "ropo,dpo", *suite, "--json", cwd=folder))
+    code, out, err = finish(fresh_ropo_bench("run", "--methods", "ropo,dpo", *suite, "--json", cwd=folder))
     assert code == 0, err
     return folder, out
 
@@ -76,13 +81,13 @@ def test_adding_a_method_trains_only_it(finished: tuple[Path, str], suite: list[
     code, more, err = finish(ropo_bench("run", "--methods", "ropo,dpo,ropo-mirror", *suite, "--json", cwd=folder))
     assert code == 0, err
     new = [path.split("/")[2] for path in stage_times(folder).keys() - before.keys()]
-    assert sorted(set(new)) == ["completions", "measured", "merged", "policy", "scores"]
+    assert sorted(set(new)) == ["compared", "completions", "measured", "merged", "policy", "scores"]
     assert new.count("policy") == 1
     assert rows(more)["dpo"] == rows(out)["dpo"]
 
 
 def num_files(folder: Path) -> int:
-    return sum(1 for path in (folder / "runs").rglob("*") if path.is_file())
+    return sum(len(files) for _, _, files in os.walk(folder / "runs"))
 
 
 def test_kill_9_at_any_moment_changes_no_number(finished: tuple[Path, str], suite: list[str], tmp_path: Path) -> None:
@@ -161,7 +166,8 @@ def test_an_unwritable_runs_folder(suite: list[str], tmp_path: Path) -> None:
 
 def test_an_interrupt_exits_130_and_says_that_it_can_go_on(suite: list[str], tmp_path: Path) -> None:
     process = ropo_bench("run", *suite, cwd=tmp_path)
-    time.sleep(3)
+    while not num_files(tmp_path):
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130

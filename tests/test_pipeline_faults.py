@@ -48,7 +48,7 @@ def test_a_full_disk_stops_and_more_room_goes_on(suite: list[str], small_disk: P
 
 
 def test_a_corrupt_checkpoint_stops_its_method_only(suite: list[str], tmp_path: Path) -> None:
-    command = ["run", "--methods", "dpo,ropo", *suite, "--set", "dpo.train.epochs=400", "--json"]
+    command = ["run", "--methods", "dpo,ropo", *suite, "--set", "dpo.train.epochs=100", "--json"]
     process = ropo_bench(*command, cwd=tmp_path)
     for _ in range(600):
         found = list((tmp_path / "runs/cache/policy").glob("*/checkpoint.safetensors"))

@@ -47,3 +47,13 @@ DeviceGib = Annotated[
     float | None, typer.Option("--device-gib", min=0.1, help="Plan for devices of this memory, not these.")
 ]
 Devices = Annotated[int, typer.Option("--devices", min=1, help="How many (with --device-gib).")]
+FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="First of the training seeds.")]
+Baseline = Annotated[
+    str, typer.Option("--baseline", help="rolling:N, a published folder, or a file from `table --format json`.")
+]
+History = Annotated[
+    Path | None,
+    typer.Option(
+        "--history", help="The nights before (default: results/history in a checkout, else the user's data)."
+    ),
+]

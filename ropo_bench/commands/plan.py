@@ -9,6 +9,7 @@ from typing import Any
 from ropo_bench import planning
 from ropo_bench.commands.plan_judging import judging
 from ropo_bench.commands.plan_memory import refused, room_for
+from ropo_bench.commands.plan_power import Wanted, power
 from ropo_bench.commands.plan_steps import DONE, Inventory, num_turns
 from ropo_bench.errors import UsageError
 from ropo_bench.methods import MethodRecipe
@@ -16,15 +17,21 @@ from ropo_bench.pipeline import Request
 from ropo_bench.runs import Store
 from ropo_bench.shapes import Anatomy, trainable_parameters
 
-SCHEMA = 1
+SCHEMA = 2
 
 
-def plan_command(request: Request, store: Store, json: bool, machine: planning.Machine | None = None) -> None:
-    """Print the plan of a request, for this machine or a given one.
+def plan_command(
+    request: Request,
+    store: Store,
+    json: bool,
+    machine: planning.Machine | None = None,
+    effects: Wanted | None = None,
+) -> None:
+    """Print the plan of a request, for this machine or a given one, and what the wanted effects need.
 
     Raises UsageError for a base, data or prompts that cannot be, and, after the plan, for what cannot fit.
     """
-    record = plan(request, store, machine)
+    record = plan(request, store, machine, effects)
     if json:
         print(jsonlib.dumps(record, indent=1))
     else:
@@ -36,7 +43,9 @@ def plan_command(request: Request, store: Store, json: bool, machine: planning.M
         raise UsageError(record["refused"] + elsewhere)
 
 
-def plan(request: Request, store: Store, machine: planning.Machine | None = None) -> dict[str, Any]:
+def plan(
+    request: Request, store: Store, machine: planning.Machine | None = None, effects: Wanted | None = None
+) -> dict[str, Any]:
     """The plan as JSON: sizes in bytes, None where something cannot be known beforehand."""
     machine = planning.this_machine() if machine is None else machine
     inventory = Inventory(request, store)
@@ -72,12 +81,7 @@ def plan(request: Request, store: Store, machine: planning.Machine | None = None
         "seconds": None if untimed else sum(step.seconds or 0.0 for step in unfinished),
         "seconds_known": sum(step.seconds or 0.0 for step in unfinished),
         "no_basis_for_time": untimed,
-        "detectable": [
-            asdict(found)
-            for task in request.tasks
-            if task.prompts is not None
-            for found in planning.detectable(task, num_turns(task)[0])
-        ],
+        "power": power(request, store, effects or Wanted()),
         "assumptions": _assumptions(request),
     }
 
@@ -94,7 +98,7 @@ def _training(
     trainable = None if model is None else trainable_parameters(model, method.adapter)
     return {
         "method": method.name,
-        "seeds_to_do": sum((method.name, seed) in trained for seed in range(request.seeds)),
+        "seeds_to_do": sum((method.name, seed) in trained for seed in request.training_seeds),
         "num_steps": None if pairs is None else planning.num_steps(pairs, method.train),
         "trainable_params": trainable,
         "merging_memory_bytes": None if model is None else planning.merging_memory(model),
@@ -120,7 +124,7 @@ def _disk(request: Request, model: Anatomy | None, trained: set[tuple[str, int]]
     needed: int | None = 0
     largest = 0
     for method in request.methods:
-        rows = sum((method.name, seed) in trained for seed in range(request.seeds))
+        rows = sum((method.name, seed) in trained for seed in request.training_seeds)
         trainable = None if model is None else trainable_parameters(model, method.adapter)
         if rows and (model is None or trainable is None):
             needed = None

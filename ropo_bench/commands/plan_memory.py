@@ -104,7 +104,7 @@ def refuse_what_cannot_fit(
     rooms = [
         room_for(request, method, inventory.anatomy, machine, spread)
         for method in request.methods
-        if not all(inventory.trained(method, seed) for seed in range(request.seeds))
+        if not all(inventory.trained(method, seed) for seed in request.training_seeds)
     ]
     line = refused(rooms)
     if line is not None:

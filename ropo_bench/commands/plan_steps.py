@@ -67,7 +67,7 @@ class Inventory:
         for label, name in self.request.checkpoints.items():
             found += self._row(label, 0, None, self._checkpoint(name))
         for method in self.request.methods:
-            for seed in range(self.request.seeds):
+            for seed in self.request.training_seeds:
                 found += self._row(method.name, seed, method, None)
         return self._timed(found)
 

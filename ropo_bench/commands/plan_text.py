@@ -38,6 +38,11 @@ def print_plan(record: dict[str, Any]) -> None:
     if record["judging"]:
         console.print()
         console.print(_judging(record["judging"]))
+    if record["power"]:
+        console.print()
+        console.print(_power(record["power"]))
+        for line in power_lines(record["power"]):
+            console.print(line, markup=False, soft_wrap=False)
     console.print()
     for line in _sums(record):
         console.print(line, markup=False, soft_wrap=False)
@@ -121,6 +126,58 @@ def _judging(entries: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def _power(entries: Sequence[dict[str, Any]]) -> Table:
+    """A line a tested column: standard errors, and the smallest true effects that are found in 80 % of tables."""
+    table = _table("what it can see", "prompts", "seeds", "a row ±", "finds", "two rows ±", "finds", "after Holm")
+    for entry in entries:
+        row, pair = entry["row"] or {}, entry["difference"] or {}
+        bound = "<= " if pair.get("at_most") else ""
+        numbers = [_points(row.get("standard_error")), _points(row.get("effect"))]
+        numbers += [
+            bound * (key in pair) + _points(pair.get(key))
+            for key in ("standard_error", "effect", "effect_after_holm")
+        ]
+        name = f"{entry['task']} {entry['header']}"
+        table.add_row(escape(name), _count(entry["num_prompts"]), str(entry["num_seeds"]), *numbers)
+    return table
+
+
+def power_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """What the figures rest on, and what wanted effects need."""
+    lines = [
+        "finds: smallest true effect found with 80 % power at 5 % two-sided, of a row from a fixed value, and of "
+        f"two rows; after Holm: of {entries[0]['num_comparisons']:,} comparisons"
+    ]
+    for basis in dict.fromkeys(entry["basis"] for entry in entries):
+        names = ", ".join(dict.fromkeys(entry["task"] for entry in entries if entry["basis"] == basis))
+        lines.append(f"{names}: {basis}")
+    blind = [entry["task"] for entry in entries if entry["row"] and not entry["seed_noise_known"]]
+    if blind:
+        lines.append(
+            f"what training seeds add is not in it and unknown for {', '.join(dict.fromkeys(blind))}: a run with "
+            "--seeds 2 or more here would tell"
+        )
+    return lines + [_wanted_line(entry) for entry in entries if entry["wanted"]]
+
+
+def _wanted_line(entry: dict[str, Any]) -> str:
+    wanted = entry["wanted"]
+    parts = []
+    for words, name in (("", "alone"), ("after Holm ", "after_holm")):
+        prompts, seeds = wanted[f"prompts_{name}"], wanted[f"seeds_{name}"]
+        told = f"{prompts:,} prompts" if prompts is not None else "no number of prompts is enough"
+        told += f" with {entry['num_seeds']} seed{'s' * (entry['num_seeds'] > 1)}"
+        if entry["seed_noise_known"]:
+            told += f", or {seeds:,} seeds" if seeds is not None else ", or no number of seeds"
+            told += f" with {entry['num_prompts']:,} prompts"
+        parts.append(f"{words}{told}")
+    return f"{entry['task']} {entry['header']}: to find {wanted['effect']:g} between two rows: {'; '.join(parts)}"
+
+
+def _points(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
 def _sums(record: dict[str, Any]) -> list[str]:
     disk = record["disk"]
     needed = f"{_size(disk['needed_bytes'])}, of it {_size(disk['of_it_temporary_bytes'])} for a while"
@@ -131,9 +188,6 @@ def _sums(record: dict[str, Any]) -> list[str]:
         calls = sum(entry["calls"] or 0 for entry in record["judging"])
         lines.append(f"judges: {calls:,} calls, {_usd(sum(known))} US$ by their recipes' prices{dearer}")
     lines.append(f"time: {_time(record)}")
-    for found in record["detectable"]:
-        bound = "at most " if found["at_most"] else ""
-        lines.append(f"{found['header']}: finds {bound}{found['effect']:.2g} with 80 % power; {found['basis']}")
     return [*lines, *record["assumptions"].values()]
 
 

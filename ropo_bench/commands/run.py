@@ -44,6 +44,7 @@ class Asked:
     sets: Sequence[str] = ()
     include: Sequence[Path] = ()
     canaries: bool = True
+    first_seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def run_command(
             )
         refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
         try:
-            record = run_pipeline(request, store, name, progress, _budget(request, limits), launch)
+            record = run_pipeline(request, store, name, progress, budget_of(request, limits), launch)
         except RopoBenchError:
             if _any_scores(store, name):
                 print_leaderboard(store, name, "json" if json else "text")
@@ -105,6 +106,7 @@ def resolve(asked: Asked) -> Request:
         checkpoints=_checkpoints(asked.checkpoints, {SFT, *(method.name for method in rows)}),
         judges=_judges(tasks, suite, asked.include),
         canaries=asked.canaries,
+        first_seed=asked.first_seed,
     )
 
 
@@ -121,7 +123,8 @@ def _judges(tasks: Sequence[TaskRecipe], suite: SuiteRecipe, include: Sequence[P
     return {t.name: every or load_judge(t.judge, include=include) for t in tasks if t.judge is not None}
 
 
-def _budget(request: Request, limits: Limits) -> Budget | None:
+def budget_of(request: Request, limits: Limits) -> Budget | None:
+    """What the judges of a request may spend; None where nobody is asked."""
     if not request.judges:
         return None
     from ropo_bench.judging.ledger import Budget

@@ -13,13 +13,15 @@ from ropo_bench.scoring.alpaca_eval.leaderboard import (
     read_leaderboard,
     write_leaderboard,
 )
-from ropo_bench.scoring.alpaca_eval.win_rates import ModelRow, leaderboard_row, measure_annotations
+from ropo_bench.scoring.alpaca_eval.win_rates import LENGTH, ModelRow, leaderboard_row, measure_annotations
 
 
 def score_alpaca_eval_command(
     path: Path, lc_c: float | None = None, json: bool = False, leaderboard: Path | None = None
 ) -> None:
     """Print one row a model of annotations.json[.gz] or of a leaderboard .csv[.gz]; raises UsageError.
+
+    Numbers from annotations have a standard error and a 95 % interval over prompts, of this one judged model.
 
     lc_c: inverse regularisation strength of the length control, None chooses it by cross-validation as alpaca_eval
     does. leaderboard: a CSV in alpaca_eval's format, which is written with the same rows.
@@ -42,9 +44,9 @@ def score_alpaca_eval_command(
 
 def _measured(row: ModelRow) -> ScoreRow:
     metrics = {
-        name: Metric(
-            found.value, found.n, found.n_unscored, None if name == "average_length" else found.standard_error
-        )
+        name: Metric(found.value, found.n, found.n_unscored)
+        if name == LENGTH
+        else Metric(found.value, found.n, found.n_unscored, found.standard_error, found.low, found.high)
         for name, found in row.measurements.items()
     }
     facts = {"baseline": row.baseline, **({"judge": row.judge} if row.judge else {})}

@@ -1,24 +1,32 @@
-"""`ropo-bench table`: a run's leaderboard, from what is stored."""
+"""`ropo-bench table`: the leaderboard of runs, from what is stored."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard
+from ropo_bench.published import published
 from ropo_bench.recipe_files import suggest
-from ropo_bench.reporting.formats import FORMATS
+from ropo_bench.reporting.formats import FORMATS, render
+from ropo_bench.reporting.tables import STYLES, Style
 from ropo_bench.reporting.terminal import to_text
 from ropo_bench.runs import Store
 
 PLAIN_WIDTH = 120
 
 
-def table_command(run: str | None, format: str, runs: Path) -> None:
-    """Print the table of the named run, or of the newest."""
+def table_command(names: Sequence[str], format: str, style: str, runs: Path) -> None:
+    """Print the table of the named runs, side by side where they are comparable, or of the newest.
+
+    Raises UsageError for an unknown run, format or style, and for runs that cannot be compared.
+    """
+    _check("--format", format, ["text", *FORMATS])
+    _check("--style", style, STYLES)
     store = Store(runs)
-    print_leaderboard(store, run or newest_run(store), format)
+    _print(store, names or [newest_run(store)], format, "paper" if style == "paper" else "full")
 
 
 def newest_run(store: Store) -> str:
@@ -30,15 +38,23 @@ def newest_run(store: Store) -> str:
 
 
 def print_leaderboard(store: Store, name: str, format: str) -> None:
-    """Print a leaderboard as text, md, latex, csv or json; raises UsageError for another format."""
-    if format != "text" and format not in FORMATS:
-        known = ["text", *FORMATS]
-        raise UsageError(f"--format {format}: {suggest(format, known) or 'known: ' + ', '.join(known)}")
-    board = leaderboard(store, name)
+    """Print the whole table of a run as text or in one of FORMATS."""
+    _print(store, [name], format, "full")
+
+
+def _print(store: Store, names: Sequence[str], format: str, style: Style) -> None:
+    board = leaderboard(store, names)
+    base = store.read_run(names[0])["request"]["suite"].get("published")
+    literature = published(base, {(column.task, column.metric) for column in board.columns})
     if format != "text":
-        print(FORMATS[format](board), end="")
+        print(render(board, format, style, literature), end="")
         return
     from rich.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
-    console.print(to_text(board, console.width))
+    console.print(to_text(board, console.width, style, literature))
+
+
+def _check(option: str, given: str, known: Sequence[str]) -> None:
+    if given not in known:
+        raise UsageError(f"{option} {given}: {suggest(given, known) or 'known: ' + ', '.join(known)}")

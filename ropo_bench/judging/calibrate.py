@@ -19,7 +19,7 @@ import numpy as np
 
 from ropo_bench.assets import read_given
 from ropo_bench.errors import UsageError
-from ropo_bench.statistics import Estimate, bootstrap_clusters
+from ropo_bench.statistics import bootstrap_clusters
 from ropo_bench.types import JudgeAnswer, JudgeCall, Prompt
 
 Side = Literal["a", "b", "tie"]
@@ -262,7 +262,7 @@ def _metric(rows: Sequence[Any], statistic: Callable[[Sequence[Any]], float], n_
     for row in rows:
         by_prompt[_prompt(row)].append(row)
     clusters = list(by_prompt.values())
-    estimate: Estimate = bootstrap_clusters(
+    estimate = bootstrap_clusters(
         lambda drawn: np.array([statistic([row for i in drawn for row in clusters[i]])]), len(clusters)
     )
     value, error = (None if x is None or math.isnan(x) else x for x in estimate)

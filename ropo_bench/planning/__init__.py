@@ -1,4 +1,4 @@
-"""What a run will need, as pure estimates: steps, memory, disk, judge calls, money, detectable effects.
+"""What a run will need, as pure estimates: steps, memory, disk, judge calls, money.
 
 Every figure that is not exact says in NOTES what it assumes. Sizes in bytes, money in US dollars. Nothing here loads
 a model or imports torch.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from ropo_bench.planning.asking import (
     CHARACTERS_PER_TOKEN,
+    NUM_ITEMS,
     PROMPT_SETS,
     PROTOCOLS,
     Calls,
-    Detectable,
     Protocol,
     canary_calls,
-    detectable,
     judge_calls,
 )
 from ropo_bench.planning.machine import Machine, given_machine, this_machine
@@ -35,12 +34,12 @@ from ropo_bench.planning.ways import Spread, Way, as_asked, best_spread, gib, la
 
 __all__ = [
     "NOTES",
+    "NUM_ITEMS",
     "PROMPT_SETS",
     "PROMPT_SHARE",
     "PROTOCOLS",
     "REFERENCE_FREE",
     "Calls",
-    "Detectable",
     "Fit",
     "Machine",
     "Memory",
@@ -52,7 +51,6 @@ __all__ = [
     "best_spread",
     "canary_calls",
     "checkpoint_bytes",
-    "detectable",
     "fits",
     "forward_tokens",
     "free_bytes",

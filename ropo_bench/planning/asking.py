@@ -1,4 +1,4 @@
-"""What judges will be asked and what that costs, and which differences the answers could show."""
+"""What judges will be asked and what that costs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import math
 from dataclasses import dataclass
 
 from ropo_bench.judges import JudgeRecipe
-from ropo_bench.statistics import minimum_detectable_effect
 from ropo_bench.tasks import TaskRecipe
 
 CHARACTERS_PER_TOKEN = 4
 PROMPT_SETS = {"mt-bench": (80, 160), "alpaca-eval-2": (805, 805)}
 """Prompts and turns of the public prompt sets, which a plan needs before their files are there."""
+NUM_ITEMS = {"commonsense": 22_419, "pocket-commonsense": 300}
+"""Items of scorers that bring their own: BoolQ 3,270, PIQA 1,838, SIQA 1,954, HellaSwag 10,042, WinoGrande 1,267, ARC
+2,376 and 1,172, OpenBookQA 500, as lm-eval reads them; pocket's questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,38 +81,3 @@ def _priced(judge: JudgeRecipe, protocol: Protocol, calls: int) -> Calls:
     elif not calls or judge.kind == "vllm-serve":  # the user's own machine
         cost = 0.0
     return Calls(calls, inputs, outputs, cost)
-
-
-@dataclass(frozen=True, slots=True)
-class Detectable:
-    """Smallest true distance from a fixed value that a column finds with 80 % power, and on what that rests."""
-
-    header: str
-    effect: float
-    at_most: bool
-    basis: str
-
-
-# (scorer, metric) -> standard deviation of a prompt's mean, whether that is a bound, and where it is from.
-SPREADS = {
-    ("alpaca-eval", "win_rate"): (40.0, False, "as published annotations near an even battle; 22-25 at 7-9 % wins"),
-    ("mt-bench-pairwise", "wwr"): (50.0, True, "no win rate can spread more"),
-    ("mt-bench", "score_corrected"): (3.0, False, "as published GPT-4 judgments, 2.8-3.3"),
-    ("mt-bench", "score_original"): (3.0, False, "as published GPT-4 judgments, 2.8-3.3"),
-}
-
-
-def detectable(task: TaskRecipe, num_prompts: int) -> list[Detectable]:
-    """What the task's columns could see, where it can be told before anything is measured.
-
-    A comparison of two rows on the same prompts is paired: its spread is theirs to measure.
-    """
-    found = []
-    for column in task.columns:
-        known = SPREADS.get((task.scorer, column.metric))
-        if known is not None:
-            spread, bound, source = known
-            effect = minimum_detectable_effect(spread / math.sqrt(num_prompts))
-            basis = f"{num_prompts} prompts with a standard deviation of {spread:g} ({source})"
-            found.append(Detectable(f"{task.name} {column.header}", effect, bound, basis))
-    return found

@@ -1,79 +1,48 @@
-"""The leaderboard as Markdown, LaTeX (booktabs), CSV and JSON (schema 1)."""
+"""The leaderboard in every format; CSV, and JSON (schema 2) that reads back as the same leaderboard."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ropo_bench.reporting.tables import Leaderboard, groups
+from ropo_bench.errors import UsageError
+from ropo_bench.published import Published
+from ropo_bench.reporting.board import Column, Leaderboard, Row
+from ropo_bench.reporting.latex import to_latex
+from ropo_bench.reporting.markdown import to_markdown
+from ropo_bench.reporting.tables import Style, text_table
+from ropo_bench.types import Comparison, Measurement
 
 SCHEMA = "ropo-bench/leaderboard"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+FORMATS = ("md", "latex", "csv", "json")
+_CSV_PARTS = ("standard_error", "low", "high", "n", "n_unscored")
 
 
-def _escape_markdown(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", " ".join(text.split()))
-
-
-def to_markdown(board: Leaderboard) -> str:
-    """The table in GitHub's Markdown, title above and notes below."""
-    blocks = groups(board)
-    headers = ["method"] + [f"{block.title}: {header}" for block in blocks for header in block.headers]
-    lines = [f"**{_escape_markdown(board.title)}**", ""]
-    lines.append("| " + " | ".join(_escape_markdown(header) for header in headers) + " |")
-    lines.append("|:---|" + "---:|" * (len(headers) - 1))
-    for i, row in enumerate(board.ordered_rows):
-        texts = [row.label] + [str(each) for block in blocks for each in block.cells[i]]
-        lines.append("| " + " | ".join(_escape_markdown(text) for text in texts) + " |")
-    lines += [""] + [f"- {_escape_markdown(note)}" for note in board.notes]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#",
-    "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
-    "±": r"$\pm$", "–": "--", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
-}  # fmt: skip
-
-
-def _escape_latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))
-
-
-def to_latex(board: Leaderboard) -> str:
-    """The table as a LaTeX table environment (needs the package booktabs), notes below the rules."""
-    blocks = groups(board)
-    spans, rules, start = [], [], 2
-    for block in blocks:
-        end = start + len(block.headers) - 1
-        spans.append(rf"\multicolumn{{{len(block.headers)}}}{{c}}{{{_escape_latex(block.title)}}}")
-        rules.append(rf"\cmidrule(lr){{{start}-{end}}}")
-        start = end + 1
-    headers = [_escape_latex(header) for block in blocks for header in block.headers]
-    lines = [r"\begin{table}", r"\centering", r"\small", rf"\caption{{{_escape_latex(board.title)}}}"]
-    lines += [rf"\begin{{tabular}}{{l{'r' * (start - 2)}}}", r"\toprule"]
-    lines += [" & ".join(["", *spans]).strip() + r" \\", "".join(rules)]
-    lines += [" & ".join(["method", *headers]) + r" \\", r"\midrule"]
-    for i, row in enumerate(board.ordered_rows):
-        texts = [row.label] + [str(each) for block in blocks for each in block.cells[i]]
-        lines.append(" & ".join(_escape_latex(text) for text in texts) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par {{\footnotesize {_escape_latex(note)}}}" for note in board.notes]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
+def render(board: Leaderboard, format: str, style: Style = "full", published: Published | None = None) -> str:
+    """The table in one of FORMATS; csv and json hold everything in any style, and nothing published."""
+    match format:
+        case "md":
+            return to_markdown(board, style, published)
+        case "latex":
+            return to_latex(board, style, published)
+        case "csv":
+            return to_csv(board)
+        case _:
+            return to_json(board)
 
 
 def to_csv(board: Leaderboard) -> str:
-    """One line a row, numbers in full precision; four columns a metric, empty where nothing was measured."""
+    """One line a row, numbers in full precision; six columns a metric, empty where nothing was measured."""
     head = ["method", "state", "reference", "seeds", "trainable_params", "percent", "train_seconds"]
     head.append("peak_memory_bytes")
     for column in board.columns:
         name = f"{column.task}.{column.metric}"
-        head += [name, f"{name}.standard_error", f"{name}.n", f"{name}.n_unscored"]
+        head += [name, *(f"{name}.{part}" for part in _CSV_PARTS)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(head)
@@ -82,30 +51,57 @@ def to_csv(board: Leaderboard) -> str:
         line += [row.trainable_params, row.percent, row.train_seconds, row.peak_memory_bytes]
         for column in board.columns:
             found = row.cells.get((column.task, column.metric))
-            empty = (None, None, None, None)
-            line += (found.value, found.standard_error, found.n, found.n_unscored) if found else empty
+            line += [getattr(found, part, None) for part in ("value", *_CSV_PARTS)]
         writer.writerow(line)
     return out.getvalue()
 
 
 def to_json(board: Leaderboard) -> str:
-    """The table as JSON (`schema_version` counts incompatible changes), numbers in full precision."""
-    rows = []
-    for row in board.ordered_rows:
-        fields: dict[str, Any] = {"name": row.name, "state": row.state, "reference": row.reference}
-        fields |= {"seeds": list(row.seeds), "trainable_params": row.trainable_params, "percent": row.percent}
-        fields |= {"train_seconds": row.train_seconds, "peak_memory_bytes": row.peak_memory_bytes}
-        cells = [row.cells.get((column.task, column.metric)) for column in board.columns]
-        fields["cells"] = [asdict(each) for each in cells if each is not None]
-        rows.append(fields)
-    columns = [asdict(column) for column in board.columns]
-    value = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "title": board.title, "columns": columns}
-    return json.dumps(value | {"rows": rows, "notes": board.notes}, indent=1, ensure_ascii=False) + "\n"
+    """The table as JSON (`schema_version` counts incompatible changes), numbers in full precision.
+
+    notes: the lines under the table as they are shown, which follow from the rest and are not read back.
+    """
+    rows = [asdict(row) | {"cells": [asdict(cell) for cell in row.cells.values()]} for row in board.rows]
+    value = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "title": board.title,
+        "columns": [asdict(column) for column in board.columns],
+        "rows": rows,
+        "comparisons": [asdict(comparison) for comparison in board.comparisons],
+        "footers": list(board.footers),
+        "notes": text_table(board).notes,
+        "provenance": board.provenance,
+    }
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
-FORMATS: dict[str, Callable[[Leaderboard], str]] = {
-    "md": to_markdown,
-    "latex": to_latex,
-    "csv": to_csv,
-    "json": to_json,
-}
+def from_json(text: str, where: str = "leaderboard") -> Leaderboard:
+    """What to_json wrote, exactly; raises UsageError, naming `where`, for anything else."""
+    mend = "write it with: ropo-bench table RUN --format json"
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{where}:{error.lineno}: not JSON ({error.msg}); {mend}") from None
+    found = (value.get("schema"), value.get("schema_version")) if isinstance(value, dict) else (None, None)
+    if found != (SCHEMA, SCHEMA_VERSION):
+        raise UsageError(
+            f"{where}: not {SCHEMA} version {SCHEMA_VERSION}, given {found[0]} version {found[1]}; {mend}"
+        )
+    try:
+        return Leaderboard(
+            title=value["title"],
+            rows=tuple(_row(row) for row in value["rows"]),
+            columns=tuple(Column(**column) for column in value["columns"]),
+            footers=tuple(value["footers"]),
+            comparisons=tuple(Comparison(**comparison) for comparison in value["comparisons"]),
+            provenance=value["provenance"],
+        )
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{where}: a damaged leaderboard ({error}); {mend}") from None
+
+
+def _row(fields: Mapping[str, Any]) -> Row:
+    cells = [Measurement(**cell) for cell in fields["cells"]]
+    rest = {"cells": {(cell.task, cell.metric): cell for cell in cells}, "seeds": tuple(fields["seeds"])}
+    return Row(**{**fields, **rest})

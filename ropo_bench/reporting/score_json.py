@@ -18,23 +18,31 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number: None where nothing was scored; n counts its scored items, n_unscored the others."""
+    """One number: None where nothing was scored; n counts its scored items, n_unscored the others.
+
+    low, high: the 95 % interval, where it is known.
+    """
 
     value: float | None
     n: int
     n_unscored: int = 0
     standard_error: float | None = None
+    low: float | None = None
+    high: float | None = None
 
     def plain(self) -> dict[str, Any]:
-        """The metric as JSON; standard_error only where there is one."""
-        content: dict[str, Any] = {"value": self.value, "n": self.n, "n_unscored": self.n_unscored}
-        return content if self.standard_error is None else {**content, "standard_error": self.standard_error}
+        """The metric as JSON; standard_error, low and high only where there are any."""
+        errors = {"standard_error": self.standard_error, "low": self.low, "high": self.high}
+        known = {name: value for name, value in errors.items() if value is not None}
+        return {"value": self.value, "n": self.n, "n_unscored": self.n_unscored, **known}
 
     def __str__(self) -> str:
         decimals = 3 if abs(self.value or 0) >= 1 else 4
         text = NOTHING if self.value is None else f"{self.value:.{decimals}f}"
         if self.standard_error is not None:
             text += f" ± {self.standard_error:.3f}"
+        if self.low is not None:
+            text += f" [{self.low:.2f}, {self.high:.2f}]"
         return f"{text} ({self.n}/{self.n + self.n_unscored})" if self.n_unscored else text
 
 

@@ -1,162 +1,173 @@
-"""The leaderboard: its rows and columns, what a cell says, and the lines under the table.
-
-Rendering is a pure function of a Leaderboard: the same rows give the same bytes. formats.py writes files,
-terminal.py the view on a terminal.
-"""
+"""A table as text: every cell's parts, our rows and the published ones, the notes; one form for all renderings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+from ropo_bench.published import Claim, Figure, Published
+from ropo_bench.reporting.board import NOTHING, Column, Leaderboard, Row, footers
+from ropo_bench.reporting.conclusions import conclusions
+from ropo_bench.reporting.separation import Separation, separations
 from ropo_bench.types import Measurement
 
-NOTHING = "–"
-POCKET_DISCLAIMER = "pocket is a testbed with an exact ruler, not a claim about 8B models"
+__all__ = [
+    "NOTHING",
+    "PUBLISHED_HEADING",
+    "STYLES",
+    "Cell",
+    "Column",
+    "Group",
+    "Leaderboard",
+    "Line",
+    "Row",
+    "Style",
+    "TextTable",
+    "cell",
+    "footers",
+    "groups",
+    "percent_text",
+    "text_table",
+]
+
+Style = Literal["paper", "full"]
+STYLES: tuple[Style, ...] = ("paper", "full")
+PUBLISHED_HEADING = "published (not ours)"
 _ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One metric of one task; decimals of its cells, and which direction is better."""
-
-    task: str
-    metric: str
-    header: str
-    decimals: int = 2
-    better: Literal["higher", "lower", "none"] = "higher"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One method, or the SFT reference (reference=True, shown first), or a model trained elsewhere.
-
-    percent: of the base model's parameters, 0..100. train_seconds: mean over seeds; peak_memory_bytes: their
-    maximum. cells: by (task, metric), a missing one is shown as "–". state: "done", "pending" or
-    "failed: reason".
-    """
-
-    name: str
-    seeds: tuple[int, ...] = ()
-    trainable_params: int | None = None
-    percent: float | None = None
-    train_seconds: float | None = None
-    peak_memory_bytes: int | None = None
-    cells: Mapping[tuple[str, str], Measurement] = field(default_factory=dict)
-    state: str = "done"
-    reference: bool = False
-
-    @property
-    def label(self) -> str:
-        """The name, with its state in a word unless it is done; the reason stands in the table's notes."""
-        return self.name if self.state == "done" else f"{self.name} ({self.state.split(':')[0]})"
-
-
-@dataclass(frozen=True, slots=True)
-class Leaderboard:
-    """A table: title, rows, columns, and the footers that make its numbers readable on their own."""
-
-    title: str
-    rows: Sequence[Row]
-    columns: Sequence[Column]
-    footers: Sequence[str] = ()
-
-    @property
-    def ordered_rows(self) -> list[Row]:
-        """The reference rows, then the others, each in the given order."""
-        return sorted(self.rows, key=lambda row: not row.reference)
-
-    @property
-    def notes(self) -> list[str]:
-        """Why rows failed, then the footers."""
-        return [f"{row.name} {row.state}" for row in self.ordered_rows if ":" in row.state] + [*self.footers]
-
-
-@dataclass(frozen=True, slots=True)
 class Cell:
-    """The text of a cell: the value with its error, and the coverage where it is below 100 %."""
+    """The parts of a cell: 57.3, 2.1, [53.2, 61.4], the groups of its row, (159/160) where some are unscored."""
 
     value: str
+    error: str = ""
+    interval: str = ""
+    letters: str = ""
     coverage: str = ""
+    best: bool = False
+
+    @property
+    def estimate(self) -> str:
+        """Value ± error."""
+        return f"{self.value} ± {self.error}" if self.error else self.value
 
     def __str__(self) -> str:
-        return f"{self.value} {self.coverage}".rstrip()
+        return " ".join(part for part in (self.estimate, self.interval, self.letters, self.coverage) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What stands left of a row's cells, and which part of the table it belongs to."""
+
+    label: str
+    state: str
+    part: Literal["reference", "ours", "published"]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The columns of one task, as text: cells[row][column]."""
+    """The columns of one task, as text: cells[line][column]."""
 
     title: str
     headers: list[str]
     cells: list[list[Cell]]
 
 
-def footers(
-    *,
-    seeds: Sequence[int],
-    data: str | None,
-    versions: Mapping[str, str],
-    judges: Sequence[str] = (),
-    canaries: Sequence[str] = (),
-    spent: str | None = None,
-    prompts: Mapping[str, int] | None = None,
-    pocket: bool = False,
-    certificate: str | None = None,
-    minimum_detectable_effects: Mapping[str, float] | None = None,
-) -> list[str]:
-    """The lines under a table.
+@dataclass(frozen=True, slots=True)
+class TextTable:
+    """A whole table as text; the lines are the reference, our other rows, and the published ones."""
 
-    judges: who judged what. canaries: their biases. spent: what judging took. prompts: number of prompts by task.
-    minimum_detectable_effects: by column header, in the column's unit, at 80 % power and 5 % two-sided error.
+    title: str
+    lines: list[Line]
+    groups: list[Group]
+    notes: list[str]
+    style: Style
+
+
+def text_table(board: Leaderboard, style: Style = "full", published: Published | None = None) -> TextTable:
+    """The table in one of its styles.
+
+    full: every column, with intervals, and what the training cost. paper: the tested columns and the share of
+    trainable parameters, and the published rows beside ours.
     """
-    over = "prompts and seeds" if len(seeds) > 1 else "prompts, of this one checkpoint a row (one seed)"
-    lines = [f"± is the standard error over {over}; a cell without ± is a census"]
-    lines += [
-        f"an effect on {header} below {effect:.1f} would be missed more than one time in five"
-        for header, effect in (minimum_detectable_effects or {}).items()
-    ]
-    lines += [f"judge: {judge}" for judge in judges]
-    lines += [f"canaries of the judge (bias with its 95 % interval): {line}" for line in canaries]
-    if spent:
-        lines.append(f"judging: {spent}")
-    if prompts:
-        lines.append("prompts: " + ", ".join(f"{task} {count:,}" for task, count in prompts.items()))
-    lines.append("seeds: " + ", ".join(str(seed) for seed in seeds))
-    if data:
-        lines.append(f"preference data: {data}")
-    if certificate:
-        lines.append(f"merge certificate: {certificate}")
-    lines.append("versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
-    if pocket:
-        lines.append(POCKET_DISCLAIMER)
-    return lines
+    literature = published if published is not None and style == "paper" else Published()
+    lines = [Line(row.label, row.state, "reference" if row.reference else "ours") for row in board.ordered_rows]
+    lines += [Line(method, "done", "published") for method in _methods(literature)]
+    notes = [*board.failures, *conclusions(board), *_published_notes(literature), *board.footers]
+    return TextTable(board.title, lines, groups(board, style, literature), notes, style)
 
 
-def _estimate(value: float, error: float | None, decimals: int) -> str:
-    """Value ± error in fixed decimals; two digits in scientific form where those would show only zeros."""
+def groups(board: Leaderboard, style: Style = "full", literature: Published | None = None) -> list[Group]:
+    """The columns as text, one group a task in the order of the columns, and what the training cost last."""
+    literature = literature or Published()
+    columns = list(board.columns)
+    if style == "paper":
+        columns = [column for column in columns if column.tested] or columns
+    found = separations(board)
+    methods = _methods(literature)
+    told = []
+    for task in dict.fromkeys(column.task for column in columns):
+        own = [column for column in columns if column.task == task]
+        headers = [column.header + _ARROWS[column.better] for column in own]
+        cells = [[_ours(row, column, found, style) for column in own] for row in board.ordered_rows]
+        cells += [[_theirs(method, column, literature.figures) for column in own] for method in methods]
+        told.append(Group(task, headers, cells))
+    return [*told, _training(board, style, len(methods))]
+
+
+def _methods(literature: Published) -> list[str]:
+    return list(dict.fromkeys(figure.method for figure in literature.figures))
+
+
+def _ours(row: Row, column: Column, found: Mapping[tuple[str, str], Separation], style: Style) -> Cell:
+    key = (column.task, column.metric)
+    separation = found.get(key)
+    return cell(
+        row.cells.get(key),
+        column.decimals,
+        with_interval=style == "full",
+        letters=separation.letters.get(row.name, "") if separation else "",
+        best=separation is not None and separation.best == row.name,
+    )
+
+
+def _estimate(value: float, error: float | None, decimals: int) -> tuple[str, str]:
+    """Value and error in fixed decimals; two digits in scientific form where those would show only zeros."""
     shown = 0.5 * 10**-decimals  # what rounds to a non-zero last digit
     if value and max(abs(value), error or 0.0) < shown:
-        return f"{value:.1e}" if error is None else f"{value:.1e} ± {error:.1e}"
+        return f"{value:.1e}", "" if error is None else f"{error:.1e}"
     text = f"{value if abs(value) >= shown else 0.0:,.{decimals}f}"
     if error is None:
-        return text
-    return f"{text} ± <{10**-decimals:.{decimals}f}" if 0 < error < shown else f"{text} ± {error:.{decimals}f}"
+        return text, ""
+    return text, f"<{10**-decimals:.{decimals}f}" if 0 < error < shown else f"{error:,.{decimals}f}"
 
 
-def cell(measurement: Measurement | None, decimals: int) -> Cell:
-    """What a measurement says in a table: `6.84 ± 0.21`, and `(159/160)` where some items were not scored.
+def cell(
+    measurement: Measurement | None,
+    decimals: int,
+    *,
+    with_interval: bool = False,
+    letters: str = "",
+    best: bool = False,
+) -> Cell:
+    """What a measurement says in a table: `6.84 ± 0.21 [6.43, 7.25] a (159/160)`.
 
-    Measurement.n counts the scored items, n_unscored the others.
+    The coverage is shown where some items were not scored: Measurement.n counts the scored ones.
     """
     if measurement is None:
         return Cell(NOTHING)
     total = measurement.n + measurement.n_unscored
     coverage = f"({measurement.n}/{total})" if measurement.n_unscored else ""
     if measurement.value is None:
-        return Cell(NOTHING, coverage)
-    return Cell(_estimate(measurement.value, measurement.standard_error, decimals), coverage)
+        return Cell(NOTHING, coverage=coverage)
+    value, error = _estimate(measurement.value, measurement.standard_error, decimals)
+    low, high = measurement.low, measurement.high
+    interval = ""
+    if with_interval and measurement.standard_error and low is not None and high is not None:
+        interval = f"[{_estimate(low, None, decimals)[0]}, {_estimate(high, None, decimals)[0]}]"
+    return Cell(value, error, interval, letters, coverage, best)
 
 
 def percent_text(percent: float) -> str:
@@ -166,29 +177,66 @@ def percent_text(percent: float) -> str:
     return f"{percent:.1f}" if percent >= 1 else f"{percent:.2g}"
 
 
-def _training_cells(row: Row, with_seeds: bool) -> list[Cell]:
+def _training(board: Leaderboard, style: Style, num_published: int) -> Group:
+    """What the training cost, the last group."""
+    rows = board.ordered_rows
+    if style == "paper":
+        headers, found = ["trainable %"], [[_percent(row)] for row in rows]
+    else:
+        with_seeds = any(len(row.seeds) > 1 for row in rows)
+        headers = ["trainable", "%", "seconds", "peak GiB"] + ["seeds"] * with_seeds
+        found = [_training_texts(row)[: len(headers)] for row in rows]
+    cells = [[Cell(NOTHING if text is None else text) for text in texts] for texts in found]
+    return Group("training", headers, cells + [[Cell(NOTHING)] * len(headers)] * num_published)
+
+
+def _percent(row: Row) -> str | None:
+    return None if row.percent is None else percent_text(row.percent)
+
+
+def _training_texts(row: Row) -> list[str | None]:
     seconds = row.train_seconds
-    texts = [
+    return [
         None if row.trainable_params is None else f"{row.trainable_params:,}",
-        None if row.percent is None else percent_text(row.percent),
+        _percent(row),
         None if seconds is None else f"{seconds:.1f}" if seconds < 100 else f"{seconds:,.0f}",
         None if row.peak_memory_bytes is None else f"{row.peak_memory_bytes / (1 << 30):.2f}",
+        str(len(row.seeds)) if row.seeds else None,
     ]
-    if with_seeds:
-        texts.append(str(len(row.seeds)) if row.seeds else None)
-    return [Cell(NOTHING if text is None else text) for text in texts]
 
 
-def groups(board: Leaderboard) -> list[Group]:
-    """The columns as text, one group a task in the order of the columns, and what the training cost last."""
-    rows = board.ordered_rows
-    tasks = dict.fromkeys(column.task for column in board.columns)
-    found = []
-    for task in tasks:
-        columns = [column for column in board.columns if column.task == task]
-        headers = [column.header + _ARROWS[column.better] for column in columns]
-        cells = [[cell(row.cells.get((task, c.metric)), c.decimals) for c in columns] for row in rows]
-        found.append(Group(task, headers, cells))
-    with_seeds = any(len(row.seeds) > 1 for row in rows)
-    headers = ["trainable", "%", "seconds", "peak GiB"] + ["seeds"] * with_seeds
-    return [*found, Group("training", headers, [_training_cells(row, with_seeds) for row in rows])]
+def _source(figure: Figure) -> str:
+    place = f"{figure.source}, {figure.locator}" if figure.locator else figure.source
+    return f"{place} ({figure.note})" if figure.note else place
+
+
+def _sources(figures: Sequence[Figure]) -> dict[str, int]:
+    """Every source with its number, in the order in which a reader meets them."""
+    return {text: number for number, text in enumerate(dict.fromkeys(map(_source, figures)), 1)}
+
+
+def _theirs(method: str, column: Column, figures: Sequence[Figure]) -> Cell:
+    """A published figure with the number of its source; all of them where sources disagree."""
+    sources = _sources(figures)
+    texts = [
+        f"{one.value}{f' ± {one.error}' if one.error else ''} [{sources[_source(one)]}]"
+        for one in figures
+        if (one.method, one.task, one.metric) == (method, column.task, column.metric)
+    ]
+    return Cell(" / ".join(texts) or NOTHING)
+
+
+def _published_notes(literature: Published) -> list[str]:
+    sources = _sources(literature.figures)
+    notes = [f"[{number}] {text}" for text, number in sources.items()]
+    if sources:
+        notes.append("published figures have their own judges and protocols; they take no part in our comparisons")
+    return notes + [f"claimed elsewhere: {_claim(claim)}" for claim in literature.claims]
+
+
+def _claim(claim: Claim) -> str:
+    size = f"+{claim.low} to +{claim.high}" if claim.low else f"up to +{claim.high}"
+    over = f" over {claim.baseline}" if claim.baseline else ""
+    note = f"; {claim.note}" if claim.note else ""
+    on = f"{claim.task} {claim.metric}".strip()
+    return f"{claim.method}{over}, {size} {claim.unit} on {on} ({claim.source}, {claim.locator}{note})"

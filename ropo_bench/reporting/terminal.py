@@ -8,38 +8,46 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from ropo_bench.reporting.tables import Cell, Group, Leaderboard, groups
+from ropo_bench.published import Published
+from ropo_bench.reporting.board import NOTHING, Leaderboard
+from ropo_bench.reporting.conclusions import findings
+from ropo_bench.reporting.tables import PUBLISHED_HEADING, Cell, Group, Line, Style, TextTable, text_table
 
 _GAP = "  "
 _STYLES = {"failed": "red", "pending": "yellow"}
+_PARTS = ("estimate", "interval", "letters", "coverage")
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """One task's columns with their widths: values right-aligned, coverages left-aligned behind them."""
+    """One task's columns; widths[column][part] of what a cell says: each part stands in a column of its own."""
 
     group: Group
-    value_widths: list[int]
-    coverage_widths: list[int]
+    widths: list[list[int]]
 
     @property
-    def widths(self) -> list[int]:
-        return [v + (c + 1 if c else 0) for v, c in zip(self.value_widths, self.coverage_widths, strict=True)]
+    def column_widths(self) -> list[int]:
+        return [_joined(widths) for widths in self.widths]
 
     @property
     def width(self) -> int:
-        return sum(self.widths) + len(_GAP) * (len(self.widths) - 1)
+        return sum(self.column_widths) + len(_GAP) * (len(self.widths) - 1)
+
+
+def _joined(widths: Sequence[int]) -> int:
+    """The width of the parts with a space between those that are there."""
+    return sum(widths) + max(0, sum(1 for width in widths if width) - 1)
 
 
 def _block(group: Group) -> _Block:
-    columns = range(len(group.headers))
-    coverages = [max((len(row[j].coverage) for row in group.cells), default=0) for j in columns]
-    values = [max([len(row[j].value) for row in group.cells], default=0) for j in columns]
-    for j in columns:
-        values[j] += max(0, len(group.headers[j]) - values[j] - (coverages[j] + 1 if coverages[j] else 0))
-    short = len(group.title) - (sum(values) + sum(c + 1 for c in coverages if c) + len(_GAP) * (len(values) - 1))
-    values[0] += max(0, short)
-    return _Block(group, values, coverages)
+    widths = []
+    for j, header in enumerate(group.headers):
+        parts = [max((len(getattr(row[j], part)) for row in group.cells), default=0) for part in _PARTS]
+        parts[0] += max(0, len(header) - _joined(parts))
+        widths.append(parts)
+    block = _Block(group, widths)
+    widths[0][0] += max(0, len(group.title) - block.width)
+    return block
 
 
 def _split(group: Group, room: int) -> list[_Block]:
@@ -71,18 +79,20 @@ def _pack(blocks: Sequence[_Block], room: int) -> list[list[_Block]]:
     return packed
 
 
-def _cell(cell: Cell, value_width: int, coverage_width: int) -> Text:
-    value, sign, error = cell.value.partition(" ± ")
-    text = Text(" " * (value_width - len(cell.value)) + value)
-    text.append(sign + error, style="dim")
-    if coverage_width:
-        text.append(f" {cell.coverage:<{coverage_width}}", style="yellow")
+def _cell(cell: Cell, widths: Sequence[int]) -> Text:
+    """Estimate and interval right-aligned, letters and coverage left-aligned behind them."""
+    text = Text(" " * (widths[0] - len(cell.estimate)))
+    text.append(cell.value, style="bold green" if cell.best else "")
+    text.append(f" ± {cell.error}" if cell.error else "", style="dim")
+    for part, width, style in zip(_PARTS[1:], widths[1:], ("dim", "cyan", "yellow"), strict=True):
+        if width:
+            shown = getattr(cell, part)
+            text.append(" " + (shown.rjust(width) if part == "interval" else shown.ljust(width)), style=style)
     return text
 
 
-def _lines(board: Leaderboard, blocks: Sequence[_Block], name_width: int) -> list[Text]:
-    """Task names, a rule under each, headers, and the rows; a rule after the reference rows."""
-    rows = board.ordered_rows
+def _lines(table: TextTable, blocks: Sequence[_Block], name_width: int) -> list[Text]:
+    """Task names, a rule under each, headers, and the rows; a rule between the parts of the table."""
     between = 2 * _GAP
     titles = Text(" " * name_width)
     rules = Text(" " * name_width)
@@ -90,35 +100,46 @@ def _lines(board: Leaderboard, blocks: Sequence[_Block], name_width: int) -> lis
     for block in blocks:
         titles.append(between + block.group.title.center(block.width), style="bold cyan")
         rules.append(between + "─" * block.width, style="dim")
-        texts = [header.rjust(width) for header, width in zip(block.group.headers, block.widths, strict=True)]
-        headers.append(between + _GAP.join(texts))
-    rule = Text("─" * rules.cell_len, style="dim")
-    lines = [titles, rules, headers, rule]
-    for i, row in enumerate(rows):
-        style = _STYLES.get(row.state.split(":")[0], "bold")
-        line = Text(row.label.ljust(name_width), style=style if row.state != "done" else "bold")
-        line = Text.assemble(line)
-        for block in blocks:
-            cells = zip(block.group.cells[i], block.value_widths, block.coverage_widths, strict=True)
-            line.append(between)
-            line.append_text(Text(_GAP).join([_cell(*each) for each in cells]))
-        lines.append(line)
-        if row.reference and i + 1 < len(rows) and not rows[i + 1].reference:
-            lines.append(rule)
+        named = zip(block.group.headers, block.column_widths, strict=True)
+        headers.append(between + _GAP.join(header.rjust(width) for header, width in named))
+    width = rules.cell_len
+    lines = [titles, rules, headers]
+    part = ""
+    for i, line in enumerate(table.lines):
+        if line.part == "published" and not any(cell.value != NOTHING for b in blocks for cell in b.group.cells[i]):
+            continue
+        if line.part != part:
+            heading = f"── {PUBLISHED_HEADING} " if line.part == "published" else ""
+            lines.append(Text(heading.ljust(width, "─")[: max(width, len(heading))], style="dim"))
+            part = line.part
+        lines.append(_row(line, i, blocks, name_width))
     return lines
 
 
-def to_text(board: Leaderboard, width: int = 100) -> Text:
+def _row(line: Line, i: int, blocks: Sequence[_Block], name_width: int) -> Text:
+    style = _STYLES.get(line.state.split(":")[0], "" if line.part == "published" else "bold")
+    text = Text.assemble(Text(line.label.ljust(name_width), style=style))
+    for block in blocks:
+        text.append(2 * _GAP)
+        cells = zip(block.group.cells[i], block.widths, strict=True)
+        text.append_text(Text(_GAP).join([_cell(cell, widths) for cell, widths in cells]))
+    return text
+
+
+def to_text(board: Leaderboard, width: int = 100, style: Style = "full", published: Published | None = None) -> Text:
     """The table for a terminal of `width` columns; `.plain` is the same without colours."""
-    name_width = max([len(row.label) for row in board.rows] + [len("method")])
+    table = text_table(board, style, published)
+    name_width = max([len(line.label) for line in table.lines] + [len("method")])
     room = width - name_width - 2 * len(_GAP)
-    blocks = [block for group in groups(board) for block in _split(group, room)]
-    lines = [Text(board.title, style="bold")]
+    blocks = [block for group in table.groups for block in _split(group, room)]
+    lines = [Text(table.title, style="bold")]
     for packed in _pack(blocks, room):
-        lines += [Text(), *_lines(board, packed, name_width)]
+        lines += [Text(), *_lines(table, packed, name_width)]
     lines.append(Text())
-    for note in board.notes:
-        lines += [Text(part, style="dim") for part in textwrap.wrap(note, width, subsequent_indent="  ")]
+    told = set(findings(board))
+    for note in table.notes:
+        color = "" if note in told else "dim"
+        lines += [Text(part, style=color) for part in textwrap.wrap(note, width, subsequent_indent="  ")]
     for line in lines:
         line.rstrip()
     return Text("\n").join(lines)

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.forked import ROOT, python
+
 pytest.importorskip("triton")
 LAWS = Path(__file__).with_name("givens_triton_laws.py")
 
 # Compiles one kernel for an H100 and prints what registers it has and spills; argv: kernel, D, planes.
-# A process of its own: Triton decides at import whether it interprets.
+# A process of its own: Triton decides at import whether it interprets. Forked: its imports do not.
 COMPILE = """
 import subprocess, sys
-import triton.backends.nvidia
 from pathlib import Path
+import triton.backends.nvidia
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from ropo_bench.adapters.ropo.kernels import rounds, triton as launches
@@ -40,22 +42,14 @@ subprocess.run([cuobjdump, "-res-usage", "kernel.cubin"], check=True)
 """
 
 
-def run(*args: str, cwd: Path, **environment: str) -> str:
+def laws(tmp_path: Path, **environment: str) -> None:
+    command = [sys.executable, "-m", "pytest", str(LAWS), "-p", "no:xdist", "-p", "no:cacheprovider"]
+    own = {"PYTHONPATH": str(ROOT), "TRITON_CACHE_DIR": str(tmp_path / "cache"), **environment}
     done = subprocess.run(
-        [sys.executable, *args],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(LAWS.parents[2]), "TRITON_CACHE_DIR": str(cwd / "cache"), **environment},
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env={**os.environ, **own}
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def laws(tmp_path: Path, **environment: str) -> None:
-    output = run("-m", "pytest", str(LAWS), "-p", "no:xdist", "-p", "no:cacheprovider", cwd=tmp_path, **environment)
-    assert re.search(r"\d+ passed", output), output
+    assert re.search(r"\d+ passed", done.stdout), done.stdout
 
 
 def test_laws_hold_under_the_interpreter(tmp_path: Path) -> None:
@@ -80,7 +74,9 @@ def test_kernels_compile_for_an_h100_and_keep_to_its_registers(
     nvidia = pytest.importorskip("triton.backends.nvidia", reason="this Triton has no CUDA backend")
     if not (Path(nvidia.__file__).parent / "bin" / "cuobjdump").is_file():
         pytest.skip("this Triton ships no cuobjdump")
-    output = run("-c", COMPILE, kernel, str(d), planes, cwd=tmp_path, TRITON_INTERPRET="0")
+    compiling = python(COMPILE, kernel, str(d), planes, cwd=tmp_path, TRITON_CACHE_DIR=str(tmp_path / "cache"))
+    output, errors = compiling.communicate(timeout=120)
+    assert compiling.returncode == 0, errors
     usage = re.search(r"REG:(\d+) STACK:(\d+)", output)
     assert usage, output
     registers, stack_bytes = map(int, usage.groups())

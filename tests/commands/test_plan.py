@@ -73,13 +73,6 @@ def test_a_real_suite_is_planned_without_model_data_or_files(tmp_path: Path, mon
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_a_column_can_see_is_the_designs_figure(tmp_path: Path) -> None:
-    found = {entry["header"]: entry for entry in planned(Asked("dpo", "mistral-7b"), tmp_path)["detectable"]}
-    assert found["alpaca-eval-2 WR %"]["effect"] == pytest.approx(4.0, abs=0.06)
-    assert found["mt-bench-pairwise WWR %"]["at_most"]
-    assert found["mt-bench MT-Bench"]["effect"] < 1
-
-
 def test_a_plan_is_quick_and_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from ropo_bench.commands.plan import plan_command; "

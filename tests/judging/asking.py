@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.runs import JsonLines
 from ropo_bench.types import JudgeCall, Message
+from tests.forked import Process, python
 from tests.judging.judge_answers import answer_text
 
 KEY_ENV = "JUDGE_TEST_KEY"
@@ -66,15 +64,9 @@ def events(folder: Path) -> Counter[str]:
 HEAR = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
 
-def start(script: str, *arguments: object, **environment: str) -> subprocess.Popen[str]:
+def start(script: str, *arguments: object, **environment: str) -> Process:
     """A Python process that runs `script`, and hears Ctrl-C even where the tests run as a background job."""
-    return subprocess.Popen(
-        [sys.executable, "-c", HEAR + script, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
+    return python(HEAR + script, *map(str, arguments), **environment)
 
 
 def write_lines(path: Path, *rows: Any) -> Path:

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 
 import pytest
 
-from ropo_bench.reporting.formats import FORMATS, to_csv, to_json, to_latex, to_markdown
-from ropo_bench.reporting.tables import Cell, Column, Leaderboard, Row, cell, footers, percent_text
+from ropo_bench.reporting.board import Column, Leaderboard, Row, footers
+from ropo_bench.reporting.formats import FORMATS, render, to_csv
+from ropo_bench.reporting.latex import to_latex
+from ropo_bench.reporting.markdown import to_markdown
+from ropo_bench.reporting.tables import STYLES, Cell, Style, cell, percent_text
 from ropo_bench.reporting.terminal import to_text
 from ropo_bench.types import Measurement
 
 
 def measured(
-    task: str, metric: str, value: float, error: float | None = None, *, n: int = 160, unscored: int = 0
+    task: str,
+    metric: str,
+    value: float,
+    error: float | None = None,
+    *,
+    n: int = 160,
+    unscored: int = 0,
+    **more: float,
 ) -> tuple[tuple[str, str], Measurement]:
-    return (task, metric), Measurement(task, metric, value, error, n, unscored)
+    return (task, metric), Measurement(task, metric, value, error, n, unscored, **more)  # type: ignore[arg-type]
 
 
 COLUMNS = [
@@ -38,7 +47,7 @@ BOARD = Leaderboard(
             peak_memory_bytes=655_000_000,
             cells=dict(
                 [
-                    measured("chat", "score", 6.84321, 0.2149, n=159, unscored=1),
+                    measured("chat", "score", 6.84321, 0.2149, n=159, unscored=1, low=6.4, high=7.3),
                     measured("chat", "length", 23.0, 0.4),
                     measured("energy", "drift", 2.8e-9),
                 ]
@@ -54,15 +63,15 @@ BOARD = Leaderboard(
 TERMINAL = """\
 pocket: 50 % & more
 
-                                    chat                     energy
-                     ──────────────────────────────────    ──────────
-method                              grade ↑      tokens    HE drift ↓
-─────────────────────────────────────────────────────────────────────
-SFT                  6.50 ± <0.01                     –             –
-─────────────────────────────────────────────────────────────────────
-ropo                  6.84 ± 0.21 (159/160)  23.0 ± 0.4       2.8e-09
-my_row|x (failed)               –                     –             –
-dpo (pending)                   –                     –             –
+                                           chat                           energy
+                     ───────────────────────────────────────────────    ──────────
+method                                           grade ↑      tokens    HE drift ↓
+──────────────────────────────────────────────────────────────────────────────────
+SFT                  6.50 ± <0.01                                  –             –
+──────────────────────────────────────────────────────────────────────────────────
+ropo                  6.84 ± 0.21 [6.40, 7.30] (159/160)  23.0 ± 0.4       2.8e-09
+my_row|x (failed)               –                                  –             –
+dpo (pending)                   –                                  –             –
 
                                   training
                      ──────────────────────────────────
@@ -83,7 +92,7 @@ MARKDOWN = r"""**pocket: 50 % & more**
 | method | chat: grade ↑ | chat: tokens | energy: HE drift ↓ | training: trainable | training: % | training: seconds | training: peak GiB |
 |:---|---:|---:|---:|---:|---:|---:|---:|
 | SFT | 6.50 ± \<0.01 | – | – | – | – | – | – |
-| ropo | 6.84 ± 0.21 (159/160) | 23.0 ± 0.4 | 2.8e-09 | 6,888 | 0.25 | 7.7 | 0.61 |
+| ropo | 6.84 ± 0.21 \[6.40, 7.30\] (159/160) | 23.0 ± 0.4 | 2.8e-09 | 6,888 | 0.25 | 7.7 | 0.61 |
 | my\_row\|x (failed) | – | – | – | 2,712,345 | 100 | – | – |
 | dpo (pending) | – | – | – | – | – | – | – |
 
@@ -102,7 +111,8 @@ LATEX = r"""\begin{table}
 method & grade $\uparrow$ & tokens & HE drift $\downarrow$ & trainable & \% & seconds & peak GiB \\
 \midrule
 SFT & 6.50 $\pm$ $<$0.01 & -- & -- & -- & -- & -- & -- \\
-ropo & 6.84 $\pm$ 0.21 (159/160) & 23.0 $\pm$ 0.4 & 2.8e-09 & 6,888 & 0.25 & 7.7 & 0.61 \\
+\midrule
+ropo & 6.84 $\pm$ 0.21 {[}6.40, 7.30] (159/160) & 23.0 $\pm$ 0.4 & 2.8e-09 & 6,888 & 0.25 & 7.7 & 0.61 \\
 my\_row$|$x (failed) & -- & -- & -- & 2,712,345 & 100 & -- & -- \\
 dpo (pending) & -- & -- & -- & -- & -- & -- & -- \\
 \bottomrule
@@ -114,13 +124,13 @@ dpo (pending) & -- & -- & -- & -- & -- & -- & -- \\
 
 CSV = """\
 method,state,reference,seeds,trainable_params,percent,train_seconds,peak_memory_bytes,\
-chat.score,chat.score.standard_error,chat.score.n,chat.score.n_unscored,\
-chat.length,chat.length.standard_error,chat.length.n,chat.length.n_unscored,\
-energy.drift,energy.drift.standard_error,energy.drift.n,energy.drift.n_unscored
-SFT,done,True,,,,,,6.5,0.001,160,0,,,,,,,,
-ropo,done,False,0,6888,0.2514,7.71,655000000,6.84321,0.2149,159,1,23.0,0.4,160,0,2.8e-09,,160,0
-my_row|x,failed: certificate: agreement 0.9,False,,2712345,100.0,,,,,,,,,,,,,,
-dpo,pending,False,,,,,,,,,,,,,,,,,
+chat.score,chat.score.standard_error,chat.score.low,chat.score.high,chat.score.n,chat.score.n_unscored,\
+chat.length,chat.length.standard_error,chat.length.low,chat.length.high,chat.length.n,chat.length.n_unscored,\
+energy.drift,energy.drift.standard_error,energy.drift.low,energy.drift.high,energy.drift.n,energy.drift.n_unscored
+SFT,done,True,,,,,,6.5,0.001,,,160,0,,,,,,,,,,,,
+ropo,done,False,0,6888,0.2514,7.71,655000000,6.84321,0.2149,6.4,7.3,159,1,23.0,0.4,,,160,0,2.8e-09,,,,160,0
+my_row|x,failed: certificate: agreement 0.9,False,,2712345,100.0,,,,,,,,,,,,,,,,,,,,
+dpo,pending,False,,,,,,,,,,,,,,,,,,,,,,,
 """
 
 
@@ -136,33 +146,11 @@ def test_csv_reads_back_in_full_precision() -> None:
     assert float(rows[1]["chat.score"]) == 6.84321
 
 
-def test_json_has_a_schema_and_full_precision() -> None:
-    value = json.loads(to_json(BOARD))
-    assert (value["schema"], value["schema_version"]) == ("ropo-bench/leaderboard", 1)
-    assert [row["name"] for row in value["rows"]] == ["SFT", "ropo", "my_row|x", "dpo"]
-    assert value["rows"][1]["cells"][0] == {
-        "task": "chat",
-        "metric": "score",
-        "value": 6.84321,
-        "standard_error": 0.2149,
-        "n": 159,
-        "n_unscored": 1,
-        "num_seeds": 1,
-    }
-    assert value["columns"][1] == {
-        "task": "chat",
-        "metric": "length",
-        "header": "tokens",
-        "decimals": 1,
-        "better": "none",
-    }
-    assert value["notes"] == ["my_row|x failed: certificate: agreement 0.9", "seeds: 0"]
-
-
+@pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_same_rows_give_the_same_bytes(name: str) -> None:
-    assert FORMATS[name](BOARD) == FORMATS[name](BOARD)
-    assert FORMATS[name](BOARD).endswith("\n")
+def test_the_same_rows_give_the_same_bytes(name: str, style: Style) -> None:
+    assert render(BOARD, name, style).encode() == render(BOARD, name, style).encode()
+    assert render(BOARD, name, style).endswith("\n")
 
 
 def test_terminal_table_is_exactly_this() -> None:
@@ -173,7 +161,14 @@ def test_terminal_table_is_exactly_this() -> None:
 def test_terminal_lines_keep_to_the_width_and_lose_no_cell(width: int) -> None:
     text = to_text(BOARD, width).plain
     assert max(len(line) for line in text.splitlines()) <= width
-    for part in ("6.84 ± 0.21 (159/160)", "23.0 ± 0.4", "2.8e-09", "2,712,345", "agreement 0.9", "seeds: 0"):
+    for part in (
+        "6.84 ± 0.21 [6.40, 7.30] (159/160)",
+        "23.0 ± 0.4",
+        "2.8e-09",
+        "2,712,345",
+        "agreement 0.9",
+        "seeds: 0",
+    ):
         assert part in text
     for line in text.splitlines():
         assert line == line.rstrip()
@@ -206,7 +201,7 @@ def test_numbers_show_no_false_zero(value: float, error: float | None, decimals:
 
 
 def test_a_cell_without_any_score_keeps_its_coverage() -> None:
-    assert cell(Measurement("t", "m", None, None, 0, 160), 2) == Cell("–", "(0/160)")
+    assert cell(Measurement("t", "m", None, None, 0, 160), 2) == Cell("–", coverage="(0/160)")
     assert cell(None, 2) == Cell("–")
 
 
@@ -219,12 +214,12 @@ def test_percentages() -> None:
     ]
 
 
-@pytest.mark.parametrize("letter", list("\\{}&%$#_~^<>|"))
+@pytest.mark.parametrize("letter", list("\\{}&%$#_~^<>|*["))
 def test_no_name_can_break_latex_or_markdown(letter: str) -> None:
     board = Leaderboard("t", [Row(f"a{letter}b")], [])
     row = next(line for line in to_latex(board).splitlines() if line.startswith("a"))
-    bare = re.sub(r"\\textbackslash\{\}|\\textascii\w+\{\}|\\[{}&%$#_]|\$[<>|]\$|\\\\$| & ", "", row)
-    assert not re.search(r"[\\{}&%$#_~^<>|]", bare)
+    bare = re.sub(r"\\textbackslash\{\}|\\textascii\w+\{\}|\\[{}&%$#_]|\$[<>|]\$|\{[\[*]\}|\\\\$| & ", "", row)
+    assert not re.search(r"[\\{}&%$#_~^<>|\[*]", bare)
     line = to_markdown(board).splitlines()[4]
     assert len(re.findall(r"(?<!\\)\|", line)) == 6
 
@@ -237,11 +232,10 @@ def test_footers_say_what_the_error_is_about() -> None:
         judges=["pocket grader"],
         prompts={"pocket-arena": 1600},
         pocket=True,
-        minimum_detectable_effects={"WR %": 8.75},
     )
     assert lines == [
-        "± is the standard error over prompts and seeds; a cell without ± is a census",
-        "an effect on WR % below 8.8 would be missed more than one time in five",
+        "± is the standard error, [] the 95 % interval; both are about the method, seeds crossed with prompts (a row"
+        " of one seed: that checkpoint); a cell without ± is a census",
         "judge: pocket grader",
         "prompts: pocket-arena 1,600",
         "seeds: 0, 1",
@@ -250,4 +244,4 @@ def test_footers_say_what_the_error_is_about() -> None:
         "pocket is a testbed with an exact ruler, not a claim about 8B models",
     ]
     one = footers(seeds=[0], data="1,993 pairs, sha256 0", versions={})[0]
-    assert "of this one checkpoint a row (one seed)" in one
+    assert "both are about this one checkpoint a row (one seed)" in one

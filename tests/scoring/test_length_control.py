@@ -4,7 +4,7 @@ import csv
 import gzip
 import json
 import os
-import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from ropo_bench.scoring.difficulty import fit_difficulties
-from ropo_bench.scoring.length_control import C, Gamed, control_length, estimate, logistic
-from ropo_bench.types import Score
+from ropo_bench.scoring.length_control import C, Gamed, control_length, estimate, logistic, win_rates
+from ropo_bench.statistics import compare, measure
+from ropo_bench.tasks import Column
+from ropo_bench.types import Measurement, Score
 
 ASSETS = Path(os.environ["ROPO_BENCH_ASSETS"], "alpaca_eval") if "ROPO_BENCH_ASSETS" in os.environ else None
 needs_assets = pytest.mark.skipif(ASSETS is None, reason="ROPO_BENCH_ASSETS is not set")
@@ -137,33 +139,91 @@ def as_scores(preferences: np.ndarray, deltas: np.ndarray, difficulties: np.ndar
     ]
 
 
-def test_estimator_is_the_fit_with_a_bootstrap_error() -> None:
+COLUMN = Column(metric="lc_win_rate", header="", estimator="lc")
+
+
+def cell(*scores_by_seed: list[Score]) -> Measurement:
+    (found,) = measure("arena", [COLUMN], scores_by_seed, {"lc": estimate})
+    return found
+
+
+def test_estimator_is_the_fit_with_a_bootstrap_interval() -> None:
     preferences, deltas, difficulties = simulated(250, 0.5, -1.0, 0.5, 0.5)
-    began = time.process_time()
-    found = estimate([as_scores(preferences, deltas, difficulties)])
-    seconds = time.process_time() - began
-    expected = control_length(preferences, deltas, difficulties).win_rate
-    assert found.value == pytest.approx(expected, abs=1e-9)
+    scores = as_scores(preferences, deltas, difficulties)
+    found = cell(scores)
+    assert found.value == control_length(preferences, deltas, difficulties).win_rate
     # Between the error of a plain share and twice that: length control costs some precision.
     assert found.standard_error is not None
     assert 100 * 0.5 / 250**0.5 * 0.7 < found.standard_error < 100 * 0.5 / 250**0.5 * 2
-    assert estimate([as_scores(preferences, deltas, difficulties)]) == found
-    assert seconds < 5  # about 0.3 on an idle core, after sklearn's import
+    assert found.low is not None
+    assert found.high is not None
+    assert found.high - found.value == pytest.approx(found.value - found.low)
+    assert found.high - found.value == pytest.approx(1.97 * found.standard_error, rel=0.01)
+    assert cell(scores) == found
+
+
+def test_the_error_is_that_of_new_tables() -> None:
+    """The spread of 200 estimates of one judge on new prompts, against the mean error of 5 of the tables."""
+    draw = np.random.default_rng(4)
+    estimates, errors = [], []
+    for table in range(200):
+        deltas, difficulties = draw.normal(0.5, 1, 150), draw.normal(size=150)
+        preferences = (draw.random(150) < logistic(0.5 - np.tanh(deltas) + difficulties)).astype(float)
+        estimates.append(win_rates(np.ones((1, 150)), preferences, deltas, difficulties)[0])
+        if table < 5:
+            errors.append(cell(as_scores(preferences, deltas, difficulties)).standard_error)
+    assert np.mean(errors) == pytest.approx(np.std(estimates), rel=0.2)
+
+
+def test_samples_of_a_prompt_move_together() -> None:
+    """Every battle twice says nothing new: the same number, and the same error, not one smaller by sqrt 2."""
+    once = as_scores(*simulated(250, 0.5, -1.0, 0.5, 0.5))
+    twice = [replace(score, item=f"{score.item}#{sample}") for score in once for sample in (0, 1)]
+    one, two = cell(once), cell(twice)
+    assert two.n == 2 * one.n
+    assert two.value == pytest.approx(one.value, abs=0.1)
+    assert two.standard_error == pytest.approx(one.standard_error, rel=0.02)
 
 
 def test_estimator_averages_seeds_and_reads_scores_without_difficulty() -> None:
     good, deltas, _ = simulated(200, 2.0, -1.0, 0.0, 0.5)
     poor, _, _ = simulated(200, -1.0, -1.0, 0.0, 0.5)
-    found = estimate([as_scores(good, deltas, None), as_scores(poor, deltas, None)])
+    found = cell(as_scores(good, deltas, None), as_scores(poor, deltas, None))
     expected = [control_length(preferences, deltas).win_rate for preferences in (good, poor)]
     assert found.value == pytest.approx(np.mean(expected))
     # Seeds this far apart make nearly all of the error: half their distance.
     assert found.standard_error == pytest.approx(abs(expected[0] - expected[1]) / 2, rel=0.1)
 
 
+def test_a_prompt_that_a_seed_lacks_is_in_no_resample_but_in_the_others_estimate() -> None:
+    whole = as_scores(*simulated(60, 0.5, -1.0, 0.5, 0.5))
+    sample = estimate([whole, whole[:50]])
+    assert len(sample.clusters) == 50
+    assert sample.evaluate is not None
+    both = sample.evaluate(np.ones((1, 50)))[0]
+    assert both[0] == both[1]
+    assert sample.estimates_S[0] != sample.estimates_S[1]
+
+
+def test_rows_on_the_same_prompts_differ_more_surely_than_their_errors_say() -> None:
+    """Two rows that mostly win the same battles: the paired error is well under that of two separate rows."""
+    preferences, deltas, difficulties = simulated(250, 0.5, -1.0, 0.5, 0.5)
+    better = preferences.copy()
+    better[np.flatnonzero(preferences == 0)[:20]] = 1.0
+    rows = {"a": [as_scores(better, deltas + 0.1, difficulties)], "b": [as_scores(preferences, deltas, difficulties)]}
+    (found,) = compare("arena", [COLUMN], rows, {"lc": estimate}, [("a", "b")])
+    a, b = (cell(*scores) for scores in rows.values())
+    assert found.estimate == pytest.approx(a.value - b.value)
+    assert found.standard_error < 0.5 * np.hypot(a.standard_error, b.standard_error)
+    assert found.p_value < 0.001
+    (same,) = compare("arena", [COLUMN], {"a": rows["a"], "b": rows["a"]}, {"lc": estimate}, [("a", "b")])
+    assert (same.estimate, same.standard_error, same.p_value) == (0.0, 0.0, 1.0)
+
+
 def test_sft_against_itself_is_50_without_error() -> None:
     zeros = np.zeros(40)
-    assert estimate([as_scores(zeros + 0.5, zeros, zeros)]) == (50.0, 0.0)
+    found = cell(as_scores(zeros + 0.5, zeros, zeros))
+    assert (found.value, found.standard_error, found.low, found.high) == (50.0, 0.0, 50.0, 50.0)
 
 
 def reference_models(num_models: int, num_prompts: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

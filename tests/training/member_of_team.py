@@ -1,6 +1,6 @@
-"""One process of a team under torchrun: does the jobs of a file, one after another, and writes down how each ended.
+"""One process of a team: does the jobs of a file, one after another, and writes down how each ended.
 
-python -m torch.distributed.run --nproc-per-node 2 tests/training/member_of_team.py CASES.json
+Run by test_processes.py, with the file as its argument and its place in the team in the environment.
 """
 
 from __future__ import annotations

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from safetensors.torch import load_file
+from torch.distributed import TCPStore
 
 from ropo_bench.errors import MethodFailed, UsageError
 from ropo_bench.methods import AdapterRecipe, LossRecipe, MethodRecipe, TrainRecipe
 from ropo_bench.training import checkpoint
 from ropo_bench.training.job import LOGPS, TRAINED, Job
 from ropo_bench.training.launch import PROCESSES, WORKER, Launch, adopt, run, worker_environment
+from tests.forked import python
 
 MEMBER = Path(__file__).with_name("member_of_team.py")
-ROOT = MEMBER.parents[2]
 WORDS = ("tell", "me", "about", "rain", "and", "sun", "please", "now", "yes", "no")
 ADAPTERS = {
     "ropo": AdapterRecipe(name="ropo"),
@@ -135,16 +133,15 @@ class Outcome:
         return self.bench.job("two/diverging", "ropo", "sigmoid", 1, path)
 
     def _run(self, cases: list[tuple[Job, bool]]) -> None:
+        """By the members of one team, that meet as the workers of a launch do."""
         file = self.bench.root / "cases.json"
         file.write_text(json.dumps([{"job": json.loads(j.model_dump_json()), "shard": s} for j, s in cases]))
-        command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-        own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-        if sys.platform != "linux":
-            del own["GLOO_SOCKET_IFNAME"]
-        command += [str(MEMBER), str(file)]
-        environment = {**os.environ, **own}
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-        assert result.returncode == 0, result.stderr[-3000:]
+        store = TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
+        script = MEMBER.read_text()
+        team = [python(script, str(file), **worker_environment(rank, Launch(2), store.port)) for rank in (0, 1)]
+        for member in team:
+            _, errors = member.communicate(timeout=240)
+            assert member.returncode == 0, errors[-3000:]
 
     def endings(self, name: str) -> list[str]:
         return [(self.bench.root / name / f"ending-{rank}").read_text() for rank in (0, 1)]

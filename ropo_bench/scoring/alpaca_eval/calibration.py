@@ -14,7 +14,7 @@ import numpy as np
 
 from ropo_bench import assets
 from ropo_bench.scoring.length_control import Array, Gamed, estimate
-from ropo_bench.statistics import Estimate
+from ropo_bench.statistics import Sample
 from ropo_bench.types import Score
 
 REFERENCE = "gpt4_1106_preview"
@@ -48,11 +48,11 @@ def gamed() -> Gamed:
     return Gamed(*(np.array([float(record[column]) for record in records]) for column in columns))
 
 
-def alpaca_lc_win_rate(scores_by_seed: Sequence[Sequence[Score]]) -> Estimate:
+def alpaca_lc_win_rate(scores_by_seed: Sequence[Sequence[Score]]) -> Sample:
     """The estimator `alpaca_lc_win_rate` of a column: alpaca_eval's fit, its regularisation included, at fixed C.
 
-    Scores of lc_win_rate on AlpacaEval 2's instructions. The standard error is that of a bootstrap over prompts
-    with the fit inside; difficulties and gamed annotations are constants of the benchmark and are not redrawn.
+    Scores of lc_win_rate on AlpacaEval 2's instructions. The whole fit is made again in every resample of the
+    prompts; difficulties and gamed annotations are constants of the benchmark and are not drawn again.
     """
     return estimate(scores_by_seed, gamed=gamed())
 

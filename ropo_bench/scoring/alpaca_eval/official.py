@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from ropo_bench.assets import asset
 from ropo_bench.scoring.alpaca_eval.calibration import GAMED
@@ -35,8 +35,19 @@ def logprob_preference(top_logprobs: Mapping[str, float]) -> float:
     return float(logprob_parser(completion, "m", ["m", "M"], is_binarize=False)[0])
 
 
-def length_controlled_win_rate(annotations: Sequence[Annotation], rows: Sequence[int], c: float | None) -> float:
-    """Its length-controlled win rate (0..100) of one model: metrics.glm_winrate, version length_controlled_v1.
+class Controlled(NamedTuple):
+    """alpaca_eval's length-controlled win rate (0..100) and its own lc_standard_error.
+
+    That error is the standard error of the mean of the predictions, so it knows how the prompts' difficulties
+    differ, and neither the verdicts' noise nor that of the fit.
+    """
+
+    win_rate: float
+    lc_standard_error: float
+
+
+def length_controlled(annotations: Sequence[Annotation], rows: Sequence[int], c: float | None) -> Controlled:
+    """Its length-controlled win rate of one model: metrics.glm_winrate, version length_controlled_v1.
 
     rows: of each annotation's instruction in AlpacaEval 2, where the model looks its difficulty up. c: inverse
     regularisation strength; None chooses it by cross-validation, as the package does. Annotations without a
@@ -64,7 +75,7 @@ def length_controlled_win_rate(annotations: Sequence[Annotation], rows: Sequence
                 is_warn_extreme_changes=False,
                 glm_info=info,
             )
-    return float(found["length_controlled_winrate"])
+    return Controlled(float(found["length_controlled_winrate"]), float(found["lc_standard_error"]))
 
 
 @contextmanager

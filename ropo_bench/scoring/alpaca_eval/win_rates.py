@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+
+import numpy as np
 
 from ropo_bench.errors import UsageError
 from ropo_bench.scoring.alpaca_eval import calibration
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation, LeaderboardRow
-from ropo_bench.scoring.alpaca_eval.official import length_controlled_win_rate
+from ropo_bench.scoring.alpaca_eval.official import length_controlled
 from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete
 from ropo_bench.scoring.length_control import C, estimate
-from ropo_bench.statistics import measure
+from ropo_bench.statistics import Estimator, Sample, measure
 from ropo_bench.tasks import Column
 from ropo_bench.types import Measurement, Score
 
@@ -36,11 +37,12 @@ def measure_annotations(annotations: Sequence[Annotation], c: float | None = Non
     """A row for each model, baseline and judge, in the order of the file.
 
     Metrics: win_rate, discrete_win_rate, lc_win_rate (0..100) and average_length, the whole part of the mean in
-    characters as leaderboards have it. lc_win_rate is alpaca_eval's own code, its standard error that of a
-    bootstrap over prompts with the fit at fixed C inside (alpaca_eval's own comes from predicted preferences
-    and is too small). Where an instruction is not one of AlpacaEval 2's 805, it is lc_win_rate_nodiff, our fit.
+    characters as leaderboards have it. lc_win_rate is alpaca_eval's own code, its interval that of a bootstrap
+    over prompts with the fit at fixed C inside (alpaca_eval's own standard error is that of predicted preferences
+    and about half as large: docs/statistics.md). Where an instruction is not one of AlpacaEval 2's 805, it is
+    lc_win_rate_nodiff, our fit.
     c: inverse regularisation strength; None chooses it by cross-validation as alpaca_eval does (for
-    lc_win_rate_nodiff and for standard errors it is then length_control.C). Where the calibration files cannot
+    lc_win_rate_nodiff and for intervals it is then length_control.C). Where the calibration files cannot
     be had, every row is lc_win_rate_nodiff, and a note says why.
     """
     battles: dict[tuple[str, str], list[Annotation]] = {}
@@ -98,10 +100,8 @@ def _row(model: str, baseline: str, judge: str | None, group: Sequence[Annotatio
         Column(metric=metric, header="", estimator="length_controlled"),
         Column(metric=LENGTH, header="", estimator="mean"),
     ]
-    fixed = partial(estimate, gamed=calibration.gamed() if whole else None, c=C if c is None else c)
-    found = {m.metric: m for m in measure(TASK, columns, [scores], {"length_controlled": fixed})}
-    if whole and found[LC].value is not None:
-        found[LC] = replace(found[LC], value=_official(group, known, found[LC].value, c))
+    controlled = _length_controlled(group, known if whole else None, c)
+    found = {m.metric: m for m in measure(TASK, columns, [scores], {"length_controlled": controlled})}
     length = found[LENGTH]
     assert length.value is not None
     found[LENGTH] = replace(length, value=int(length.value))
@@ -118,10 +118,19 @@ def _calibrated_rows(group: Sequence[Annotation]) -> tuple[list[int | None], str
         return [None] * len(group), str(error)
 
 
-def _official(group: Sequence[Annotation], rows: Sequence[int], ours: float | None, c: float | None) -> float | None:
-    """alpaca_eval's value; ours where its code divides by 0, with answers that all differ by the same length."""
+def _length_controlled(group: Sequence[Annotation], rows: Sequence[int] | None, c: float | None) -> Estimator:
+    """alpaca_eval's value where the rows are known, ours elsewhere; how it varies is our fit's in both cases."""
+    # Its code divides by 0 where all answers differ by the same length.
     constant = len({len(a.output_1) - len(a.output_2) for a in group}) == 1
-    return ours if constant else length_controlled_win_rate(group, rows, c)
+
+    def estimator(scores_by_seed: Sequence[Sequence[Score]]) -> Sample:
+        gamed = None if rows is None else calibration.gamed()
+        ours = estimate(scores_by_seed, gamed=gamed, c=C if c is None else c)
+        if rows is None or constant:
+            return ours
+        return replace(ours, estimates_S=np.array([length_controlled(group, rows, c).win_rate]))
+
+    return estimator
 
 
 def _scores(group: Sequence[Annotation], metric: str, difficulties: Sequence[float] | None) -> Iterator[Score]:

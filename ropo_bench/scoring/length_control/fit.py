@@ -7,15 +7,10 @@ to zero and the predictions averaged. Shapes: X items, F features.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from ropo_bench.statistics import Estimate, bootstrap_clusters
-from ropo_bench.types import Score
 
 Array = NDArray[np.float64]
 
@@ -102,53 +97,8 @@ def _fit(features_XF: Array, target_X: Array, weight_X: Array, c: float) -> Arra
     return coefficients
 
 
-def estimate(scores_by_seed: Sequence[Sequence[Score]], *, gamed: Gamed | None = None, c: float = C) -> Estimate:
-    """The estimator `lc_win_rate` of a column: the whole fit inside a bootstrap over prompts (200 draws).
-
-    Scores of lc_win_rate or lc_win_rate_nodiff, with length_delta (and difficulty) in their detail. With
-    several seeds the fit is made for each and averaged; prompts that a seed lacks are left out of all.
-    gamed, c: as for `control_length`.
-    """
-    tables = [_Table.of(scores) for scores in scores_by_seed]
-    common = sorted(set.intersection(*(set(table.rows) for table in tables)))
-    rows = [[table.rows[name] for name in common] for table in tables]
-
-    def evaluate(clusters: NDArray[np.intp]) -> Array:
-        chosen = [np.concatenate([own[c] for c in clusters]) for own in rows]
-        return np.array([table.win_rate(index, gamed, c) for table, index in zip(tables, chosen, strict=True)])
-
-    return bootstrap_clusters(evaluate, len(common))
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """One seed's scores as arrays, and which rows belong to a cluster."""
-
-    preferences: Array
-    length_deltas: Array
-    difficulties: Array | None
-    rows: dict[str, list[int]]
-
-    @classmethod
-    def of(cls, scores: Sequence[Score]) -> _Table:
-        rows = defaultdict(list)
-        for index, score in enumerate(scores):
-            rows[score.cluster].append(index)
-        known = all("difficulty" in score.detail for score in scores)
-        return cls(
-            np.array([score.value for score in scores], dtype=float) / 100,
-            np.array([score.detail["length_delta"] for score in scores], dtype=float),
-            np.array([score.detail["difficulty"] for score in scores], dtype=float) if known else None,
-            dict(rows),
-        )
-
-    def win_rate(self, index: NDArray[np.intp], gamed: Gamed | None, c: float) -> float:
-        difficulties = None if self.difficulties is None else self.difficulties[index]
-        preferences, length_deltas = self.preferences[index], self.length_deltas[index]
-        return control_length(preferences, length_deltas, difficulties, gamed=gamed, c=c).win_rate
-
-
 def logistic(z: Array) -> Array:
     """1 / (1 + e^-z), without overflow."""
-    probability: Array = np.exp(-np.logaddexp(0, -z))
+    small = np.exp(-np.abs(z))
+    probability: Array = np.where(z > 0, 1.0, small) / (1 + small)
     return probability

@@ -23,9 +23,12 @@ def test_json_of_published_annotations(assets: Path, tmp_path: Path, capsys: pyt
     assert set(metrics) == {"win_rate", "discrete_win_rate", "lc_win_rate", "average_length"}
     assert metrics["win_rate"]["value"] == pytest.approx(published["win_rate"], abs=1e-6)
     assert metrics["lc_win_rate"]["value"] == pytest.approx(published["length_controlled_winrate"], abs=1e-6)
+    assert metrics["lc_win_rate"]["low"] < metrics["lc_win_rate"]["value"] - metrics["lc_win_rate"]["standard_error"]
+    assert metrics["lc_win_rate"]["high"] > metrics["lc_win_rate"]["value"] + metrics["lc_win_rate"]["standard_error"]
     assert metrics["average_length"] == {"value": published["avg_length"], "n": 805, "n_unscored": 0}
     (line,) = read_leaderboard(written)
     assert line.length_controlled_winrate == metrics["lc_win_rate"]["value"]
+    assert line.lc_standard_error == metrics["lc_win_rate"]["standard_error"]
     assert line.n_draws == published["n_draws"]
 
 

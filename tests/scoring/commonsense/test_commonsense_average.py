@@ -8,8 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropo_bench.scoring.commonsense.average import macro_mean
-from ropo_bench.statistics import mean
-from ropo_bench.types import Score
+from ropo_bench.statistics import compare, measure
+from ropo_bench.tasks import Column
+from ropo_bench.types import Measurement, Score
+
+MACRO = Column(metric="accuracy", header="commonsense %", estimator="macro_mean")
+
+
+def average(seeds: list[list[Score]], estimator: str = "macro_mean") -> Measurement:
+    column = MACRO.model_copy(update={"estimator": estimator})
+    return measure("t", [column], seeds, {"macro_mean": macro_mean})[0]
 
 
 def scores(values: dict[str, list[float]]) -> list[Score]:
@@ -22,7 +30,7 @@ def scores(values: dict[str, list[float]]) -> list[Score]:
 
 def test_a_small_task_counts_as_much_as_a_large_one() -> None:
     large, small = [100.0, 0.0, 0.0, 0.0], [100.0, 100.0, 0.0]
-    found = macro_mean([scores({"large": large, "small": small})])
+    found = average([scores({"large": large, "small": small})])
     assert found.value == pytest.approx((25 + 200 / 3) / 2)
     assert found.standard_error == pytest.approx((variance(large) / 4 + variance(small) / 3) ** 0.5 / 2)
 
@@ -31,7 +39,8 @@ def test_a_small_task_counts_as_much_as_a_large_one() -> None:
 def test_of_one_task_it_is_the_mean(values: list[float], num_seeds: int) -> None:
     draw = random.Random(0)
     seeds = [scores({"a": draw.sample(values, len(values))}) for _ in range(num_seeds)]
-    assert macro_mean(seeds) == pytest.approx(mean(seeds))
+    found, plain = average(seeds), average(seeds, "mean")
+    assert (found.value, found.low, found.high) == pytest.approx((plain.value, plain.low, plain.high))
 
 
 def test_a_standard_error_is_the_spread_over_repeated_draws() -> None:
@@ -49,22 +58,36 @@ def test_a_standard_error_is_the_spread_over_repeated_draws() -> None:
         ]
 
     for num_seeds, spread in ((1, 0.0), (3, 0.1)):
-        found = [macro_mean(table(num_seeds, spread)) for _ in range(400)]
+        found = [average(table(num_seeds, spread)) for _ in range(400)]
         told = fmean((one.standard_error or 0.0) ** 2 for one in found) ** 0.5
-        assert stdev([one.value for one in found]) == pytest.approx(told, rel=0.12)
+        assert stdev([one.value or 0.0 for one in found]) == pytest.approx(told, rel=0.12)
 
 
 def test_one_item_of_a_task_has_no_standard_error() -> None:
-    assert macro_mean([scores({"a": [100.0, 0.0], "b": [0.0]})]) == (25.0, None)
+    found = average([scores({"a": [100.0, 0.0], "b": [0.0]})])
+    assert (found.value, found.standard_error) == (25.0, None)
 
 
 def test_an_item_that_one_seed_lacks_is_left_out_of_the_error_only() -> None:
     first, second = scores({"a": [100.0, 0.0, 100.0]}), scores({"a": [100.0, 0.0]})
-    found = macro_mean([first, second])
+    found = average([first, second])
     assert found.value == pytest.approx((200 / 3 + 50) / 2)
     assert found.standard_error == pytest.approx((variance([100.0, 0.0]) / 2) ** 0.5)
 
 
 def test_a_seed_without_any_item_of_a_task() -> None:
-    found = macro_mean([scores({"a": [100.0, 0.0], "b": [100.0, 100.0]}), scores({"a": [0.0, 0.0]})])
-    assert found == (pytest.approx((25 + 100) / 2), None)
+    found = average([scores({"a": [100.0, 0.0], "b": [100.0, 100.0]}), scores({"a": [0.0, 0.0]})])
+    # The mean over seeds of what each has: (50 + 100)/2 and 0. No item of b is common, so no error.
+    assert (found.value, found.standard_error) == (pytest.approx((75 + 0) / 2), None)
+
+
+def test_tasks_may_name_their_items_alike() -> None:
+    alike = [Score("0", "0", "accuracy", 100.0 * (task == "a"), detail={"task": task}) for task in ("a", "b")]
+    assert average([alike]).value == 50.0
+
+
+def test_rows_are_compared_stratum_by_stratum() -> None:
+    a = scores({"large": [100.0, 0.0, 100.0, 100.0], "small": [100.0, 0.0]})
+    b = scores({"large": [0.0, 0.0, 0.0, 100.0], "small": [100.0, 0.0]})
+    [found] = compare("t", [MACRO], {"a": [a], "b": [b]}, {"macro_mean": macro_mean}, [("a", "b")])
+    assert (found.estimate, found.n, found.test) == (25.0, 6, "sign flips")

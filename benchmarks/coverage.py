@@ -1,0 +1,296 @@
+"""Do intervals cover, tests err and powers reach as promised? python -m benchmarks.coverage [--tables 2000] [--json]
+
+Simulated tables of four metrics: an answer's quality is prompt + turn or question + seed + rest, all normal, and a
+grade is where quality falls between cuts, so that the truth is known in closed form. ratio: the standard error of the
+mean that seeds bring, over the one that prompts bring (with the rest) at the same number of seeds. With one seed the
+truth is that checkpoint's expectation, with more the method's. Shapes: T tables, S seeds, C clusters, I items each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ropo_bench.statistics import Array, Sample, compare_samples, holm, minimum_detectable_effect, planned_error
+from ropo_bench.statistics.crossed import LEVEL, Parts, prompt_parts, satterthwaite_half_width
+from ropo_bench.statistics.permutation import sign_flips
+from ropo_bench.types import Comparison
+
+SEEDS, RATIOS = (1, 3, 5), (0.0, 0.5, 3.0)
+ALPHA = 1 - LEVEL
+_BATCH = 100
+
+
+@dataclass(frozen=True)
+class World:
+    """A metric: cluster sizes, mean quality, standard deviations by source, and the cuts with what each adds."""
+
+    name: str
+    num_clusters: int
+    num_items: int
+    quality: float
+    prompts: float
+    items: float
+    rest: float
+    cuts: tuple[float, ...]
+    steps: tuple[float, ...]
+    base: float = 0.0
+    seeds: float = 0.0
+
+    def grades(self, quality: Array) -> Array:
+        """Base, and a step for every cut that quality is above."""
+        found = np.full(quality.shape, self.base)
+        for cut, step in zip(self.cuts, self.steps, strict=True):
+            found += step * (quality > cut)
+        return found
+
+    def truth(self, seed_effect: Array | None = None) -> Array:
+        """Expected grade of the method, or of the checkpoint with this seed effect."""
+        from scipy.special import ndtr
+
+        own = self.prompts**2 + self.items**2 + self.rest**2
+        centre = np.asarray(self.quality if seed_effect is None else self.quality + seed_effect)
+        spread = (own + (self.seeds**2 if seed_effect is None else 0.0)) ** 0.5
+        steps = [step * ndtr((centre - cut) / spread) for cut, step in zip(self.cuts, self.steps, strict=True)]
+        found: Array = self.base + np.sum(steps, axis=0)
+        return found
+
+    def tables(
+        self, draw: np.random.Generator, num_tables: int, num_seeds: int, methods: int = 1, unlike: float = 1.0
+    ) -> tuple[Array, Array]:
+        """Cluster means (M, T, S, C) and seed effects (M, T, S); methods share half of the prompts' variance.
+
+        unlike: what the spread of the first method's seeds is multiplied by; its mean then moves a little.
+        """
+        shape = (num_tables, 1, self.num_clusters, 1)
+        common = draw.normal(size=shape) * self.prompts * (0.0 if methods == 1 else 0.5**0.5)
+        means, effects = [], []
+        for method in range(methods):
+            own = draw.normal(size=shape) * self.prompts * (1.0 if methods == 1 else 0.5**0.5)
+            item = draw.normal(size=(*shape[:3], self.num_items)) * self.items
+            effect_TS = draw.normal(size=(num_tables, num_seeds)) * self.seeds * (1.0 if method else unlike)
+            size = (num_tables, num_seeds, self.num_clusters, self.num_items)
+            rest = draw.normal(size=size) * self.rest
+            quality = self.quality + common + own + item + effect_TS[:, :, None, None] + rest
+            means.append(self.grades(quality).mean(axis=-1))
+            effects.append(effect_TS)
+        return np.array(means), np.array(effects)
+
+
+TENTHS = tuple(float(cut) for cut in np.arange(1.5, 10))
+WORLDS = (
+    World("win rate, 240 prompts", 240, 1, 0.2, 1.0, 0.0, 1.2, (-0.15, 0.15), (50.0, 50.0)),
+    World("MT-Bench mean, 80 x 2 turns", 80, 2, 7.5, 1.8, 1.0, 1.0, TENTHS, (1.0,) * 9, 1.0),
+    World("accuracy, 300 questions", 300, 1, 1.0, 1.5, 0.0, 0.5, (0.0,), (100.0,)),
+    World("accuracy, 200 texts x 5 questions", 200, 5, 1.0, 1.0, 1.0, 0.5, (0.0,), (100.0,)),
+    World("accuracy, 60 texts x 5 questions", 60, 5, 1.0, 1.0, 1.0, 0.5, (0.0,), (100.0,)),
+)
+
+
+def with_ratio(world: World, num_seeds: int, ratio: float) -> World:
+    """The world whose seeds bring `ratio` times the prompts' standard error, by bisection on a large pilot table."""
+    if ratio == 0:
+        return world
+    pilot = replace(world, num_clusters=1500)
+    low, high = 0.0, 10.0
+    for _ in range(14):
+        middle = replace(pilot, seeds=(low + high) / 2)
+        values_MTSC, _ = middle.tables(np.random.default_rng(0), 1, 200)
+        values_SC = values_MTSC[0, 0]
+        means_S = values_SC.mean(axis=1)
+        rest = ((values_SC - values_SC.mean(axis=0) - means_S[:, None] + values_SC.mean()) ** 2).mean()
+        prompts = values_SC.mean(axis=0).var() - rest / len(values_SC)
+        seeds = means_S.var() - rest / values_SC.shape[1]
+        found = (seeds / num_seeds) / ((prompts + rest / num_seeds) / world.num_clusters)
+        low, high = (middle.seeds, high) if found < ratio**2 else (low, middle.seeds)
+    return replace(world, seeds=(low + high) / 2)
+
+
+def parts_of(values_TSC: Array) -> Parts:
+    """Parts of every table's mean, as `statistics.crossed.linear_parts` finds them one by one."""
+    found = prompt_parts(values_TSC)
+    num_seeds = values_TSC.shape[-2]
+    if num_seeds == 1:
+        return found
+    seeds = values_TSC.mean(axis=-1).var(axis=-1, ddof=1) / num_seeds
+    return replace(found, seeds=seeds, degrees_seeds=num_seeds - 1)
+
+
+def batches(num_tables: int) -> Iterator[tuple[int, np.random.Generator]]:
+    """Sizes of batches that fit in memory, each with a stream of its own."""
+    for start in range(0, num_tables, _BATCH):
+        yield min(_BATCH, num_tables - start), np.random.default_rng([17, start])
+
+
+def coverage(world: World, num_seeds: int, ratio: float, num_tables: int) -> dict[str, Any]:
+    """How often the 95 % interval holds the truth (percent), and its width over that of a known error."""
+    world = with_ratio(world, num_seeds, ratio)
+    errors, halves, others = [], [], []
+    for size, draw in batches(num_tables):
+        values_MTSC, effects_MTS = world.tables(draw, size, num_seeds)
+        truth = world.truth(effects_MTS[0, :, 0]) if num_seeds == 1 else world.truth()
+        parts = parts_of(values_MTSC[0])
+        errors.append(values_MTSC[0].mean(axis=(1, 2)) - truth)
+        halves.append(parts.half_width())
+        others.append(satterthwaite_half_width(parts))
+    error_T, half_T, other_T = map(np.concatenate, (errors, halves, others))
+    return {
+        "metric": world.name,
+        "seeds": num_seeds,
+        "ratio": ratio,
+        "coverage": 100 * float((np.abs(error_T) <= half_T).mean()),
+        "below": 100 * float((error_T > half_T).mean()),
+        "above": 100 * float((error_T < -half_T).mean()),
+        "width": 2 * float(half_T.mean()),
+        "ideal_width": 2 * 1.96 * float(error_T.std()),
+        "satterthwaite": 100 * float((np.abs(error_T) <= other_T).mean()),
+        "tables": num_tables,
+    }
+
+
+def family_error(
+    num_seeds: int, ratio: float, num_tables: int, unlike: float = 1.0, methods: int = 4
+) -> dict[str, Any]:
+    """Share of tables (percent) with any wrong "differs" after Holm: all pairs of equal methods on three metrics.
+
+    unlike: how many times the first method's seeds spread as far as the others'. Tables go through `compare_samples`.
+    """
+    worlds = [with_ratio(world, num_seeds, ratio) for world in WORLDS[:3]]
+    names = [f"m{i}" for i in range(methods)]
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
+    wrong = alone = 0
+    degrees: list[float] = []
+    for size, draw in batches(num_tables):
+        tables = [world.tables(draw, size, num_seeds, methods, unlike)[0] for world in worlds]
+        for table in range(size):
+            found = [one for values in tables for one in compared(values[:, table], names, pairs)]
+            p_values = [one.p_value for one in found]
+            wrong += min(holm(p_values)) <= ALPHA
+            alone += sum(p <= ALPHA for p in p_values)
+            degrees += [one.degrees for one in found if one.degrees]
+    count = len(pairs) * len(worlds)
+    return {
+        "seeds": num_seeds,
+        "ratio": ratio,
+        "unlike": unlike,
+        "comparisons": count,
+        "any_after_holm": 100 * wrong / num_tables,
+        "one_alone": 100 * alone / num_tables / count,
+        "median_degrees": float(np.median(degrees)),
+        "tables": num_tables,
+    }
+
+
+def compared(values_MSC: Array, names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
+    """All pairs of one table on one metric."""
+    clusters = [f"p{c:04}" for c in range(values_MSC.shape[-1])]
+    samples = {name: Sample.linear(clusters, one_SC) for name, one_SC in zip(names, values_MSC, strict=True)}
+    return compare_samples("", "", samples, pairs)
+
+
+def power(num_seeds: int, ratio: float, alpha: float, num_tables: int, num_prompts: int = 240) -> dict[str, Any]:
+    """How often (percent) a difference of exactly the minimum detectable effect, planned from its split, is found."""
+    split = {"prompts": 30.0, "rest": 35.0}
+    prompts = 30.0**2 / num_prompts + 35.0**2 / num_prompts / num_seeds
+    split["seeds"] = ratio * (prompts * num_seeds) ** 0.5
+    error, degrees = planned_error(split, num_prompts, num_seeds)
+    effect = minimum_detectable_effect(error, degrees, alpha=alpha, seed_degrees=num_seeds - 1)
+    found = 0
+    for size, draw in batches(num_tables):
+        difference_TSC = effect + split["prompts"] * draw.normal(size=(size, 1, num_prompts))
+        difference_TSC = difference_TSC + split["rest"] * draw.normal(size=(size, num_seeds, num_prompts))
+        if num_seeds > 1:
+            difference_TSC += split["seeds"] * draw.normal(size=(size, num_seeds, 1))
+            p_T = parts_of(difference_TSC).p_value(difference_TSC.mean(axis=(1, 2)))
+        else:
+            p_T = sign_flips(difference_TSC[:, 0])
+        found += int(((p_T <= alpha) & (difference_TSC.mean(axis=(1, 2)) > 0)).sum())
+    return {
+        "seeds": num_seeds,
+        "ratio": ratio,
+        "alpha": alpha,
+        "prompts": num_prompts,
+        "standard_error": error,
+        "degrees": degrees,
+        "effect": effect,
+        "power": 100 * found / num_tables,
+        "tables": num_tables,
+    }
+
+
+def simulate(num_tables: int) -> dict[str, Any]:
+    """All three questions."""
+    began = time.process_time()
+    grid = [(s, r) for s in SEEDS for r in RATIOS]
+    without_seeds = [(s, r) for s, r in grid if s > 1 or r == 0]
+    return {
+        "coverage": [coverage(world, s, r, num_tables) for world in WORLDS for s, r in grid],
+        "family_error": [
+            family_error(s, r, num_tables // 2, unlike)
+            for s, r in without_seeds
+            for unlike in ((1.0, 3.0) if s > 1 and r > 0 else (1.0,))
+        ],
+        "power": [power(s, r, alpha, num_tables) for alpha in (ALPHA, ALPHA / 18) for s, r in without_seeds],
+        "cpu_seconds": time.process_time() - began,
+        "worlds": [asdict(world) for world in WORLDS],
+    }
+
+
+def markdown(found: Mapping[str, Any]) -> str:
+    """The answers as tables."""
+    columns: dict[str, Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
+        "coverage": {
+            "metric": lambda one: one["metric"],
+            "seeds": lambda one: str(one["seeds"]),
+            "ratio": lambda one: f"{one['ratio']:g}",
+            "coverage %": lambda one: f"{one['coverage']:.1f}",
+            "truth below / above %": lambda one: f"{one['below']:.1f} / {one['above']:.1f}",
+            "mean width": lambda one: f"{one['width']:.2f}",
+            "width / known error's": lambda one: f"{one['width'] / one['ideal_width']:.2f}",
+            "Satterthwaite's coverage %": lambda one: f"{one['satterthwaite']:.1f}",
+        },
+        "family_error": {
+            "seeds": lambda one: str(one["seeds"]),
+            "ratio": lambda one: f"{one['ratio']:g}",
+            "comparisons": lambda one: str(one["comparisons"]),
+            "any wrong after Holm %": lambda one: f"{one['any_after_holm']:.1f}",
+            "one comparison alone %": lambda one: f"{one['one_alone']:.1f}",
+        },
+        "power": {
+            "seeds": lambda one: str(one["seeds"]),
+            "ratio": lambda one: f"{one['ratio']:g}",
+            "level": lambda one: f"{one['alpha']:.2g}",
+            "planned error": lambda one: f"{one['standard_error']:.2f}",
+            "degrees": lambda one: f"{one['degrees']:.1f}",
+            "effect": lambda one: f"{one['effect']:.2f}",
+            "found %": lambda one: f"{one['power']:.1f}",
+        },
+    }
+    blocks = [_table(found[name], texts) for name, texts in columns.items()]
+    tables = found["power"][0]["tables"]
+    return "\n\n".join([*blocks, f"{tables:,} tables a line, {found['cpu_seconds']:.0f} CPU seconds in all"])
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Callable[[Mapping[str, Any]], str]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return "\n".join(lines + ["| " + " | ".join(text(row) for text in columns.values()) + " |" for row in rows])
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", type=int, default=2000)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    found = simulate(options.tables)
+    print(json.dumps(found, indent=1) if options.json else markdown(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""How many prompts, or seeds, would decide a claim that so few do not. Shapes: S seeds, C clusters, R replicates."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from ropo_bench.statistics import Sample, minimum_detectable_effect, planned_error
+from ropo_bench.statistics.cells import split
+from ropo_bench.statistics.crossed import sample_parts
+
+POWER = 0.8
+MOST_PROMPTS, MOST_SEEDS = 1_000_000, 1_000
+
+
+class Needs(NamedTuple):
+    """Prompts with these seeds, or seeds with these prompts; None: no number does, or the data cannot tell."""
+
+    prompts: int | None
+    seeds: int | None
+
+
+def needs(sample: Sample, distance: float, alpha: float) -> Needs:
+    """What finds, with 80 % power, that the truth lies beyond a margin that it is `distance` away from.
+
+    alpha: one-sided, of this test in its file. From one seed nothing is known about seeds, and prompts are needed for
+    a verdict about the same checkpoint.
+    """
+    parts = sample_parts(sample)
+    num_seeds, num_prompts = len(sample.estimates_S), len(sample.clusters)
+    if parts is None or distance <= 0:
+        return Needs(None, None)
+    varies = split(sample, parts)
+
+    def enough(prompts: int, seeds: int) -> bool:
+        return (
+            minimum_detectable_effect(*planned_error(varies, prompts, seeds), POWER, 2 * alpha, seeds - 1) <= distance
+        )
+
+    return Needs(
+        _fewest(MOST_PROMPTS, lambda count: enough(count, num_seeds)) if num_prompts else None,
+        _fewest(MOST_SEEDS, lambda count: enough(max(num_prompts, 2), count)) if num_seeds > 1 else None,
+    )
+
+
+def _fewest(most: int, enough: Callable[[int], bool]) -> int | None:
+    """The smallest count from 2 on that is enough, where more is never worse."""
+    counts = range(2, most + 1)
+    found = bisect_left(counts, True, key=enough)
+    return counts[found] if found < len(counts) else None
+
+
+def difference(a: Sample, b: Sample) -> Sample | None:
+    """a - b as a sample, on the clusters of both; None where seeds are not paired, or only one can be resampled."""
+    if len(a.estimates_S) != len(b.estimates_S) and 1 not in (len(a.estimates_S), len(b.estimates_S)):
+        return None
+    if not a.clusters and not b.clusters:
+        return Sample.census(a.estimates_S - b.estimates_S)
+    names = sorted(set(a.clusters) & set(b.clusters))
+    if not names:
+        return None
+    if a.values_SC is not None and b.values_SC is not None:
+        at_a, at_b = ([sample.clusters.index(name) for name in names] for sample in (a, b))
+        strata = None if a.strata is None else [a.strata[i] for i in at_a]
+        return Sample.linear(names, a.values_SC[:, at_a] - b.values_SC[:, at_b], strata)
+    if a.values_SC is not None or b.values_SC is not None:
+        return None
+    estimates_S = a.estimates_on(names) - b.estimates_on(names)
+    return Sample(tuple(names), np.asarray(estimates_S), drawn_RS=a.draws(names) - b.draws(names))
+
+
+def shifted(sample: Sample, by: float) -> Sample:
+    """The sample of a number that is smaller by so much."""
+    evaluate = sample.evaluate
+    return replace(
+        sample,
+        estimates_S=sample.estimates_S - by,
+        values_SC=None if sample.values_SC is None else sample.values_SC - by,
+        evaluate=None if evaluate is None else lambda weight_RC: evaluate(weight_RC) - by,
+        drawn_RS=None if sample.drawn_RS is None else sample.drawn_RS - by,
+    )

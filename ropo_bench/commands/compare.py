@@ -1,0 +1,202 @@
+"""`ropo-bench compare`: paired differences between rows of one run or of two, flips, and the most changed prompts."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ropo_bench.commands.compare_runs import Side, choose, differences, judged_against_base, obstacle, tasks_of
+from ropo_bench.errors import UsageError
+from ropo_bench.leaderboard import estimators, scores_of
+from ropo_bench.records import read_completions
+from ropo_bench.reporting.comparison import ComparedColumn, ComparedRows, Flips, flips, most_changed
+from ropo_bench.reporting.comparison_text import comparison_json, comparison_text
+from ropo_bench.runs import Store
+from ropo_bench.sources import read_prompts
+from ropo_bench.statistics import compare_samples, estimate, holm, minimum_detectable_effect
+from ropo_bench.tasks import Column, TaskRecipe
+from ropo_bench.types import Score
+
+PLAIN_WIDTH = 120
+READING = (
+    "A - B: on the prompts that both have, paired; p: two-sided; Holm: over the tests of its kind shown here; could "
+    "see: the true difference that is found four times in five (5 % two-sided, this test alone)"
+)
+Seeds = Sequence[Sequence[Score]]
+
+
+def compare_command(first: str, second: str | None, rows: str | None, top: int, runs: Path, json: bool) -> None:
+    """Print the comparison; raises UsageError where the rows are no pair."""
+    store = Store(runs)
+    pairs = choose(store, first, second, rows)
+    room = _Room(store, top)
+    found = [rows_ for a, b in pairs for rows_ in [room.compared(a, b)] if rows_.columns]
+    notes = list(dict.fromkeys(room.notes))
+    if not found:
+        raise UsageError(f"compare: nothing to compare: {'; '.join(notes) or 'the rows share no task'}")
+    found = _adjusted(found)
+    notes = [*notes, READING, *_about(found)]
+    title = " and ".join(dict.fromkeys(side.run for side in pairs[0]))
+    if json:
+        print(comparison_json(title, notes, found), end="")
+        return
+    print(comparison_text(title, notes, found, _width()), end="")
+
+
+def _width() -> int:
+    if not sys.stdout.isatty():
+        return PLAIN_WIDTH
+    from shutil import get_terminal_size
+
+    return get_terminal_size().columns
+
+
+@dataclass
+class _Room:
+    """The store that is read, and what there is to say about it."""
+
+    store: Store
+    top: int
+    notes: list[str] = field(default_factory=list)
+
+    def compared(self, a: Side, b: Side) -> ComparedRows:
+        """Every task that both rows have finished and that makes a pair."""
+        columns: list[ComparedColumn] = []
+        tasks = tasks_of(a.record)
+        shared = [name for name in tasks if name in tasks_of(b.record)]
+        compared, left_out = [], defaultdict(list)
+        for name in shared:
+            reason = obstacle(name, a.record, b.record) or self._unfinished(name, a) or self._unfinished(name, b)
+            if reason is None and a.stages(name, "scores") == b.stages(name, "scores"):
+                reason = f"{a.label} and {b.label} have the very same scores"
+            if reason is not None:
+                left_out[reason].append(name)
+                continue
+            columns += self._columns(tasks[name], a, b)
+            compared.append(name)
+            common = len(set(a.stages(name, "scores")) & set(b.stages(name, "scores")))
+            if common:
+                self.notes.append(
+                    f"{a.label} and {b.label} are not independent: the same scores for {common} seed(s)"
+                )
+        self.notes += [f"left out: {', '.join(names)}: {reason}" for reason, names in left_out.items()]
+        if a.run != b.run:
+            alone = [n for record in (a.record, b.record) for n in tasks_of(record) if n not in shared]
+            self.notes += [f"left out: {name}: in one run only" for name in alone]
+            self.notes += [f"differs: {text}" for text in differences(a, b, compared)]
+            self.notes += [text for name in compared for text in self._opponents(tasks[name], a, b)]
+        return ComparedRows(a.label, b.label, a.num_seeds, b.num_seeds, columns)
+
+    def _unfinished(self, task: str, side: Side) -> str | None:
+        if side.row in scores_of(self.store, side.record, tasks_of(side.record)[task]):
+            return None
+        return f"{side.label} is not scored ({side.state})"
+
+    def _columns(self, task: TaskRecipe, a: Side, b: Side) -> list[ComparedColumn]:
+        pair = tuple(scores_of(self.store, side.record, task)[side.row] for side in (a, b))
+        seen = {score.metric for seeds in pair for one in seeds for score in one}
+        return [
+            self._column(task, column, (a, b), (pair[0], pair[1])) for column in task.columns if column.metric in seen
+        ]
+
+    def _column(
+        self, task: TaskRecipe, column: Column, sides: tuple[Side, Side], pair: tuple[Seeds, Seeds]
+    ) -> ComparedColumn:
+        labels = tuple(side.label for side in sides)
+        made = {
+            label: estimate(task.name, column, seeds, estimators()) for label, seeds in zip(labels, pair, strict=True)
+        }
+        samples = {label: sample for label, sample in made.items() if sample is not None}
+        first, second = (samples[label].value if label in samples else None for label in labels)
+        unscored_a, unscored_b = (_num_unscored(column.metric, seeds) for seeds in pair)
+        compared = ComparedColumn(
+            task.name, column.metric, column.header, column.decimals, column.better, task.is_tested(column),
+            first, second, unscored_a, unscored_b,
+        )  # fmt: skip
+        for found in compare_samples(task.name, column.metric, samples, [(labels[0], labels[1])]):
+            assert found.standard_error is not None
+            could_see = minimum_detectable_effect(found.standard_error, found.degrees)
+            compared = replace(compared, comparison=found, detectable=could_see)
+        return self._items(compared, task, column, sides, pair) if compared.tested else compared
+
+    def _items(
+        self,
+        compared: ComparedColumn,
+        task: TaskRecipe,
+        column: Column,
+        sides: tuple[Side, Side],
+        pair: tuple[Seeds, Seeds],
+    ) -> ComparedColumn:
+        """With the flips and the most changed prompts of a tested column."""
+        if compared.comparison is None:
+            return compared
+        turned: Flips = flips(column.metric, *pair, column.better)
+        answers = tuple(self._answers(task.name, side) for side in sides)
+        categories = self._categories(task, pair)
+        changes = most_changed(column.metric, *pair, self.top, categories, (answers[0], answers[1]))
+        return replace(compared, flips=turned, changes=changes)
+
+    def _answers(self, task: str, side: Side) -> dict[str, tuple[str, ...]]:
+        """The first seed's first answers."""
+        keys = side.stages(task, "completions")
+        if not keys or not self.store.stage("completions", keys[0]).done:
+            return {}
+        completions = read_completions(self.store.stage("completions", keys[0]))
+        return {each.prompt_id: each.turns for each in completions if each.sample == 0}
+
+    def _categories(self, task: TaskRecipe, pair: tuple[Seeds, Seeds]) -> Mapping[str, str]:
+        """The prompts' own, or what a score says of itself where a task has no prompts."""
+        if task.prompts is not None:
+            try:
+                return {prompt.id: prompt.category for prompt in read_prompts(task.prompts)}
+            except UsageError:  # the prompt file is not on this machine any more; the scores are
+                pass
+        found = {}
+        for score in (score for seeds in pair for one in seeds for score in one):
+            found[score.cluster] = str(
+                next((score.detail[k] for k in ("category", "task", "kind") if k in score.detail), "")
+            )
+        return found
+
+    def _opponents(self, task: TaskRecipe, a: Side, b: Side) -> list[str]:
+        """Whether the base model's answers, against which both were judged, are the same ones in both runs."""
+        if not judged_against_base(task):
+            return []
+        first, second = (self._answers(task.name, replace(side, row="SFT", label="SFT")) for side in (a, b))
+        differ = sum(first[name] != second[name] for name in first.keys() & second.keys())
+        if not differ:
+            return []
+        return [f"differs: {task.name}: {differ:,} of {len(first):,} answers of SFT, the opponent, are not the same"]
+
+
+def _num_unscored(metric: str, seeds: Seeds) -> int:
+    return sum(score.metric == metric and score.value is None for one in seeds for score in one)
+
+
+def _adjusted(pairs: Sequence[ComparedRows]) -> list[ComparedRows]:
+    """Holm's p-values: over all tested columns of all pairs, and over all others, which nobody planned to test."""
+    adjusted: dict[int, float] = {}
+    for planned in (True, False):
+        family = [c for pair in pairs for c in pair.columns if c.tested == planned and c.comparison is not None]
+        p_values = holm([c.comparison.p_value for c in family if c.comparison is not None])
+        adjusted |= {id(column): p for column, p in zip(family, p_values, strict=True)}
+    return [replace(pair, columns=[_with(c, adjusted.get(id(c))) for c in pair.columns]) for pair in pairs]
+
+
+def _with(column: ComparedColumn, adjusted: float | None) -> ComparedColumn:
+    if column.comparison is None:
+        return column
+    return replace(column, comparison=replace(column.comparison, adjusted=adjusted))
+
+
+def _about(pairs: Sequence[ComparedRows]) -> list[str]:
+    counts = [count for pair in pairs for count in (pair.num_seeds_a, pair.num_seeds_b)]
+    if max(counts) == 1:
+        return ["intervals are about these checkpoints, not about the methods: every row has one training seed"]
+    answers = "answers shown are those of the first seed"
+    if min(counts) == 1:
+        return [f"a row of several seeds stands for its method, a row of one for this one model; {answers}"]
+    return [f"intervals are about the methods: prompts crossed with seeds; {answers}"]

@@ -1,0 +1,125 @@
+"""`ropo-bench gate`: is a run worse than a baseline, by more than noise and by more than the margin?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ropo_bench.errors import UsageError
+from ropo_bench.gate import (
+    Baseline,
+    Decision,
+    GateReport,
+    Night,
+    Row,
+    Rules,
+    decide,
+    default_path,
+    differences,
+    night_of,
+    read_history,
+    rows_of,
+    to_json,
+    to_lines,
+)
+from ropo_bench.leaderboard import leaderboard
+from ropo_bench.reporting.formats import from_json
+from ropo_bench.runs import Store, content_key, storage_errors
+
+ROLLING = "rolling:"
+PUBLISHED_TABLE = "table.json"
+
+
+def gate_command(run: str, baseline: str, history: Path | None, confirm: str | None, runs: Path, json: bool) -> None:
+    """Print the verdict on a run; exits 1 for REGRESSION, 3 where it is open, 4 where cells are missing.
+
+    The history is read, never written: `nightly` writes it. confirm: a run of the same with fresh seeds.
+    """
+    store = Store(runs)
+    tonight = night_from(store, run)
+    chosen = baseline_of(baseline, tonight.suite)
+    nights = read_history(history or default_path(tonight.suite), tonight.suite, warn)
+    again = {} if confirm is None else _fresh(store, run, confirm)
+    decision = decide(tonight, nights, chosen, rules_of(store, run), again)
+    report = report_on(tonight, decision, chosen, baseline, nights)
+    print(to_json(report) if json else "\n".join(to_lines(report)))
+    if decision.exit_code:
+        raise typer.Exit(decision.exit_code)
+
+
+def warn(line: str) -> None:
+    """A line on standard error."""
+    print(f"warning: {line}", file=sys.stderr)
+
+
+def night_from(store: Store, run: str) -> Night:
+    """A stored run as a night; raises UsageError where there is none."""
+    request = store.read_run(run)["request"]
+    return night_of(leaderboard(store, run), run, request["suite"]["name"], _recipes(request))
+
+
+def rules_of(store: Store, run: str) -> Rules:
+    """The `gate` section of the suite that a run was made with."""
+    return Rules(**store.read_run(run)["request"]["suite"].get("gate", {}))
+
+
+def baseline_of(text: str, suite: str) -> Baseline:
+    """rolling:N, a leaderboard as `table --format json` writes it, or a published folder; raises UsageError."""
+    if text.startswith(ROLLING):
+        nights = text.removeprefix(ROLLING)
+        if not nights.isdecimal() or int(nights) < 1:
+            raise UsageError(f"--baseline {text}: give a number of nights, such as rolling:14")
+        return Baseline(window=int(nights))
+    path = Path(text)
+    path = path / PUBLISHED_TABLE if path.is_dir() else path
+    if not path.is_file():
+        raise UsageError(
+            f"--baseline {text}: no such file; give rolling:14, a published folder, or a file that"
+            " `ropo-bench table RUN --format json` wrote"
+        )
+    with storage_errors(path):
+        board = from_json(path.read_text(), str(path))
+    return Baseline(night_of(board, text, suite))
+
+
+def report_on(
+    night: Night, decision: Decision, baseline: Baseline, text: str, history: Sequence[Night]
+) -> GateReport:
+    """The report; changes count from the fixed baseline, or else from the last night that was GO."""
+    if baseline.night is not None:
+        return GateReport(night, decision, text, f"the baseline {text}", differences(baseline.night, night))
+    before = [one for one in history if one.time < night.time]
+    good = [one for one in before if one.verdict == "GO"]
+    against = f"the median of the last {baseline.window} nights"
+    if not before:
+        return GateReport(night, decision, against, None, [])
+    last = (good or before)[-1]
+    since = f"the last night that was GO, {last.time}" if good else f"the night before, {last.time}"
+    return GateReport(night, decision, against, since, differences(last, night))
+
+
+def _fresh(store: Store, run: str, confirm: str) -> Mapping[str, Row]:
+    """The rows of a confirming run; raises UsageError where it has a seed of the run that it shall confirm."""
+    first, second = (leaderboard(store, name) for name in (run, confirm))
+    seeds = {row.name: set(row.seeds) for row in first.rows if not row.reference}
+    for row in second.rows:
+        shared = seeds.get(row.name, set()) & set(row.seeds)
+        if shared:
+            raise UsageError(
+                f"--confirm {confirm}: row {row.name} has seed {min(shared)}, as {run} has; only fresh seeds confirm:"
+                f" repeat the run with --first-seed {max(seeds[row.name]) + 1}"
+            )
+    return rows_of(second)
+
+
+def _recipes(request: Mapping[str, Any]) -> dict[str, str]:
+    """Hashes of everything that was asked for, by name."""
+    recipes = {"suite": request["suite"]}
+    recipes |= {f"task {task['name']}": task for task in request["tasks"]}
+    recipes |= {f"method {method['name']}": method for method in request["methods"]}
+    recipes |= {f"judge of {task}": judge for task, judge in request["judges"].items()}
+    return {name: content_key("recipe", {"recipe": value})[:12] for name, value in recipes.items()}

@@ -1,0 +1,161 @@
+"""`ropo-bench nightly`: run, gate, re-run what is suspected with fresh seeds, report, remember; one exit code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ropo_bench.commands.gate import baseline_of, night_from, report_on, rules_of, warn
+from ropo_bench.commands.plan_memory import refuse_what_cannot_fit
+from ropo_bench.commands.report import write_report
+from ropo_bench.commands.run import Asked, Limits, budget_of, resolve
+from ropo_bench.gate import (
+    Baseline,
+    Decision,
+    GateReport,
+    Night,
+    Row,
+    append,
+    decide,
+    default_path,
+    read_history,
+    rows_of,
+    to_json,
+    to_lines,
+    to_markdown,
+)
+from ropo_bench.leaderboard import leaderboard
+from ropo_bench.pipeline import Request
+from ropo_bench.pipeline import run as run_pipeline
+from ropo_bench.planning import Spread
+from ropo_bench.reporting.progress import Progress
+from ropo_bench.runs import Store, atomic_write_text, storage_errors
+from ropo_bench.training.launch import ALONE, Launch
+
+if TYPE_CHECKING:
+    from ropo_bench.judging.ledger import Budget
+
+SUMMARY = "GITHUB_STEP_SUMMARY"
+MARKDOWN = "gate.md"
+
+
+@dataclass(frozen=True, slots=True)
+class NightlyAsked:
+    """What `nightly` is told beside a run's own options; history, out: None is the default."""
+
+    baseline: str = "rolling:14"
+    history: Path | None = None
+    repeat_seeds: int = 0
+    new_anchor: bool = False
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """Where the runs of one night are made; they share a budget."""
+
+    store: Store
+    progress: Progress
+    budget: Budget | None
+    launch: Launch
+
+    def measure(self, request: Request, name: str) -> Mapping[str, Row]:
+        """Run, as far as it is not stored, and read the rows."""
+        run_pipeline(request, self.store, name, self.progress, self.budget, self.launch)
+        return rows_of(leaderboard(self.store, name))
+
+
+def nightly_command(
+    asked: Asked,
+    nightly: NightlyAsked,
+    runs: Path,
+    name: str | None,
+    json: bool,
+    limits: Limits,
+    launch: Launch = ALONE,
+) -> None:
+    """One night; exits 0 GO, 1 REGRESSION, 3 inconclusive, 4 incomplete.
+
+    Everything that can be wrong with the command is found before anything is run. The night is remembered last,
+    with its verdict: a night that is killed leaves no line, and the same command goes on from where it was.
+    """
+    request = resolve(asked)
+    store = Store(runs)
+    name = name or request.run_name()
+    folder = nightly.out or store.run_folder(name) / "nightly"
+    path = nightly.history or default_path(request.suite.name)
+    baseline = baseline_of(nightly.baseline, request.suite.name)
+    history = read_history(path, request.suite.name, warn)
+    with Progress() as progress:
+        refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
+        bench = _Bench(store, progress, budget_of(request, limits), launch)
+        if nightly.new_anchor and baseline.night is None:
+            history = []
+        tonight, decision = _night(bench, request, name, nightly, history, baseline)
+    append(path, tonight)
+    report = report_on(tonight, decision, baseline, nightly.baseline, history)
+    _write(report, folder)
+    write_report(store, name, folder)
+    print(to_json(report) if json else "\n".join([*to_lines(report), f"report: {folder}", f"history: {path}"]))
+    if decision.exit_code:
+        raise typer.Exit(decision.exit_code)
+
+
+def _night(
+    bench: _Bench, request: Request, name: str, nightly: NightlyAsked, history: Sequence[Night], baseline: Baseline
+) -> tuple[Night, Decision]:
+    """Measure, decide, and measure again with fresh seeds what is suspected."""
+    bench.measure(request, name)
+    tonight = replace(
+        night_from(bench.store, name),
+        repeats=[
+            bench.measure(replace(request, first_seed=_after(request, number)), f"{name}-repeat-{number}")
+            for number in range(1, nightly.repeat_seeds + 1)
+        ],
+        anchor=nightly.new_anchor,
+    )
+    rules = rules_of(bench.store, name)
+    rules = replace(rules, rows=rules.rows or [method.name for method in request.methods])
+    decision = decide(tonight, history, baseline, rules)
+    if decision.suspects:
+        cells = ", ".join(f"{cell.row} {cell.column}" for cell in decision.suspects)
+        bench.progress.note(f"suspected: {cells}; measuring again with fresh seeds")
+        tonight = replace(
+            tonight, again=bench.measure(_suspected(request, decision, nightly.repeat_seeds), f"{name}-again")
+        )
+        decision = decide(tonight, history, baseline, rules, tonight.again)
+    return replace(tonight, verdict=decision.verdict, verdicts=decision.by_row()), decision
+
+
+def _after(request: Request, number: int) -> int:
+    """The first seed of the number-th run after the night's own, no seed twice."""
+    return request.first_seed + number * request.seeds
+
+
+def _suspected(request: Request, decision: Decision, repeats: int) -> Request:
+    """Only the suspected methods and tasks, with seeds that nothing of tonight has."""
+    rows = {cell.row for cell in decision.suspects}
+    tasks = {cell.column.rpartition(".")[0] for cell in decision.suspects}
+    return replace(
+        request,
+        methods=[method for method in request.methods if method.name in rows],
+        tasks=[task for task in request.tasks if task.name in tasks],
+        judges={task: judge for task, judge in request.judges.items() if task in tasks},
+        first_seed=_after(request, repeats + 1),
+    )
+
+
+def _write(report: GateReport, folder: Path) -> None:
+    """gate.md and gate.json, and the summary of the workflow that this runs in."""
+    text = to_markdown(report)
+    atomic_write_text(folder / MARKDOWN, text)
+    atomic_write_text(folder / "gate.json", to_json(report) + "\n")
+    summary = os.environ.get(SUMMARY)
+    if summary:
+        with storage_errors(Path(summary)), Path(summary).open("a") as file:
+            file.write(text)

@@ -1,0 +1,125 @@
+"""What varied in an earlier run of the same suite and task: the best basis for planning the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ropo_bench.leaderboard import estimators, scores_of
+from ropo_bench.pipeline import SFT, Request
+from ropo_bench.runs import Store
+from ropo_bench.statistics import Sample, estimate
+from ropo_bench.statistics.cells import split
+from ropo_bench.statistics.crossed import sample_parts
+from ropo_bench.tasks import TaskRecipe
+
+Split = Mapping[str, float]
+"""Source -> standard deviation of one observation, see Measurement.split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Of one column, pooled over rows: what varies in a row, and in the paired difference of two (None: no pair)."""
+
+    row: Split
+    difference: Split | None
+    num_prompts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A run that measured a task before, with its tested columns by metric."""
+
+    run: str
+    num_rows: int
+    num_seeds: int
+    columns: Mapping[str, Measured]
+
+    @property
+    def words(self) -> str:
+        """Where the figures are from."""
+        rows = f"{self.num_rows} row{'s' * (self.num_rows > 1)}"
+        return f"measured in run {self.run}: {rows}, {self.num_seeds} seed{'s' * (self.num_seeds > 1)}"
+
+
+def earlier(store: Store, request: Request, task: TaskRecipe) -> Earlier | None:
+    """The run of this suite and task with the most seeds, then rows; None where there is none with a trained row."""
+    records = {name: store.read_run(name) for name in store.run_names()}
+    sizes = [(*_size(record, task), name) for name, record in records.items() if _same(record, request, task)]
+    num_seeds, num_rows, name = max(sizes, default=(0, 0, ""))
+    if not num_rows:
+        return None
+    scores = scores_of(store, records[name], task)
+    columns: dict[str, Measured] = {}
+    for column in task.columns:
+        if task.is_tested(column):
+            # One seed tells less than several; figures of different meaning cannot be pooled.
+            whole = {row: seeds for row, seeds in scores.items() if row == SFT or len(seeds) == num_seeds}
+            samples = {row: estimate(task.name, column, seeds, estimators()) for row, seeds in whole.items()}
+            found = _measured({row: sample for row, sample in samples.items() if sample is not None})
+            columns |= {} if found is None else {column.metric: found}
+    return Earlier(name, num_rows, num_seeds, columns)
+
+
+def _size(record: Mapping[str, Any], task: TaskRecipe) -> tuple[int, int]:
+    """(most seeds that a trained row was measured with, how many rows have so many); all or none of a row count."""
+    groups: dict[str, list[bool]] = {}
+    for row in record["rows"]:
+        if row["name"] != SFT:
+            groups.setdefault(row["name"], []).append(task.name in row["scores"])
+    counts = [len(seeds) for seeds in groups.values() if all(seeds)]
+    most = max(counts, default=0)
+    return most, counts.count(most)
+
+
+def _same(record: Mapping[str, Any], request: Request, task: TaskRecipe) -> bool:
+    """Whether a run measured the same thing: base, data, judge, and all of the task but how it is shown."""
+    suite, shown = record["request"]["suite"], {"columns", "description"}
+    if (suite["base"], suite["data"]) != (request.suite.base, request.suite.data):
+        return False
+    judge = request.judges.get(task.name)
+    if record["request"]["judges"].get(task.name) != (None if judge is None else judge.model_dump()):
+        return False
+    there = [TaskRecipe.model_validate(one) for one in record["request"]["tasks"] if one["name"] == task.name]
+    return any(one.model_dump(exclude=shown) == task.model_dump(exclude=shown) for one in there)
+
+
+def _measured(samples: Mapping[str, Sample]) -> Measured | None:
+    """Trained rows, and pairs of them; of one trained row, its difference from the SFT model."""
+    trained = [sample.with_draws() for row, sample in samples.items() if row != SFT]
+    rows = [found for sample in trained if (found := _split(sample)) is not None]
+    if not rows:
+        return None
+    pairs = list(combinations(trained, 2))
+    if not pairs and SFT in samples:
+        pairs = [(trained[0], samples[SFT].with_draws())]
+    differences = [found for a, b in pairs if (one := _difference(a, b)) and (found := _split(one)) is not None]
+    return Measured(_pooled(rows), _pooled(differences) if differences else None, len(trained[0].clusters))
+
+
+def _split(sample: Sample) -> Split | None:
+    parts = sample_parts(sample)
+    return None if parts is None else split(sample, parts)
+
+
+def _pooled(splits: Sequence[Split]) -> Split:
+    """Root mean square of each source that all of them tell."""
+    sources = [source for source in splits[0] if all(source in one for one in splits)]
+    return {source: float(np.sqrt(np.mean([one[source] ** 2 for one in splits]))) for source in sources}
+
+
+def _difference(a: Sample, b: Sample) -> Sample | None:
+    """The paired difference of two rows, by seed; None where their prompts or seeds are not the same."""
+    alike = len(a.estimates_S) == len(b.estimates_S) or len(b.estimates_S) == 1
+    if a.clusters != b.clusters or not alike:
+        return None
+    estimates_S = a.estimates_S - b.estimates_S
+    if a.values_SC is not None and b.values_SC is not None:
+        return Sample.linear(a.clusters, a.values_SC - b.values_SC, a.strata)
+    if not a.clusters:
+        return Sample.census(estimates_S)
+    return replace(a, estimates_S=estimates_S, drawn_RS=a.draws(a.clusters) - b.draws(b.clusters), evaluate=None)

@@ -1,0 +1,30 @@
+"""`ropo-bench publish`: the small, reviewable part of a finished run, as a folder to commit."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from ropo_bench.commands.table import newest_run
+from ropo_bench.publishing import publish
+from ropo_bench.runs import Store
+
+SCHEMA = 1
+
+
+def publish_command(run: str | None, out: Path | None, commits: Sequence[str], runs: Path, json: bool) -> None:
+    """Write the result of a run to `out` (default: results/RUN) and say how large its files are."""
+    store = Store(runs)
+    name = run or newest_run(store)
+    done = publish(store, name, Path("results") / name if out is None else out, commits)
+    total = sum(done.size_bytes.values())
+    if json:
+        sizes = {"size_bytes": dict(done.size_bytes), "total_bytes": total}
+        said = {"schema": SCHEMA, "run": name, "out": str(done.folder), "unchanged": done.unchanged}
+        print(jsonlib.dumps(said | sizes))
+        return
+    for file, size in sorted(done.size_bytes.items()):
+        print(f"{size:>11,}  {done.folder / file}")
+    state = "there already, unchanged" if done.unchanged else "written"
+    print(f"{total:>11,}  bytes {state}; check it with: ropo-bench verify {done.folder}")

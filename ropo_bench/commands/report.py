@@ -1,0 +1,65 @@
+"""`ropo-bench report`: a page and its figures for a run, from what is stored."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ropo_bench.commands.table import newest_run
+from ropo_bench.report import gather
+from ropo_bench.runs import Store, atomic_file, atomic_write_text
+
+PAGE = "report.html"
+FIGURES = "figures"
+
+
+def report_command(names: Sequence[str], out: Path | None, as_json: bool, runs: Path) -> None:
+    """Write the report of every named run, or of the newest; raises UsageError for an unknown run.
+
+    out: its folder, by default RUNS/<name>/report; with several runs a folder of one folder a run.
+    """
+    store = Store(runs)
+    written = []
+    for name in names or [newest_run(store)]:
+        folder = store.run_folder(name) / "report" if out is None else out if len(names) < 2 else out / name
+        written.append(write_report(store, name, folder))
+    if as_json:
+        json.dump({"reports": written}, sys.stdout, indent=1)
+        print()
+        return
+    for one in written:
+        print(one["page"])
+        for section, reason in one["left_out"].items():
+            print(f"  not shown in {section}: {reason}")
+
+
+def write_report(store: Store, name: str, folder: Path) -> dict[str, Any]:
+    """Write FOLDER/report.html and FOLDER/figures/NAME.{svg,pdf,png}; returns what was written, as JSON."""
+    from ropo_bench.reporting.figures import FORMATS, figures, file_bytes, inline
+    from ropo_bench.reporting.page import page
+
+    began = time.perf_counter()
+    data = gather(store, name)
+    files, elements = [], {}
+    for title, figure in figures(data).items():
+        made = {kind: file_bytes(figure, title, kind) for kind in FORMATS}
+        elements[title] = inline(made["svg"], title)
+        for kind, content in made.items():
+            path = folder / FIGURES / f"{title}.{kind}"
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(content)
+            files.append(str(path))
+    text = page(data, elements)
+    atomic_write_text(folder / PAGE, text)
+    return {
+        "run": name,
+        "page": str(folder / PAGE),
+        "bytes": len(text.encode()),
+        "figures": files,
+        "left_out": dict(data.left_out),
+        "seconds": time.perf_counter() - began,
+    }

@@ -1,0 +1,36 @@
+"""`ropo-bench verify`: whether published results follow from their own scores, with the code of today."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from ropo_bench.publishing import results_in, verify
+
+SCHEMA = 1
+
+
+def verify_command(folders: Sequence[Path], json: bool, write: bool = False) -> None:
+    """Verify every result in the folders; exits 1 where one differs, 3 where one could not be derived here.
+
+    write: see publishing.verify.
+    """
+    found = [verify(result, write) for folder in folders for result in results_in(folder)]
+    if json:
+        results = [asdict(each) | {"folder": str(each.folder), "state": each.state} for each in found]
+        print(jsonlib.dumps({"schema": SCHEMA, "results": results}, indent=1))
+    else:
+        for each in found:
+            counts = f"{each.num_cells:,} cells and {each.num_comparisons:,} comparisons derived from the scores"
+            print(f"{each.state}  {each.folder}: {counts if each.reason is None else each.reason}")
+            for line in (*each.differences, *(f"note: {note}" for note in each.notes)):
+                print(f"  {line}")
+    states = {each.state for each in found}
+    if "DIFFERS" in states:
+        raise typer.Exit(1)
+    if "NOT DERIVED" in states:
+        raise typer.Exit(3)

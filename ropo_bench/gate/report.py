@@ -1,0 +1,168 @@
+"""A decision as Markdown (verdict first), as plain lines, and as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ropo_bench.gate.decision import ALPHA_DRIFT, ALPHA_NIGHT, EXIT_CODES, CellVerdict, Decision
+from ropo_bench.gate.differences import Change
+from ropo_bench.gate.night import Night, Verdict
+
+SCHEMA = 1
+MEANINGS: dict[Verdict, str] = {
+    "GO": "no watched cell is worse than the baseline by its margin.",
+    "REGRESSION": "at least one cell is worse, by more than noise explains, and again with fresh seeds.",
+    "SUSPECTED": "at least one cell is worse by more than noise explains; no re-run has confirmed it yet.",
+    "INCONCLUSIVE": "nothing is shown to be worse, but a loss of the margin cannot be excluded everywhere.",
+    "INCOMPLETE": "at least one watched cell was not measured.",
+}
+HEADERS = [
+    *("method", "column", "verdict", "baseline", "tonight", "difference", "lower bound", "margin", "p (Holm)"),
+    *("noise", "drift", "re-run"),
+]
+NOTHING = "–"
+FEW_DEGREES = 8
+"""With fewer, a margin is more than a third wider than it would be with many."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """Everything that a report says. against: the baseline in words; since: the night that changes count from."""
+
+    night: Night
+    decision: Decision
+    against: str
+    since: str | None
+    changes: Sequence[Change]
+
+
+def to_markdown(report: GateReport) -> str:
+    """The report, the worst cells first."""
+    night, decision = report.night, report.decision
+    rows = [
+        f"| {' | '.join(HEADERS)} |",
+        "|:---|:---|:---|" + "---:|" * (len(HEADERS) - 3),
+        *(f"| {' | '.join(map(_escaped, _texts(cell, night)))} |" for cell in _worst_first(decision)),
+    ]
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in _counts(decision).items())
+    lines = [
+        f"# {decision.verdict}: {_escaped(night.suite)}, {night.time}",
+        "",
+        MEANINGS[decision.verdict],
+        "",
+        f"{len(decision.cells)} cells watched: {counts}. Compared with {_escaped(report.against)}.",
+        "",
+        *rows,
+        "",
+        *(f"- {_escaped(line)}" for line in _reasons(decision) + _hint(decision)),
+        "",
+        f"## Changed since {_escaped(report.since)}" if report.since else "## No night before this one",
+        "",
+    ]
+    if report.changes:
+        lines += ["| what | before | now |", "|:---|:---|:---|"]
+        lines += [f"| {' | '.join(map(_escaped, change))} |" for change in report.changes]
+    elif report.since:
+        lines.append("Nothing: the same commit, packages, hardware and recipes.")
+    return "\n".join(lines) + "\n\n" + _legend() + "\n"
+
+
+def to_lines(report: GateReport) -> list[str]:
+    """For a terminal: a line a cell, then the verdict."""
+    night, decision = report.night, report.decision
+    lines = []
+    for cell in _worst_first(decision):
+        _, _, verdict, baseline, tonight, difference, low, margin, *_ = _texts(cell, night)
+        shown = "" if cell.tonight is None else f"  {tonight} against {baseline}"
+        shown += "" if cell.low is None else f": {difference}, at least {low}, margin {margin}"
+        lines.append(f"{verdict:<12}  {cell.row} {cell.column}{shown}  {cell.reason}")
+    lines += [f"changed: {change.what}: {change.before} -> {change.now}" for change in report.changes]
+    lines += _hint(decision)
+    return [*lines, f"{decision.verdict}: {MEANINGS[decision.verdict]}"]
+
+
+def to_json(report: GateReport) -> str:
+    """One JSON object; numbers in full precision."""
+    value: dict[str, Any] = {
+        "schema": SCHEMA,
+        "verdict": report.decision.verdict,
+        "exit_code": report.decision.exit_code,
+        "suite": report.night.suite,
+        "run": report.night.run,
+        "time_utc": report.night.time,
+        "baseline": report.against,
+        "cells": [asdict(cell) for cell in report.decision.cells],
+        "changes_since": report.since,
+        "changes": [change._asdict() for change in report.changes],
+    }
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def _worst_first(decision: Decision) -> list[CellVerdict]:
+    order = list(EXIT_CODES)
+    return sorted(decision.cells, key=lambda cell: order.index(cell.verdict))
+
+
+def _counts(decision: Decision) -> dict[Verdict, int]:
+    verdicts = [cell.verdict for cell in decision.cells]
+    return {verdict: verdicts.count(verdict) for verdict in EXIT_CODES if verdict in verdicts}
+
+
+def _texts(cell: CellVerdict, night: Night) -> list[str]:
+    decimals = night.columns[cell.column].decimals if cell.column in night.columns else 2
+
+    def number(value: float | None, signed: bool = False, more: int = 0) -> str:
+        if value is None:
+            return NOTHING
+        text = f"{value:{'+' if signed else ''},.{decimals + more}f}"
+        return text.replace("-", "−")
+
+    noise = NOTHING if cell.night_sd is None else f"{number(cell.night_sd, more=1)} ({cell.degrees:.0f})"
+    return [
+        cell.row,
+        cell.column,
+        cell.verdict,
+        number(cell.baseline),
+        number(cell.tonight),
+        number(cell.difference, signed=True),
+        number(cell.low, signed=True),
+        number(cell.margin),
+        NOTHING if cell.adjusted is None else f"{cell.adjusted:.2g}",
+        noise,
+        NOTHING if cell.drift is None else f"{100 * cell.drift:.0f} %",
+        number(cell.again),
+    ]
+
+
+def _reasons(decision: Decision) -> list[str]:
+    """Why, each reason once with its cells."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for cell in _worst_first(decision):
+        found.setdefault((cell.verdict, cell.reason), []).append(f"{cell.row} {cell.column}")
+    return [f"{verdict}, {reason}: {', '.join(cells)}" for (verdict, reason), cells in found.items()]
+
+
+def _hint(decision: Decision) -> list[str]:
+    few = [cell for cell in decision.cells if cell.degrees is not None and cell.degrees < FEW_DEGREES]
+    if not few:
+        return []
+    what = f"{len(few)} of {len(decision.cells)} cells have wide margins, because their noise is known from few seeds"
+    return [f"{what}; to narrow them, once: nightly --repeat-seeds 5"]
+
+
+def _legend() -> str:
+    return (
+        "<sub>difference, lower bound: positive is better; one-sided 95 %. margin: the loss that is no regression yet"
+        " (the suite's, else what this gate finds in four of five cases). noise: standard deviation of a night that"
+        " nothing has changed, with the degrees of freedom it was learned with. drift: the CUSUM since the anchor,"
+        f" in alarm at 100 %. An unchanged night is suspected in at most {100 * (ALPHA_NIGHT + ALPHA_DRIFT):g} %"
+        " of all cases, over all cells.</sub>"
+    )
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", " ".join(text.split()))

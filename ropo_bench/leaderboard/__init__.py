@@ -1,0 +1,12 @@
+"""From runs' records to their leaderboard, from the store alone: finished cells are measured, the rest is pending.
+
+table: rows, columns and title. joined: several runs as one. measured: cells and comparisons, kept once computed.
+notes: the lines under the table.
+"""
+
+from __future__ import annotations
+
+from ropo_bench.leaderboard.measured import compared, estimators, scores_of
+from ropo_bench.leaderboard.table import SFT, leaderboard
+
+__all__ = ["SFT", "compared", "estimators", "leaderboard", "scores_of"]

@@ -1,0 +1,121 @@
+"""What stands under a table: the data, who judged and what that took, and what every merged model was held to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ropo_bench.reporting.tables import footers
+from ropo_bench.runs import Store
+from ropo_bench.tasks import Column, TaskRecipe
+
+SHOWN_VERSIONS = ("torch", "transformers", "peft")
+
+
+def notes(store: Store, record: Mapping[str, Any], tasks: Sequence[TaskRecipe]) -> list[str]:
+    """The lines under the table of a run's record."""
+    request, canaries = record["request"], found_canaries(record)
+    versions = record["provenance"]["packages"]
+    return footers(
+        seeds=sorted({row["seed"] for row in record["rows"]}),
+        data=_data(record["data"]),
+        versions={key: versions[key] for key in SHOWN_VERSIONS if key in versions},
+        judges=_judges(tasks, request["judges"]),
+        canaries=_canary_lines(request, canaries),
+        spent=_spent(store, record["rows"], request["judges"], record["canaries"]),
+        prompts=num_prompts(store, record["rows"], tasks),
+        pocket=any((task.prompts or "").startswith("pocket:") for task in tasks),
+        certificate=_certificate(request["suite"]["merge"], record["rows"]),
+    )
+
+
+def found_canaries(record: Mapping[str, Any]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """By task, what is known of the biases of its judge."""
+    return {task: checked["canaries"] for task, checked in record["canaries"].items()}
+
+
+def num_prompts(store: Store, rows: Sequence[Mapping[str, Any]], tasks: Sequence[TaskRecipe]) -> dict[str, int]:
+    """Prompts of every task that has any, of those that are scored."""
+    found: dict[str, int] = {}
+    for task in tasks:
+        keys = [row["scores"][task.name] for row in rows if task.name in row["scores"]]
+        if keys and task.prompts is not None:
+            found[task.name] = store.stage("scores", keys[0]).manifest["num_prompts"]
+    return found
+
+
+def _data(data: Mapping[str, Any] | None) -> str | None:
+    """The preference data of a run: its hash, and what of it was read."""
+    if data is None:
+        return None
+    left_out = f", {len(data['left_out']):,} left out" if data["left_out"] else ""
+    return f"{data['num_pairs']:,} pairs{left_out}, sha256 {data['sha256'][:16]}"
+
+
+def _judges(tasks: Sequence[TaskRecipe], judges: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Who graded or judged which tasks, each once."""
+    found: dict[str, list[str]] = {}
+    for task in tasks:
+        if task.name in judges:
+            judge = judges[task.name]
+            found.setdefault(f"{judge['name']} ({judge['kind']} {judge['model']})", []).append(task.name)
+        elif "grader" in task.options:
+            found.setdefault(task.options["grader"], []).append(task.name)
+    return [f"{judge} on {', '.join(names)}" for judge, names in found.items()]
+
+
+def dagger(column: Column, results: Sequence[Mapping[str, Any]]) -> str:
+    """Marks a column that a judge with a found bias decides; lengths are nobody's verdict."""
+    return " †" if column.better != "none" and any(result["passed"] is False for result in results) else ""
+
+
+def _canary_lines(request: Mapping[str, Any], canaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """What is known of the biases of each task's judge."""
+    lines = []
+    for task in request["judges"]:
+        if not request["canaries"]:
+            lines.append(f"{task}: unchecked (--no-canaries)")
+        elif task in canaries:
+            lines.append(f"{task}: " + "; ".join(map(_canary_text, canaries[task])))
+    return lines
+
+
+def _canary_text(result: Mapping[str, Any]) -> str:
+    if result["passed"] is None:
+        return f"{result['kind']} unchecked ({result['n']} of {result['n'] + result['n_unscored']} readable)"
+    low, high = result["interval"]
+    verdict = "ok" if result["passed"] else "FAILED †"
+    return (
+        f"{result['kind']} {verdict} {result['bias']:+.1f} [{low:+.1f}, {high:+.1f}], limit {result['tolerance']:g}"
+    )
+
+
+def _spent(
+    store: Store,
+    rows: Sequence[Mapping[str, Any]],
+    judged: Mapping[str, Any],
+    checked: Mapping[str, Mapping[str, Any]],
+) -> str | None:
+    """What the judges of this table were asked, canaries among it; None where nobody was."""
+    stages = [store.stage("scores", key) for row in rows for task, key in row["scores"].items() if task in judged]
+    tallies = [stage.manifest["tally"] for stage in stages if "tally" in stage.manifest]
+    tallies += [found["tally"] for found in checked.values() if found["tally"]]
+    if not tallies:
+        return None
+    total = {key: sum(tally[key] for tally in tallies) for key in ("asked", "failed")}
+    costs = [tally["cost_usd"] for tally in tallies]
+    cost = "cost unknown" if None in costs else f"{sum(costs):.2f} US dollars"
+    return f"{total['asked']:,} questions, {total['failed']:,} without an answer, {cost}"
+
+
+def _certificate(limits: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """What every merged model was held to, and how many passed."""
+    held = [row["certificate"] for row in rows if row["certificate"] is not None]
+    if not held:
+        return None
+    return (
+        f"{len(held)} merged models passed ({limits['dtype']}): top-1 agreement >= "
+        f"{100 * limits['top1_agreement']:g} %, mean KL <= {limits['mean_kl']:g} nats, "
+        f">= {100 * limits['surviving_share']:g} % of the update survives the cast, "
+        f"|R^T R - I| <= {limits['orthogonality']:g}"
+    )

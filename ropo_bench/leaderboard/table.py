@@ -1,0 +1,78 @@
+"""A run's record becomes a table: its rows and columns, who differs from whom, and where it all comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ropo_bench.leaderboard.joined import joined
+from ropo_bench.leaderboard.measured import Measured, comparisons, measured, stages_of
+from ropo_bench.leaderboard.notes import dagger, found_canaries, notes
+from ropo_bench.reporting.tables import Column, Leaderboard, Row
+from ropo_bench.runs import Store
+from ropo_bench.tasks import TaskRecipe
+
+SFT = "SFT"
+
+
+def leaderboard(store: Store, names: Sequence[str] | str) -> Leaderboard:
+    """The table of a run, finished or not, or of several side by side.
+
+    Raises UsageError when there is no such run, or runs differ in what makes them comparable (see `joined`).
+    """
+    names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
+    record = joined(store, names)
+    request = record["request"]
+    tasks = [TaskRecipe.model_validate(task) for task in request["tasks"]]
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for row in record["rows"]:
+        groups.setdefault(row["name"], []).append(row)
+    found = {task.name: _measured_rows(store, task, groups) for task in tasks}
+    rows = [_row(label, seeds, [found[task.name].get(label) for task in tasks]) for label, seeds in groups.items()]
+    canaries = found_canaries(record)
+    columns = [
+        Column(t.name, c.metric, c.header + dagger(c, canaries.get(t.name, ())), c.decimals, c.better, t.is_tested(c))
+        for t in tasks
+        for c in t.columns
+        if _measured_somewhere(rows, t.name, c.metric)
+    ]
+    return Leaderboard(
+        title=f"{' + '.join(names)} · base {request['suite']['base']} · data {request['suite']['data']}",
+        rows=rows,
+        columns=columns,
+        footers=notes(store, record, tasks),
+        comparisons=comparisons(store, tasks, found),
+        provenance=record["provenance"],
+    )
+
+
+def _measured_rows(
+    store: Store, task: TaskRecipe, groups: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, Measured]:
+    """Every row that all seeds have finished."""
+    stages = {label: stages_of(store, seeds, task) for label, seeds in groups.items()}
+    return {label: measured(store, task, own) for label, own in stages.items() if own}
+
+
+def _row(label: str, seeds: Sequence[Mapping[str, Any]], found: Sequence[Measured | None]) -> Row:
+    """One method over its seeds; a cell needs all of them."""
+    trained = [row["training"] for row in seeds if row["training"] is not None]
+    states = [row["state"] for row in seeds if row["state"] != "done"]
+    peaks = [t["peak_memory_bytes"] for t in trained if t["peak_memory_bytes"] is not None]
+    return Row(
+        name=label,
+        seeds=tuple(row["seed"] for row in seeds),
+        trainable_params=trained[0]["trainable_params"] if trained else None,
+        percent=100 * trained[0]["trainable_params"] / trained[0]["total_params"] if trained else None,
+        train_seconds=sum(t["seconds"] for t in trained) / len(trained) if trained else None,
+        peak_memory_bytes=max(peaks, default=None),
+        cells={(cell.task, cell.metric): cell for one in found if one is not None for cell in one.cells},
+        state=states[0] if states else "done",
+        reference=label == SFT,
+    )
+
+
+def _measured_somewhere(rows: Sequence[Row], task: str, metric: str) -> bool:
+    """Whether a column has an item in any row, or may still get one: a judge without log-probs fills other ones."""
+    cells = [row.cells.get((task, metric)) for row in rows]
+    return any(cell is not None and cell.n + cell.n_unscored for cell in cells) or not any(cells)

@@ -1,0 +1,38 @@
+"""The numbers of a table from its published scores alone, with the code of today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
+from typing import Any
+
+import ropo_bench
+from ropo_bench.leaderboard import compared, estimators
+from ropo_bench.publishing.scores import ScoresOf
+from ropo_bench.reporting.board import Leaderboard
+from ropo_bench.statistics import measure
+from ropo_bench.tasks import TaskRecipe
+from ropo_bench.types import Measurement
+
+MEASURED_WITH = ("numpy", "scipy", "scikit-learn")
+
+
+def derive(board: Leaderboard, tasks: Sequence[TaskRecipe], scores: ScoresOf) -> Leaderboard:
+    """The table with every cell and comparison made again from the scores; nothing else of it changes."""
+    known = estimators()
+    rows = []
+    for row in board.rows:
+        cells: dict[tuple[str, str], Measurement] = {}
+        for task in tasks:
+            if row.name in scores.get(task.name, {}):
+                found = measure(task.name, task.columns, scores[task.name][row.name], known)
+                cells |= {(task.name, cell.metric): cell for cell in found}
+        rows.append(replace(row, cells=cells))
+    return replace(board, rows=rows, comparisons=compared(tasks, scores))
+
+
+def versions() -> Mapping[str, str]:
+    """What numbers are derived with, here and now."""
+    found: dict[str, Any] = {"ropo_bench": ropo_bench.__version__}
+    return found | {name: metadata.version(name) for name in MEASURED_WITH}

@@ -1,0 +1,167 @@
+"""A run's record as it is published: whether it may be, what names replace its paths, what made it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ropo_bench.errors import UnfinishedRun, UsageError
+from ropo_bench.publishing.names import is_local, strings
+from ropo_bench.runs import MANIFEST, JsonLines, Store, read_json
+
+LOGGED = (
+    "loss",
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/margins",
+    "rewards/accuracies",
+    "logps/chosen",
+    "logps/rejected",
+    "grad_norm",
+)
+CERTIFIED = (
+    "dtype",
+    "num_probe_tokens",
+    "max_abs_logit_difference",
+    "mean_kl",
+    "top1_agreement",
+    "surviving_share",
+    "weight_error",
+    "orthogonality_error",
+    "limits",
+    "failures",
+)
+COSTS = ("trainable_params", "total_params", "num_pairs", "num_steps", "num_tokens", "seconds", "peak_memory_bytes")
+
+
+def check(name: str, record: Mapping[str, Any], commits: Sequence[str]) -> list[str]:
+    """The commits that made a run, sorted, where it may be published.
+
+    commits: those that the user names, each by its first digits; needed where a run was made by several. Raises
+    UnfinishedRun for rows that are not done, UsageError for a tree that was dirty or no checkout, or commits that are
+    not named.
+    """
+    unfinished = [f"{row['name']} seed {row['seed']} ({row['state']})" for row in record["rows"] if not _done(row)]
+    if unfinished or not record["complete"]:
+        more = f" and {len(unfinished) - 3} more" if unfinished[3:] else ""
+        raise UnfinishedRun(
+            f"run {name}: not finished: {', '.join(unfinished[:3])}{more}; finish it with the command that began it"
+        )
+    found = set()
+    for what, made_with in _made(record):
+        commit, dirty = made_with["code"]["commit"], made_with["code"]["dirty"]
+        if commit is None or dirty is None:
+            raise UsageError(f"run {name}: {what} was made outside a git checkout, so its code has no commit; "
+                             "repeat the run from a checkout")  # fmt: skip
+        if dirty:
+            raise UsageError(f"run {name}: {what} was made from a dirty tree at {commit[:12]}; commit, then repeat "
+                             "the run with --runs NEW_FOLDER")  # fmt: skip
+        found.add(commit)
+    unknown = [given for given in commits if not any(commit.startswith(given) for commit in found)]
+    if unknown:
+        raise UsageError(f"run {name}: --commit {unknown[0]}: nothing in it was made by that; {_known(found)}")
+    if len(found) > 1 and not all(any(commit.startswith(given) for given in commits) for commit in found):
+        raise UsageError(
+            f"run {name}: made by {len(found)} commits; where their differences cannot matter, name them all: "
+            + " ".join(f"--commit {commit[:12]}" for commit in sorted(found))
+        )
+    return sorted(found)
+
+
+def _done(row: Mapping[str, Any]) -> bool:
+    return bool(row["state"] == "done")
+
+
+def _known(commits: set[str]) -> str:
+    return f"known: {', '.join(commit[:12] for commit in sorted(commits))}"
+
+
+def _made(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Everything whose code is known: the run's last command, and every training."""
+    yield "its last part", record["provenance"]
+    for row in record["rows"]:
+        if row["training"] is not None:
+            yield f"{row['name']} seed {row['seed']}", row["training"]["made_with"]
+
+
+def local_names(record: Mapping[str, Any]) -> dict[str, str]:
+    """The paths of this machine in a run's request -> the names that stand for them."""
+    return {text: Path(text).name or "base" for _, text in strings(record["request"]) if is_local(text)}
+
+
+def provenance(name: str, record: Mapping[str, Any], commits: Sequence[str], store: Store) -> dict[str, Any]:
+    """What made a run: commits, versions, hardware, and the hashes of everything that was read."""
+    groups: list[dict[str, Any]] = []
+    for row in record["rows"]:
+        if row["training"] is None:
+            continue
+        made_with = {key: value for key, value in row["training"]["made_with"].items() if key != "time_utc"}
+        same = next((group for group in groups if group["with"] == made_with), None)
+        if same is None:
+            groups.append(same := {"rows": [], "with": made_with})
+        same["rows"].append(f"{row['name']} {row['seed']}")
+    files = [
+        {"where": where, "name": Path(text).name, "sha256": _hash(store, Path(text))}
+        for where, text in strings(record["request"])
+        if is_local(text)
+    ]
+    return {
+        "run": name,
+        "commits": list(commits),
+        "last": record["provenance"],
+        "trained": groups,
+        "base": record["base"],
+        "data": record["data"],
+        "files": files,
+        "canaries": record["canaries"],
+        "stages": [{key: row[key] for key in ("name", "seed", "completions", "scores")} for row in record["rows"]],
+    }
+
+
+def _hash(store: Store, path: Path) -> str | None:
+    """sha256 of a file or folder that a recipe names; None where it is gone since."""
+    if path.is_dir():
+        return store.folder_hash(path)
+    return store.file_hash(path) if path.is_file() else None
+
+
+def certificates(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of every merged model: what it was held to and what was found, without its list of modules."""
+    return [
+        {"row": row["name"], "seed": row["seed"], "num_modules": len(row["certificate"]["modules"])}
+        | {key: row["certificate"][key] for key in CERTIFIED}
+        for row in record["rows"]
+        if row["certificate"] is not None
+    ]
+
+
+def training_table(record: Mapping[str, Any], store: Store) -> str:
+    """CSV, a line a trained model: what it cost, and of its log the first step and the mean of the last tenth.
+
+    The log's columns are empty where the store has that training no more.
+    """
+    policies = [(read_json(path)["content"], path.parent) for path in store.root.glob(f"cache/policy/*/{MANIFEST}")]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    logged = [f"{key}.{part}" for key in LOGGED for part in ("first", "last_tenth")]
+    writer.writerow(["row", "seed", *COSTS, *logged, "commit", "time_utc"])
+    for row in record["rows"]:
+        training = row["training"]
+        if training is None:
+            continue
+        folder = next((folder for content, folder in policies if content == training), None)
+        steps = [] if folder is None else list(JsonLines(folder / "train.jsonl"))
+        ends: list[str] = []
+        for key in LOGGED:
+            values = [step[key] for step in steps if key in step]
+            tail = values[-max(1, len(values) // 10) :]
+            ends += [json.dumps(values[0]), json.dumps(fmean(tail))] if values else ["", ""]
+        made = training["made_with"]
+        costs = [training[key] for key in COSTS]
+        writer.writerow([row["name"], row["seed"], *costs, *ends, made["code"]["commit"], made["time_utc"]])
+    return out.getvalue()

@@ -1,0 +1,190 @@
+"""Whether a published result still says what its own scores say: no store, no network, no model."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ropo_bench.errors import RopoBenchError, UsageError, first_line
+from ropo_bench.publishing.derive import derive, versions
+from ropo_bench.publishing.names import keys_in, paths_in
+from ropo_bench.publishing.publish import MANIFEST, SCHEMA, SCHEMA_VERSION, SCORES, rewrite_table
+from ropo_bench.publishing.scores import from_bytes
+from ropo_bench.reporting.board import Leaderboard
+from ropo_bench.reporting.formats import from_json
+from ropo_bench.reporting.markdown import to_markdown
+from ropo_bench.tasks import TaskRecipe
+
+RELATIVE = 1e-9
+ABSOLUTE = 1e-15  # a difference of two equal numbers, summed in another order
+SHOWN_LINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was found about one result.
+
+    differences: a line for each cell, comparison, line or file that is not what follows from the scores. reason: why
+    nothing could be derived here, None where it could. notes: other versions than those it was published with.
+    rewritten: whether its table was written again as it is derived.
+    """
+
+    folder: Path
+    num_cells: int = 0
+    num_comparisons: int = 0
+    differences: tuple[str, ...] = ()
+    reason: str | None = None
+    notes: tuple[str, ...] = ()
+    rewritten: bool = False
+
+    @property
+    def state(self) -> str:
+        """OK, DIFFERS, REWRITTEN, or NOT DERIVED."""
+        if self.rewritten:
+            return "REWRITTEN"
+        if self.differences:
+            return "DIFFERS"
+        return "OK" if self.reason is None else "NOT DERIVED"
+
+
+def results_in(folder: Path) -> list[Path]:
+    """The result in a folder, or those in the folders below it; raises UsageError where there is none."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder; give one that `ropo-bench publish` wrote")
+    found = sorted(path.parent for path in folder.rglob(MANIFEST) if _is_result(path))
+    if not found:
+        raise UsageError(f"{folder}: no result in it; give a folder that `ropo-bench publish` wrote")
+    return found
+
+
+def verify(folder: Path, write: bool = False) -> Verdict:
+    """Derive a result's cells, comparisons and table from its scores, and hold them against what it says.
+
+    write: where the files are whole and only the table is another one today, write it again, to be reviewed.
+    """
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    if manifest["schema_version"] != SCHEMA_VERSION:
+        raise UsageError(
+            f"{folder / MANIFEST}: schema version {manifest['schema_version']}, this program reads {SCHEMA_VERSION}; "
+            "take the version that published it"
+        )
+    faults = [*_files(folder, manifest["files"]), *_private(folder)]
+    notes = [
+        f"{name} {manifest['derived_with'].get(name)} then, {version} now"
+        for name, version in versions().items()
+        if manifest["derived_with"].get(name) != version
+    ]
+    try:
+        recipe = json.loads((folder / "recipe.json").read_bytes())
+        tasks = [TaskRecipe.model_validate(task) for task in recipe["tasks"]]
+        published = from_json((folder / "table.json").read_text())
+        scores = from_bytes((folder / SCORES).read_bytes(), str(folder / SCORES))
+        derived = derive(published, tasks, scores)
+        markdown = (folder / "table.md").read_text()
+    except (RopoBenchError, OSError, ValueError, KeyError, TypeError) as error:
+        return Verdict(folder, 0, 0, tuple(faults), first_line(error), tuple(notes))
+    differences = [*_cells(published, derived), *_comparisons(published, derived)]
+    differences += _lines(markdown, to_markdown(derived))
+    rewritten = write and not faults and bool(differences)
+    if rewritten:
+        rewrite_table(folder, derived)
+    counts = (sum(len(row.cells) for row in derived.rows), len(derived.comparisons))
+    return Verdict(folder, *counts, (*faults, *differences), None, tuple(notes), rewritten)
+
+
+def _is_result(path: Path) -> bool:
+    """Whether a manifest is one of ours; other programs write files of that name too."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get("schema") == SCHEMA
+
+
+def _files(folder: Path, entries: list[dict[str, Any]]) -> Iterator[str]:
+    """Files that are missing, changed, or not in the manifest."""
+    expected = {entry["path"]: entry["sha256"] for entry in entries}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
+    for name in sorted(expected.keys() | there):
+        if name not in there:
+            yield f"{name}: in the manifest, not in the folder"
+        elif name not in expected:
+            yield f"{name}: in the folder, not in the manifest"
+        else:
+            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            if found != expected[name]:
+                yield f"{name}: sha256 {found[:16]}, the manifest says {expected[name][:16]}"
+
+
+def _private(folder: Path) -> Iterator[str]:
+    """Texts that look like keys or name paths of a machine, in any file."""
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            data = path.read_bytes()
+            text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode(errors="replace")
+        except (OSError, EOFError) as error:
+            yield f"{path.relative_to(folder)}: cannot be read ({first_line(error)})"
+            continue
+        name = path.relative_to(folder).as_posix()
+        yield from (f"{name}: holds what looks like a key: {key}" for key in dict.fromkeys(keys_in(text)))
+        yield from (f"{name}: holds a path of a machine: {found}" for found in dict.fromkeys(paths_in(text)))
+
+
+def _cells(published: Leaderboard, derived: Leaderboard) -> Iterator[str]:
+    for row, again in zip(published.rows, derived.rows, strict=True):
+        shown = {(column.task, column.metric) for column in published.columns}
+        for task, metric in sorted(row.cells.keys() | (again.cells.keys() & shown)):
+            old, new = row.cells.get((task, metric)), again.cells.get((task, metric))
+            yield from _apart(f"{row.name}, {task}.{metric}", old, new)
+
+
+def _comparisons(published: Leaderboard, derived: Leaderboard) -> Iterator[str]:
+    old = {(c.task, c.metric, c.a, c.b): c for c in published.comparisons}
+    new = {(c.task, c.metric, c.a, c.b): c for c in derived.comparisons}
+    for key in sorted(old.keys() | new.keys()):
+        task, metric, a, b = key
+        yield from _apart(f"{a} - {b}, {task}.{metric}", old.get(key), new.get(key))
+
+
+def _apart(what: str, old: Any, new: Any) -> Iterator[str]:
+    """One line with every number of a cell that differs, published and derived."""
+    if old is None or new is None:
+        if old is not new:
+            yield f"{what}: {'published, and does not follow from the scores' if new is None else 'not published'}"
+        return
+    was, now = _flat(asdict(old)), _flat(asdict(new))
+    apart = [
+        f"{key} published {was.get(key)}, derived {now.get(key)}"
+        for key in dict.fromkeys([*was, *now])
+        if not _same(was.get(key), now.get(key))
+    ]
+    if apart:
+        yield f"{what}: {'; '.join(apart)}"
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    split = {f"split {source}": value for source, value in fields.get("split", {}).items()}
+    return {key: value for key, value in fields.items() if key != "split"} | split
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, float) and isinstance(b, int | float):
+        return math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE) or (math.isnan(a) and math.isnan(b))
+    return bool(a == b)
+
+
+def _lines(published: str, derived: str) -> Iterator[str]:
+    """Lines of table.md that today's code writes otherwise: the first few, and how many."""
+    old, new = published.splitlines(), derived.splitlines()
+    old, new = old + [""] * (len(new) - len(old)), new + [""] * (len(old) - len(new))
+    apart = [number for number, (a, b) in enumerate(zip(old, new, strict=True), start=1) if a != b]
+    for number in apart[:SHOWN_LINES]:
+        yield f"table.md, line {number}: published {old[number - 1]!r}, derived {new[number - 1]!r}"
+    if apart[SHOWN_LINES:]:
+        yield f"table.md: {len(apart) - SHOWN_LINES} more lines differ"

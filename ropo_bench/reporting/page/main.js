@@ -1,0 +1,3 @@
+startTheme();
+startBoard();
+if (document.getElementById("battles")) startSamples();

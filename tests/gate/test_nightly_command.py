@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from ropo_bench.commands.gate import gate_command
+from ropo_bench.commands.nightly import NightlyAsked, nightly_command
+from ropo_bench.commands.run import Asked, Limits
+from ropo_bench.errors import UsageError
+from ropo_bench.leaderboard import leaderboard
+from ropo_bench.reporting.formats import to_json
+from ropo_bench.runs import Store
+from tests import tiny_suite
+
+
+def suite(folder: Path, base: Path, grader: str) -> Path:
+    """The tiny suite with one graded task, its data beside it."""
+    tiny_suite.write(folder, base)
+    (folder / "tasks" / "tiny-chat.yaml").write_text(
+        f"""description: four prompts, graded
+prompts: {folder / "prompts.jsonl"}
+decoding: {{max_new_tokens: 12, temperature: 1.0, batch_size: 4}}
+scorer: graded-chat
+options: {{grader: "tests.gate.graders:{grader}"}}
+columns: [{{metric: score, header: chat}}]
+"""
+    )
+    path = folder / "suites" / "tiny.yaml"
+    path.write_text(path.read_text().replace("[tiny-arena, energy]", "[tiny-chat]"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a good and a broken suite; nights of it share a store and a history."""
+    folder = tmp_path_factory.mktemp("nights")
+    suite(folder / "good", base_folder, "by_letters")
+    suite(folder / "broken", base_folder, "broken")
+    for name in ("suites/tiny.yaml", "tasks/tiny-chat.yaml"):  # the same data: nothing but the grader differs
+        text = (folder / "good" / name).read_text()
+        (folder / "broken" / name).write_text(text.replace("by_letters", "broken"))
+    return folder
+
+
+@pytest.fixture
+def night(place: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, dict[str, Any]]]:
+    """One night of a suite: its exit code and its JSON."""
+
+    def go(kind: str, name: str = "night", **options: Any) -> tuple[int, dict[str, Any]]:
+        time.sleep(1.1)  # nights are told apart by the second
+        asked = Asked("ropo", "tiny", include=[place / kind])
+        wanted = NightlyAsked(history=place / "history.jsonl", out=place / "out", **options)
+        try:
+            nightly_command(asked, wanted, place / "runs", name, True, Limits())
+            code = 0
+        except typer.Exit as stop:
+            code = stop.exit_code
+        return code, json.loads(capsys.readouterr().out)
+
+    return go
+
+
+def test_nights_from_the_first_to_a_confirmed_regression(
+    place: Path, night: Callable[..., tuple[int, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place / "summary.md"))
+    code, first = night("good", repeat_seeds=2)
+    assert (code, first["verdict"]) == (3, "INCONCLUSIVE")
+    assert first["cells"][0]["reason"] == "nothing to compare with yet"
+    code, second = night("good")
+    assert (code, second["verdict"], second["changes"]) == (0, "GO", [])
+    code, third = night("broken", name="broken-night")
+    assert (code, third["verdict"]) == (1, "REGRESSION")
+    assert third["cells"][0]["again"] == 1.0
+    assert {"recipe: task tiny-chat"} == {change["what"] for change in third["changes"]}
+    lines = [json.loads(line) for line in (place / "history.jsonl").read_text().splitlines()]
+    assert [line["verdict"] for line in lines] == ["INCONCLUSIVE", "GO", "REGRESSION"]
+    assert len(lines[0]["repeats"]) == 2
+    assert list(lines[2]["again"]) == ["SFT", "ropo"]
+    summary = (place / "summary.md").read_text()
+    assert [line for line in summary.splitlines() if line.startswith("# ")][2].startswith("# REGRESSION: tiny")
+    assert (place / "out" / "gate.md").read_text() in summary
+    assert (place / "out" / "report.html").exists()
+
+
+def test_gate_reads_what_nightly_wrote(
+    place: Path, night: Callable[..., tuple[int, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same verdict again, from the store and the history alone; a fixed baseline; a confirming run."""
+    history = place / "history.jsonl"
+    before = history.read_text()
+    baseline = place / "baseline.json"
+    baseline.write_text(to_json(leaderboard(Store(place / "runs"), "night")))
+    gate_command("night", str(baseline), history, None, place / "runs", False)
+    assert capsys.readouterr().out.splitlines()[-1].startswith("GO: ")
+    for given in ("rolling:14", str(baseline)):
+        with pytest.raises(typer.Exit) as stop:
+            gate_command("broken-night", given, history, None, place / "runs", True)
+        assert stop.value.exit_code == 3
+        assert json.loads(capsys.readouterr().out)["verdict"] == "SUSPECTED"
+    with pytest.raises(typer.Exit) as stop:
+        gate_command("broken-night", "rolling:14", history, "broken-night-again", place / "runs", True)
+    assert stop.value.exit_code == 1
+    with pytest.raises(UsageError, match=r"row ropo has seed 0, as broken-night has; only fresh seeds confirm"):
+        gate_command("broken-night", "rolling:14", history, "night", place / "runs", True)
+    assert history.read_text() == before
+
+
+@pytest.mark.parametrize("given", ["rolling:", "rolling:0", "rolling:x", "no/such/file"])
+def test_a_wrong_baseline_is_found_before_anything_is_run(tmp_path: Path, given: str) -> None:
+    with pytest.raises(UsageError, match="--baseline"):
+        nightly_command(Asked("ropo", "pocket"), NightlyAsked(given), tmp_path / "runs", None, False, Limits())
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ropo_bench.errors import UsageError
+from ropo_bench.leaderboard import compared, leaderboard, scores_of
+from ropo_bench.leaderboard.measured import comparisons, measured
+from ropo_bench.records import write_scores
+from ropo_bench.runs import Store
+from ropo_bench.statistics import holm
+from ropo_bench.tasks import TaskRecipe
+from ropo_bench.types import Score
+from tests.stored_run import ARENA, QUIZ, Values, write
+
+TASKS = [TaskRecipe.model_validate(task) for task in (ARENA, QUIZ)]
+
+
+def seed(draw: np.random.Generator, better: float = 0.0, count: int = 30) -> dict[str, Values]:
+    """One seed's values on both tasks."""
+    won = np.clip(np.round(2 * (draw.random(count) + better)) * 50, 0, 100)
+    right = 100.0 * (draw.random(count) < 0.6 + better / 2)
+    return {
+        "arena": {"win_rate": won.tolist(), "length": draw.normal(50, 5, count).tolist()},
+        "quiz": {"accuracy": right.tolist()},
+    }
+
+
+def rows(num_seeds: int, *names: str, first: int = 0) -> dict[str, Sequence[dict[str, Values]]]:
+    """SFT with one seed, the others with several, each better than the one before."""
+    draw = np.random.default_rng(first)
+    found: dict[str, Sequence[dict[str, Values]]] = {"SFT": [seed(np.random.default_rng(99))]}
+    return found | {
+        name: [seed(draw, 0.2 * (1 + place)) for _ in range(num_seeds)] for place, name in enumerate(names)
+    }
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def test_all_pairs_are_compared_on_the_tested_columns_and_corrected_together(store: Store) -> None:
+    write(store, "one", rows(1, "dpo", "ropo"))
+    board = leaderboard(store, "one")
+    found = [(c.task, c.metric, c.a, c.b, c.test) for c in board.comparisons]
+    pairs = [("SFT", "dpo"), ("SFT", "ropo"), ("dpo", "ropo")]
+    assert found == [
+        *(("arena", "win_rate", *pair, "sign flips") for pair in pairs),
+        *(("quiz", "accuracy", *pair, "exact McNemar") for pair in pairs),
+    ]
+    assert [c.adjusted for c in board.comparisons] == holm([c.p_value for c in board.comparisons])
+    assert {(c.metric, c.tested) for c in board.columns} == {
+        ("win_rate", True),
+        ("length", False),
+        ("accuracy", True),
+    }
+    assert board.provenance["packages"] == {"torch": "2.13.0"}
+
+
+def test_from_scores_alone_the_comparisons_are_the_same(store: Store) -> None:
+    record = write(store, "three", rows(3, "dpo", "ropo"))
+    board = leaderboard(store, "three")
+    assert {c.test for c in board.comparisons} == {"crossed t"}
+    assert compared(TASKS, {task.name: scores_of(store, record, task) for task in TASKS}) == board.comparisons
+
+
+def test_a_second_look_computes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(store, "three", rows(3, "dpo"))
+    board = leaderboard(store, "three")
+    for name in ("examine", "compare_samples", "read_scores"):
+        monkeypatch.delattr(measured.__module__ + "." + name)
+    assert leaderboard(store, "three") == board
+    assert leaderboard(Store(store.root), "three") == board
+
+
+def test_what_is_not_finished_is_pending_and_not_compared(store: Store) -> None:
+    made = rows(2, "dpo", "ropo")
+    half = [made["ropo"][0], {}]
+    record = write(store, "run", {**made, "ropo": half, "oft": None})
+    record["rows"][3]["state"] = "failed: out of memory"
+    store.write_run("run", record)
+    board = leaderboard(store, "run")
+    states = {row.name: (row.state, len(row.cells)) for row in board.rows}
+    assert states == {
+        "SFT": ("done", 3), "dpo": ("done", 3), "ropo": ("failed: out of memory", 0), "oft": ("pending", 0),
+    }  # fmt: skip
+    assert {(c.a, c.b) for c in board.comparisons} == {("SFT", "dpo")}
+    assert list(scores_of(store, record, TASKS[0])) == ["SFT", "dpo"]
+
+
+def test_runs_stand_side_by_side(store: Store) -> None:
+    first, second = rows(2, "dpo", "ropo"), rows(2, "dpo", "ropo", first=1)
+    write(store, "monday", first)
+    write(store, "tuesday", {"SFT": second["SFT"], "dpo": first["dpo"], "ropo": second["ropo"]})
+    board = leaderboard(store, ["monday", "tuesday"])
+    assert [row.name for row in board.rows] == ["SFT", "dpo", "ropo (monday)", "ropo (tuesday)"]
+    assert board.title.startswith("monday + tuesday · ")
+    assert len(board.comparisons) == 2 * 6
+    assert list(board.provenance["runs"]) == ["monday", "tuesday"]
+    assert leaderboard(store, ["monday", "monday"]) == leaderboard(store, "monday")
+
+
+HARDER = {**ARENA, "options": {"tie": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"base": "c" * 64}, "base: tiny:base and tiny:base, of other content"),
+        ({"data": {"key": "e", "num_pairs": 9, "left_out": [], "sha256": "e" * 64}}, "preference data: sha256 ddd"),
+        ({"tasks": (QUIZ,)}, "tasks: arena, quiz and quiz"),
+        ({"tasks": (HARDER, QUIZ)}, "the options of task arena"),
+    ],
+)
+def test_runs_that_differ_in_what_is_measured_have_no_common_table(
+    store: Store, changes: dict[str, Any], says: str
+) -> None:
+    write(store, "a", rows(1, "dpo"))
+    write(store, "b", rows(1, "ropo"), **changes)
+    with pytest.raises(UsageError, match=f"runs a and b: no common table, they differ in {says}") as caught:
+        leaderboard(store, ["a", "b"])
+    assert "\n" not in str(caught.value)
+
+
+def test_judges_must_be_the_same(store: Store) -> None:
+    for name, model in (("a", "gpt-4"), ("b", "gpt-4.1")):
+        record = write(store, name, rows(1, "dpo"))
+        record["request"]["judges"] = {"arena": {"name": model, "kind": "openai", "model": model}}
+        store.write_run(name, record)
+    with pytest.raises(UsageError, match=r"the judge of arena: gpt-4 and gpt-4\.1"):
+        leaderboard(store, ["a", "b"])
+
+
+def test_a_large_table_is_read_in_no_time(store: Store) -> None:
+    write(store, "large", rows(5, *(f"m{i}" for i in range(13))))
+    cold = leaderboard(store, "large")
+    began = time.process_time()
+    assert leaderboard(Store(store.root), "large") == cold
+    assert time.process_time() - began < 2
+    assert len(cold.comparisons) == 2 * 14 * 13 // 2
+
+
+def test_refitted_columns_are_compared_on_the_prompts_that_both_have(store: Store) -> None:
+    """One row lacks prompts, so that its kept bootstrap draws are not those of the other."""
+    column = {"metric": "lc_win_rate_nodiff", "header": "LC %", "estimator": "lc_win_rate"}
+    task = TaskRecipe.model_validate({**ARENA, "columns": [column]})
+    draw = np.random.default_rng(0)
+    found = {}
+    for name, missing in (("a", 0), ("b", 4)):
+        scores = [
+            Score(f"p{i}", f"p{i}", "lc_win_rate_nodiff", float(draw.choice([0, 100])),
+                  detail={"length_delta": float(draw.normal(0, 50))})
+            for i in range(missing, 40)
+        ]  # fmt: skip
+        stage = store.stage("scores", name)
+        with stage.begin():
+            write_scores(stage, scores)
+            stage.finish({})
+        found[name] = measured(store, task, [stage])
+    [comparison] = comparisons(store, [task], {task.name: found})
+    assert (comparison.n, comparison.test) == (36, "bootstrap t")

@@ -1,0 +1,129 @@
+"""A finished run in a store, of scores that a test writes down: reading a run can be tested without training one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ropo_bench.records import append_completions, write_scores
+from ropo_bench.runs import JsonLines, Store, content_key
+from ropo_bench.tasks import TaskRecipe
+from ropo_bench.types import Completion, Score
+
+ARENA = {
+    "name": "arena",
+    "description": "battles with the base model, one answer a prompt",
+    "prompts": "prompts.jsonl",
+    "decoding": {"max_new_tokens": 8},
+    "scorer": "arena",
+    "columns": [
+        {"metric": "win_rate", "header": "WR %", "decimals": 1},
+        {"metric": "length", "header": "tokens", "decimals": 1, "better": "none"},
+    ],
+}
+QUIZ = {
+    "name": "quiz",
+    "description": "questions, answered right or wrong",
+    "scorer": "pocket-commonsense",
+    "columns": [{"metric": "accuracy", "header": "facts %", "decimals": 1}],
+}
+Values = Mapping[str, Sequence[float | None]]
+"""Metric -> one value a prompt; None: that measurement failed."""
+
+
+def write(
+    store: Store,
+    name: str,
+    rows: Mapping[str, Sequence[Mapping[str, Values]] | None],
+    tasks: Sequence[Mapping[str, Any]] = (ARENA, QUIZ),
+    **changes: Any,
+) -> dict[str, Any]:
+    """Write the run. rows: name -> one {task: values} a seed, or None (pending). changes: of its record."""
+    recipes = [TaskRecipe.model_validate(task) for task in tasks]
+    found: list[dict[str, Any]] = []
+    for row, seeds in rows.items():
+        for seed, values in enumerate([{}] if seeds is None else seeds):
+            entry: dict[str, Any] = {"name": row, "seed": seed, "state": "pending" if seeds is None else "done"}
+            entry |= {"training": None, "certificate": None, "scores": {}, "completions": {}}
+            for task in recipes:
+                if task.name in values:
+                    label = f"{row}, seed {seed}"
+                    entry["scores"][task.name] = _scores(store, task.name, label, values[task.name])
+                    if task.prompts is not None:
+                        count = len(next(iter(values[task.name].values())))
+                        entry["completions"][task.name] = _completions(store, task.name, label, count)
+            found.append(entry)
+    record = {
+        "schema": 2,
+        "request": {
+            "suite": {"name": "tiny", "base": "tiny:base", "data": "pairs.jsonl", "merge": {}},
+            "tasks": [recipe.model_dump() for recipe in recipes],
+            "methods": [{"name": row, "description": "a row", "train": {"lr": 1e-3}} for row in rows if row != "SFT"],
+            "seeds": max(len(seeds or ()) for seeds in rows.values()),
+            "checkpoints": {},
+            "judges": {},
+            "canaries": True,
+        },
+        "base": "b" * 64,
+        "data": {"key": "d", "num_pairs": 9, "left_out": [], "sha256": "d" * 64},
+        "rows": found,
+        "canaries": {},
+        "complete": all(entry["state"] == "done" for entry in found),
+        "provenance": {
+            "ropo_bench": "0.1.0",
+            "code": {"commit": "c" * 40, "dirty": False},
+            "packages": {"torch": "2.13.0"},
+            "python": "3.11.7",
+            "platform": "Linux x86_64",
+            "hardware": {"cpu": "a", "cores": 2, "memory_bytes": 1, "gpus": []},
+            "time_utc": "2026-01-01T00:00:00Z",
+        },
+    } | changes  # fmt: skip
+    store.write_run(name, record)
+    return record
+
+
+def _scores(store: Store, task: str, label: str, values: Values) -> str:
+    scores = [
+        Score(f"p{i}", f"p{i}", metric, value, "scored" if value is not None else "infrastructure-failed")
+        for metric, each in values.items()
+        for i, value in enumerate(each)
+    ]
+    stage = store.stage(
+        "scores",
+        content_key("scores", {"task": task, "label": label, "values": {k: list(v) for k, v in values.items()}}),
+    )
+    with stage.begin() as todo:
+        if todo:
+            write_scores(stage, scores)
+            failed = sum(score.value is None for score in scores)
+            counts = {
+                "num_scores": len(scores),
+                "num_failed": failed,
+                "num_prompts": len(next(iter(values.values()))),
+            }
+            stage.finish({**counts, "seconds": 0.0})
+    return stage.key
+
+
+def _completions(store: Store, task: str, label: str, count: int) -> str:
+    stage = store.stage("completions", content_key("completions", {"task": task, "label": label, "count": count}))
+    with stage.begin() as todo:
+        if todo:
+            answers = [Completion(f"p{i}", 0, (f"answer {i} of {label}",), (4,)) for i in range(count)]
+            with JsonLines(stage.path / "completions.jsonl") as lines:
+                append_completions(lines, answers, "one")
+            stage.finish({"num_completions": count, "backend": "hf", "seconds": 0.0})
+    return stage.key
+
+
+def prompts_file(folder: Path, count: int) -> Path:
+    """Prompts p0, p1 ... in two categories."""
+    path = folder / "prompts.jsonl"
+    lines = [
+        f'{{"id": "p{i}", "turns": ["question {i}?"], "category": "{"odd" if i % 2 else "even"}"}}'
+        for i in range(count)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
