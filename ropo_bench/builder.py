@@ -1,7 +1,6 @@
 """Rebuilds the pocket suite's assets: world -> tokenizer -> pretraining -> SFT -> preference pairs -> difficulties.
 
-Everything is seeded. World, tokenizer and the pairs' prompts come out bit for bit; trained weights, and what is
-sampled from them, agree to rounding on one machine and to a fraction of a grade on another.
+All is seeded: world, tokenizer and pairs' prompts come out bit for bit; weights and samples to a machine's rounding.
 """
 
 from __future__ import annotations

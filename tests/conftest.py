@@ -25,6 +25,32 @@ TEMPLATE = (
 SPECIAL = ["<|pad|>", "<|bos|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"]
 
 
+# Files that take longest begin first, so that no worker is left alone with one at the end.
+LONGEST = (
+    "generation/test_vllm.py",
+    "training/test_processes.py",
+    "judging/test_local_judge.py",
+    "judging/test_judging_faults.py",
+    "scoring/commonsense/test_commonsense_tasks.py",
+    "test_pipeline.py",
+    "adapters/test_givens_triton.py",
+    "test_judged_pipeline.py",
+    "test_pipeline_faults.py",
+    "judging/test_judging_runtime.py",
+    "commands/test_doctor.py",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Otherwise pytest-xdist begins with the files that have most tests, which are the quick ones.
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
     torch.set_num_threads(1)

@@ -14,11 +14,11 @@ from scipy.special import stdtr, stdtrit
 from ropo_bench.claims import decide_claims, exit_code, read_claims
 from ropo_bench.claims.deciding import difference_evidence
 from ropo_bench.claims.decision import ALPHA, Evidence, Region, decide
-from ropo_bench.claims.needs import difference, needs
+from ropo_bench.claims.needs import needs
 from ropo_bench.commands.claims import claims_command
 from ropo_bench.errors import UsageError
 from ropo_bench.runs import Store
-from ropo_bench.statistics import Sample
+from ropo_bench.statistics import Sample, difference
 from ropo_bench.statistics.crossed import sample_parts
 from tests import stored_run
 
@@ -70,7 +70,7 @@ def test_an_entry_may_have_an_id_and_a_reason(tmp_path: Path) -> None:
         ("- ropo >= dpo on a.m\n", ":1:21", "needs `within MARGIN`"),
         ("- ropo = dpo on a.m within 0\n", ":1:28", "above 0"),
         ("- ropo > dpo on a.m by >= two\n", ":1:27", "must be a number"),
-        ("- ropo > dpo on a.m by >= -2\n", ":1:27", "of 0 at least"),
+        ("- ropo > dpo on a.m by >= -2\n", ":1:27", "of 0 or more"),
         ("- ropo > dpo on a.m by >= 2 points\n", ":1:29", "nothing may follow"),
         ("- ropo >\n", ":1:9", "ends where a row is expected"),
         ("- ropo > ropo on a.m\n", ":1:10", "with itself"),

@@ -24,13 +24,6 @@ def test_help_is_quick_and_names_the_commands() -> None:
     assert all(name in run.stdout for name in ("run", "eval", "table", "tune", "methods", "pocket"))
 
 
-def test_touching_ropo_config_registers_ropo_in_peft() -> None:
-    code = (
-        "import peft.mapping as m, ropo_bench as r; r.RopoConfig; print('ROPO' in str(m.PEFT_TYPE_TO_CONFIG_MAPPING))"
-    )
-    assert python(code).strip() == "True"
-
-
 @pytest.mark.parametrize(
     "arguments", [["rnu"], ["run", "--sedes", "1"], ["table", "nothing"], ["methods", "show", "rpo"]]
 )

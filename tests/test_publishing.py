@@ -286,6 +286,23 @@ def test_a_missing_file_is_found(copy: Path, name: str) -> None:
     assert found.reason
 
 
+@pytest.mark.parametrize("key", ["files", "derived_with"])
+def test_a_damaged_manifest_is_said_so(copy: Path, key: str) -> None:
+    change(copy / "manifest.json", lambda value: value.pop(key))
+    found = verify(copy)
+    assert found.state == "DIFFERS"
+    assert found.differences[0].startswith("manifest.json: damaged")
+
+
+def test_damaged_scores_are_said_so(copy: Path) -> None:
+    data = bytearray((copy / "scores.jsonl.gz").read_bytes())
+    data[100:120] = bytes(20)
+    (copy / "scores.jsonl.gz").write_bytes(data)
+    found = verify(copy)
+    assert found.state == "DIFFERS"
+    assert "not a file of scores" in str(found.reason)
+
+
 def test_a_file_with_a_key_is_found_and_the_key_is_not_spread(copy: Path) -> None:
     key = "hf_" + "Ab1" * 12
     (copy / "notes.txt").write_text(f"token: {key}\n")
@@ -339,6 +356,7 @@ def test_the_commands_print_json(made: tuple[Store, str], tmp_path: Path, capsys
         ("base /home/me/models/llama", ["/home/me/models/llama"]),
         ("~/models/x and file:///tmp/y", ["~/models/x", "file:///tmp/y"]),
         (r"C:\Users\me", [r"C:\Users\me"]),
+        ("cannot be read:/home/me/x", ["/home/me/x"]),
         ("accuracy/boolq rewards/chosen 6.8/10 https://api.openai.com/v1/chat", []),
         ("princeton-nlp/Llama-3-Base-8B-SFT pocket:sft ropo_bench.pocket.judge:grade_turns", []),
     ],
@@ -349,7 +367,7 @@ def test_paths_of_a_machine_are_told_from_other_names(text: str, found: list[str
 
 def test_keys_are_told_from_other_words() -> None:
     keys = ["sk-proj-abcdefghij0123456789", "hf_" + "a" * 30, "ghp_" + "b" * 36, "AKIA" + "Q" * 16,
-            "Bearer abcdefghijklmnop0123", "-----BEGIN RSA PRIVATE KEY"]  # fmt: skip
+            "Bearer abcdefghijklmnop0123", "https://me:secret@judge.example.org/v1", "-----BEGIN RSA PRIVATE KEY"]  # fmt: skip
     for key in keys:
         (shown,) = keys_in(f"x {key} y")
         assert key not in shown
@@ -363,6 +381,7 @@ def test_local_files_are_told_from_hub_ids(tmp_path: Path, monkeypatch: pytest.M
     assert is_local(str(tmp_path))
     assert is_local("data/pairs.jsonl")
     assert is_local("../x")
+    assert not is_local("A sentence. " * 30)  # longer than a file's name may be
     for name in ("org/model", "pocket:sft", "hf", "HuggingFaceH4/ultrafeedback_binarized:train_prefs"):
         assert not is_local(name)
     assert without({"a": ["/x/y/z of /x/y"]}, {"/x/y": "y", "/x/y/z": "z"}) == {"a": ["z of y"]}
@@ -380,8 +399,11 @@ def test_scores_come_back_in_their_own_order() -> None:
     assert from_bytes(data, "here") == {"t": {"row": [given[:2], given[:1]], "other": [again]}}
     assert data[4:8] == bytes(4)  # no time in it
     assert to_bytes(from_bytes(data, "here")) == data
-    with pytest.raises(StorageError, match="here: not a file of scores"):
-        from_bytes(data[:-9], "here")
+    spoiled = bytearray(data)
+    spoiled[20:30] = bytes(10)
+    for wrong in (data[:-9], bytes(spoiled)):
+        with pytest.raises(StorageError, match="here: not a file of scores"):
+            from_bytes(wrong, "here")
 
 
 def test_texts_are_not_numbers() -> None:

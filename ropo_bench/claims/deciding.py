@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ropo_bench.claims.decision import ALPHA, Decision, Evidence, Region, Verdict, decide
-from ropo_bench.claims.needs import Needs, difference, needs, shifted
+from ropo_bench.claims.needs import Needs, needs, shifted
 from ropo_bench.claims.reading import Claim
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import estimators, scores_of
 from ropo_bench.recipe_files import suggest
 from ropo_bench.runs import Store
-from ropo_bench.statistics import Sample, compare_samples, estimate, minimum_detectable_effect
+from ropo_bench.statistics import Sample, compare_samples, difference, estimate, minimum_detectable_effect
 from ropo_bench.statistics.crossed import sample_parts
 from ropo_bench.tasks import Column, TaskRecipe
 from ropo_bench.types import Comparison, Score, Test

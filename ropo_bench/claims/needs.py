@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-import numpy as np
-
 from ropo_bench.statistics import Sample, minimum_detectable_effect, planned_error
 from ropo_bench.statistics.cells import split
 from ropo_bench.statistics.crossed import sample_parts
@@ -52,25 +50,6 @@ def _fewest(most: int, enough: Callable[[int], bool]) -> int | None:
     counts = range(2, most + 1)
     found = bisect_left(counts, True, key=enough)
     return counts[found] if found < len(counts) else None
-
-
-def difference(a: Sample, b: Sample) -> Sample | None:
-    """a - b as a sample, on the clusters of both; None where seeds are not paired, or only one can be resampled."""
-    if len(a.estimates_S) != len(b.estimates_S) and 1 not in (len(a.estimates_S), len(b.estimates_S)):
-        return None
-    if not a.clusters and not b.clusters:
-        return Sample.census(a.estimates_S - b.estimates_S)
-    names = sorted(set(a.clusters) & set(b.clusters))
-    if not names:
-        return None
-    if a.values_SC is not None and b.values_SC is not None:
-        at_a, at_b = ([sample.clusters.index(name) for name in names] for sample in (a, b))
-        strata = None if a.strata is None else [a.strata[i] for i in at_a]
-        return Sample.linear(names, a.values_SC[:, at_a] - b.values_SC[:, at_b], strata)
-    if a.values_SC is not None or b.values_SC is not None:
-        return None
-    estimates_S = a.estimates_on(names) - b.estimates_on(names)
-    return Sample(tuple(names), np.asarray(estimates_S), drawn_RS=a.draws(names) - b.draws(names))
 
 
 def shifted(sample: Sample, by: float) -> Sample:

@@ -166,7 +166,7 @@ class _Sentence:
         except ValueError:
             value = math.nan
         if not math.isfinite(value) or value < low or (strict and value == low):
-            above = "" if low == -math.inf else " above 0" if strict else " of 0 at least"
+            above = "" if low == -math.inf else " above 0" if strict else " of 0 or more"
             self._fail(f"must be a number{above}, given {word!r}")
         return value
 

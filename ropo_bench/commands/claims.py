@@ -106,10 +106,10 @@ def _underpowered(one: Decided, num_claims: int) -> list[str]:
     why = (
         "across the margin"
         if alone is None or alone.verdict == "UNDERPOWERED"
-        else f"{alone.verdict} alone, not{among}"
+        else f"alone it would be {alone.verdict},{among} it is open"
     )
     if region.is_bounded:
-        text = f"{why}; with no difference at all, {seen} on both sides would be kept four times in five"
+        text = f"{why}; if there were no difference at all, `within {seen}` would be supported four times in five"
     else:
         border = region.high if math.isinf(region.low) else region.low
         text = f"{why}; a truth {seen} away from {border:g} would be found four times in five"

@@ -196,7 +196,7 @@ def _about(pairs: Sequence[ComparedRows]) -> list[str]:
     counts = [count for pair in pairs for count in (pair.num_seeds_a, pair.num_seeds_b)]
     if max(counts) == 1:
         return ["intervals are about these checkpoints, not about the methods: every row has one training seed"]
-    answers = "answers shown are those of the first seed"
+    answers = "numbers of a prompt are means over seeds, answers shown are those of the first seed"
     if min(counts) == 1:
         return [f"a row of several seeds stands for its method, a row of one for this one model; {answers}"]
     return [f"intervals are about the methods: prompts crossed with seeds; {answers}"]

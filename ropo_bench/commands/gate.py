@@ -82,7 +82,7 @@ def baseline_of(text: str, suite: str) -> Baseline:
             " `ropo-bench table RUN --format json` wrote"
         )
     with storage_errors(path):
-        board = from_json(path.read_text(), str(path))
+        board = from_json(path.read_text("utf-8", errors="replace"), str(path))
     return Baseline(night_of(board, text, suite))
 
 
@@ -103,7 +103,8 @@ def report_on(
 
 
 def _fresh(store: Store, run: str, confirm: str) -> Mapping[str, Row]:
-    """The rows of a confirming run; raises UsageError where it has a seed of the run that it shall confirm."""
+    """The rows of a confirming run; raises UsageError where it is of something else, or has a seed of the run."""
+    _check_same(store, run, confirm)
     first, second = (leaderboard(store, name) for name in (run, confirm))
     seeds = {row.name: set(row.seeds) for row in first.rows if not row.reference}
     for row in second.rows:
@@ -114,6 +115,20 @@ def _fresh(store: Store, run: str, confirm: str) -> Mapping[str, Row]:
                 f" repeat the run with --first-seed {max(seeds[row.name]) + 1}"
             )
     return rows_of(second)
+
+
+def _check_same(store: Store, run: str, confirm: str) -> None:
+    """Raise UsageError where base, data, or a task, method or judge of both runs are not the same."""
+    records = [store.read_run(name) for name in (run, confirm)]
+    asked = [{n: text for n, text in _recipes(one["request"]).items() if n != "suite"} for one in records]
+    differ = [name for name in sorted(asked[0].keys() & asked[1].keys()) if asked[0][name] != asked[1][name]]
+    differ += ["base"] * (records[0]["base"] != records[1]["base"])
+    data = [one["data"] and one["data"]["sha256"] for one in records]
+    differ += ["preference data"] * (None not in data and data[0] != data[1])
+    if differ:
+        raise UsageError(
+            f"--confirm {confirm}: {differ[0]} is not that of {run}; only a run of the same with fresh seeds confirms"
+        )
 
 
 def _recipes(request: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,6 +15,7 @@ from ropo_bench.commands.gate import baseline_of, night_from, report_on, rules_o
 from ropo_bench.commands.plan_memory import refuse_what_cannot_fit
 from ropo_bench.commands.report import write_report
 from ropo_bench.commands.run import Asked, Limits, budget_of, resolve
+from ropo_bench.errors import UsageError
 from ropo_bench.gate import (
     Baseline,
     Decision,
@@ -33,6 +35,7 @@ from ropo_bench.leaderboard import leaderboard
 from ropo_bench.pipeline import Request
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
+from ropo_bench.recipe_files import suggest
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store, atomic_write_text, storage_errors
 from ropo_bench.training.launch import ALONE, Launch
@@ -85,12 +88,14 @@ def nightly_command(
     with its verdict: a night that is killed leaves no line, and the same command goes on from where it was.
     """
     request = resolve(asked)
+    _check_watched(request)
     store = Store(runs)
     name = name or request.run_name()
     folder = nightly.out or store.run_folder(name) / "nightly"
     path = nightly.history or default_path(request.suite.name)
     baseline = baseline_of(nightly.baseline, request.suite.name)
     history = read_history(path, request.suite.name, warn)
+    _check_writable(path)
     with Progress() as progress:
         refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
         bench = _Bench(store, progress, budget_of(request, limits), launch)
@@ -104,6 +109,27 @@ def nightly_command(
     print(to_json(report) if json else "\n".join([*to_lines(report), f"report: {folder}", f"history: {path}"]))
     if decision.exit_code:
         raise typer.Exit(decision.exit_code)
+
+
+def _check_watched(request: Request) -> None:
+    """Raise UsageError where the suite watches a column that no task of this night has."""
+    known = [f"{task.name}.{c.metric}" for task in request.tasks for c in task.columns if c.better != "none"]
+    for name in [*(request.suite.gate.columns or ()), *request.suite.gate.margins]:
+        if name not in known:
+            raise UsageError(
+                f"suite {request.suite.name}: gate, column {name}: no task of this night has it with a better"
+                f" direction; {suggest(name, known) or 'known: ' + ', '.join(known)}"
+            )
+
+
+def _check_writable(history: Path) -> None:
+    """Raise StorageError where the night could not be remembered. Leaves no file: it would make a checkout dirty."""
+    with storage_errors(history):
+        history.parent.mkdir(parents=True, exist_ok=True)
+        if history.exists():
+            history.open("ab").close()
+        else:
+            TemporaryFile(dir=history.parent).close()
 
 
 def _night(

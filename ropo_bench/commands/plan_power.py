@@ -6,6 +6,7 @@ and task where the store has one, else from the planning figures of the column's
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ def wanted(given: Sequence[str], request: Request) -> Wanted:
             effect = float(number)
         except ValueError:
             effect = 0.0
-        if effect <= 0:
+        if not 0 < effect < math.inf:
             raise UsageError(f"--effect {text}: give points above 0, such as 2, or TASK.METRIC=2")
         if equals and name not in known:
             raise UsageError(f"--effect {text}: {name} is no tested column; known: {', '.join(known)}")

@@ -157,7 +157,10 @@ def power_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
             f"what training seeds add is not in it and unknown for {', '.join(dict.fromkeys(blind))}: a run with "
             "--seeds 2 or more here would tell"
         )
-    return lines + [_wanted_line(entry) for entry in entries if entry["wanted"]]
+    asked = [entry for entry in entries if entry["wanted"]]
+    if any(entry["num_seeds"] == 1 for entry in asked):
+        lines.append("with 1 seed an effect is one of these checkpoints, with more seeds of the methods, which needs more")
+    return lines + [_wanted_line(entry) for entry in asked]
 
 
 def _wanted_line(entry: dict[str, Any]) -> str:

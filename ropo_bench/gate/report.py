@@ -52,7 +52,7 @@ def to_markdown(report: GateReport) -> str:
     lines = [
         f"# {decision.verdict}: {_escaped(night.suite)}, {night.time}",
         "",
-        MEANINGS[decision.verdict],
+        _meaning(decision),
         "",
         f"{len(decision.cells)} cells watched: {counts}. Compared with {_escaped(report.against)}.",
         "",
@@ -82,7 +82,7 @@ def to_lines(report: GateReport) -> list[str]:
         lines.append(f"{verdict:<12}  {cell.row} {cell.column}{shown}  {cell.reason}")
     lines += [f"changed: {change.what}: {change.before} -> {change.now}" for change in report.changes]
     lines += _hint(decision)
-    return [*lines, f"{decision.verdict}: {MEANINGS[decision.verdict]}"]
+    return [*lines, f"{decision.verdict}: {_meaning(decision)}"]
 
 
 def to_json(report: GateReport) -> str:
@@ -146,12 +146,18 @@ def _reasons(decision: Decision) -> list[str]:
     return [f"{verdict}, {reason}: {', '.join(cells)}" for (verdict, reason), cells in found.items()]
 
 
+def _meaning(decision: Decision) -> str:
+    if decision.verdict == "INCONCLUSIVE" and all(cell.baseline is None for cell in decision.cells):
+        return "there is nothing to compare with yet; `nightly` keeps every night, --baseline takes a table."
+    return MEANINGS[decision.verdict]
+
+
 def _hint(decision: Decision) -> list[str]:
     few = [cell for cell in decision.cells if cell.degrees is not None and cell.degrees < FEW_DEGREES]
     if not few:
         return []
     what = f"{len(few)} of {len(decision.cells)} cells have wide margins, because their noise is known from few seeds"
-    return [f"{what}; to narrow them, once: nightly --repeat-seeds 5"]
+    return [f"{what}: GO says little there; to narrow them, once: nightly --repeat-seeds 5"]
 
 
 def _legend() -> str:

@@ -109,7 +109,7 @@ def _judge_difference(a: Record, b: Record) -> str | None:
 
 def _prompt_difference(store: Store, a: Record, b: Record, tasks: Sequence[TaskRecipe]) -> str | None:
     counts = [num_prompts(store, record["rows"], tasks) for record in (a, b)]
-    for task in counts[0].keys() & counts[1].keys():
+    for task in sorted(counts[0].keys() & counts[1].keys()):
         if counts[0][task] != counts[1][task]:
             return f"the prompts of {task}: {counts[0][task]:,} and {counts[1][task]:,}"
     return None

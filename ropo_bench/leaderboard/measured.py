@@ -54,6 +54,7 @@ def measured(store: Store, task: TaskRecipe, stages: Sequence[Stage]) -> Measure
     """The cells of one row on one task, and the samples of tested columns, from the store where they are there."""
     tested = [task.is_tested(column) for column in task.columns]
     inputs: dict[str, Any] = {
+        "task": task.name,  # cells carry it
         # By content: measurements that failed are tried again under the same key.
         "scores": [store.file_hash(stage.path / "scores.jsonl") for stage in stages],
         "columns": [column.model_dump(include={"metric", "estimator"}) for column in task.columns],

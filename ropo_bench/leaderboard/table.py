@@ -68,7 +68,7 @@ def _row(label: str, seeds: Sequence[Mapping[str, Any]], found: Sequence[Measure
         peak_memory_bytes=max(peaks, default=None),
         cells={(cell.task, cell.metric): cell for one in found if one is not None for cell in one.cells},
         state=states[0] if states else "done",
-        reference=label == SFT,
+        reference=label == SFT or label.startswith(f"{SFT} ("),  # two runs' own, see joined
     )
 
 

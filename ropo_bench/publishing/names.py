@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 KEYS = re.compile(
     r"\b(?:sk|pk|rk)-[\w-]{16,}|\bhf_[A-Za-z0-9]{20,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
     r"|\bAKIA[0-9A-Z]{16}\b|\bAIza[\w-]{30,}|\bxox[abprs]-[\w-]{10,}|(?i:\bbearer\s+[\w.~+/-]{16,})"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY|\beyJ[\w-]{10,}\.[\w-]{10,}\."
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY|\b\w+://[^\s/:@]+:[^\s/@]+@|\beyJ[\w-]{10,}\.[\w-]{10,}\."
 )
-"""Of model providers, hubs, code hosts, clouds and chats; bearer tokens; private keys; signed web tokens."""
+"""Of model providers, hubs, code hosts, clouds and chats; bearer tokens; private keys; web addresses with a
+password; signed web tokens."""
 
-PATHS = re.compile(r"(?<![\w:/.~-])~?/[\w.@-]+/[\w./@-]*|\bfile://\S+|\b[A-Za-z]:\\[\w\\]+")
+PATHS = re.compile(r"(?<![\w/.~-])~?/[\w.@-]+/[\w./@-]*|\bfile://\S+|\b[A-Za-z]:\\[\w\\]+")
 """Absolute paths of two parts and more; not the path of a web address."""
 
 
@@ -34,7 +35,7 @@ def is_local(text: str) -> bool:
         return False
     if text.startswith(("/", "~", "./", "../")) or re.match(r"[A-Za-z]:\\", text):
         return True
-    return ("/" in text or "." in text) and Path(text).exists()
+    return ("/" in text or "." in text) and os.path.exists(text)  # of pathlib's, a long sentence is an OSError
 
 
 def strings(value: Any, where: str = "") -> Iterator[tuple[str, str]]:

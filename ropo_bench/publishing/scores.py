@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -107,6 +108,6 @@ def from_bytes(data: bytes, where: str) -> ScoresOf:
                         value, status = own.pop("value"), own.pop("status", "scored")
                         cluster = line.get("cluster", item)
                         group.append(Score(item, cluster, line["metric"], value, status, {**detail, **own}))
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{where}: not a file of scores ({type(error).__name__}: {error})") from error
     return found

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,16 +70,20 @@ def verify(folder: Path, write: bool = False) -> Verdict:
     write: where the files are whole and only the table is another one today, write it again, to be reviewed.
     """
     manifest = json.loads((folder / MANIFEST).read_bytes())
-    if manifest["schema_version"] != SCHEMA_VERSION:
+    version = manifest.get("schema_version")
+    if version != SCHEMA_VERSION:
         raise UsageError(
-            f"{folder / MANIFEST}: schema version {manifest['schema_version']}, this program reads {SCHEMA_VERSION}; "
+            f"{folder / MANIFEST}: schema version {version}, this program reads {SCHEMA_VERSION}; "
             "take the version that published it"
         )
-    faults = [*_files(folder, manifest["files"]), *_private(folder)]
+    try:
+        expected = {entry["path"]: entry["sha256"] for entry in manifest["files"]}
+        then = dict(manifest["derived_with"])
+    except (KeyError, TypeError, ValueError) as error:
+        return Verdict(folder, differences=(f"{MANIFEST}: damaged ({error!r})",), reason=f"{MANIFEST} is damaged")
+    faults = [*_files(folder, expected), *_private(folder)]
     notes = [
-        f"{name} {manifest['derived_with'].get(name)} then, {version} now"
-        for name, version in versions().items()
-        if manifest["derived_with"].get(name) != version
+        f"{name} {then.get(name)} then, {now} now" for name, now in versions().items() if then.get(name) != now
     ]
     try:
         recipe = json.loads((folder / "recipe.json").read_bytes())
@@ -107,9 +112,8 @@ def _is_result(path: Path) -> bool:
     return isinstance(content, dict) and content.get("schema") == SCHEMA
 
 
-def _files(folder: Path, entries: list[dict[str, Any]]) -> Iterator[str]:
-    """Files that are missing, changed, or not in the manifest."""
-    expected = {entry["path"]: entry["sha256"] for entry in entries}
+def _files(folder: Path, expected: Mapping[str, str]) -> Iterator[str]:
+    """Files that are missing, changed, or not in the manifest, which has their sha256 by path."""
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
     for name in sorted(expected.keys() | there):
         if name not in there:
@@ -128,7 +132,7 @@ def _private(folder: Path) -> Iterator[str]:
         try:
             data = path.read_bytes()
             text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode(errors="replace")
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             yield f"{path.relative_to(folder)}: cannot be read ({first_line(error)})"
             continue
         name = path.relative_to(folder).as_posix()

@@ -20,8 +20,9 @@ Kind = Literal["answers", "battles", "grades"]
 class Flips:
     """Items that went the other way between rows A and B, by name, and the number that both have scored.
 
-    answers: right in the one, wrong in the other. battles: won and lost. grades: higher in the one by more than
-    `threshold`, one standard deviation of the grades of both. An item under several seeds counts as its mean.
+    answers: right in the one, wrong in the other. battles: won and lost, against the opponent, or against each other
+    where one row is the opponent. grades: higher in the one by more than `threshold`, one standard deviation of the
+    grades of both. An item under several seeds counts as its mean.
     """
 
     kind: Kind
@@ -86,6 +87,7 @@ def flips(metric: str, a: Sequence[Sequence[Score]], b: Sequence[Sequence[Score]
     threshold = None
     if any(name in metric for name in BATTLES):
         kind: Kind = "battles"
+        values_a, values_b = _as_rivals(values_a, values_b), _as_rivals(values_b, values_a)
     elif seen <= {0.0, 100.0}:
         kind = "answers"
     else:
@@ -102,6 +104,13 @@ def flips(metric: str, a: Sequence[Sequence[Score]], b: Sequence[Sequence[Score]
         if higher or lower:
             (up if higher == (better != "lower") else down).append(item)
     return Flips(kind, tuple(up), tuple(down), len(common), threshold)
+
+
+def _as_rivals(own: dict[str, float], others: dict[str, float]) -> dict[str, float]:
+    """A row's battles; the opponent's are ties with itself, so what the other row wins of it is what it loses."""
+    if any(value != 50 for value in own.values()):
+        return own
+    return {item: 100 - others[item] for item in own if item in others}
 
 
 def item_values(metric: str, scores_by_seed: Sequence[Sequence[Score]], by_prompt: bool = False) -> dict[str, float]:

@@ -138,7 +138,9 @@ def _change(change: Change, column: ComparedColumn, width: int) -> list[str]:
     a, b = number(change.a, column.decimals), number(change.b, column.decimals)
     category = f" ({change.category})" if change.category else ""
     lines = [f"  {change.prompt}{category}: A {a}, B {b}"]
-    if change.answer_a or change.answer_b:
+    if change.answer_a and change.answer_a == change.answer_b:
+        lines.append(f"    A and B alike: {_first_words(change.answer_a, width - 19)}")
+    elif change.answer_a or change.answer_b:
         lines += [f"    {name} {_first_words(turns, width - 6)}" for name, turns in _answers(change)]
     return lines
 

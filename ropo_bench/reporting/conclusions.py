@@ -22,7 +22,7 @@ def conclusions(board: Leaderboard) -> list[str]:
         f" {len(board.comparisons)} paired comparisons of this table; bold is better than every other row, each"
         " separated",
         "could have seen: the smallest true difference that is found four times in five, in the column's least"
-        " certain comparison; of a table, where Holm's correction asks for the smallest p",
+        " certain comparison; in this table: at the strictest level that Holm's correction asks for",
     ]
 
 
@@ -67,7 +67,7 @@ def _against(separation: Separation, reference: str) -> list[str]:
 def _among(separation: Separation, references: Sequence[str]) -> list[str]:
     """What is said of the other rows among themselves: the clearest difference, the others counted."""
     pairs = [one for one in separation.differences.values() if not {one.a, one.b} & set(references)]
-    higher = separation.column.better == "higher"
+    higher = separation.column.better != "lower"
     ours = [one for one in pairs if (one.estimate > 0) == higher]  # each pair is there in both directions
     separated = _clearest(one for one in ours if is_separated(one))
     if not separated and not references:
@@ -82,7 +82,11 @@ def _clearest(differences: Iterable[Comparison]) -> list[Comparison]:
 
 
 def _sentence(separation: Separation, one: Comparison) -> str:
-    word = "better" if (one.estimate > 0) == (separation.column.better == "higher") else "worse"
+    up = one.estimate > 0
+    if separation.column.better == "none":
+        word = "higher" if up else "lower"
+    else:
+        word = "better" if up == (separation.column.better == "higher") else "worse"
     return f"{one.a} is {word} than {one.b} by {_size(separation, one)}"
 
 

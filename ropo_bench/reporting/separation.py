@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ropo_bench.reporting.board import Column, Leaderboard
+from ropo_bench.reporting.board import Column, Leaderboard, Row
 from ropo_bench.types import Comparison
 
 ALPHA = 0.05  # two-sided, of a whole table
@@ -66,8 +66,14 @@ def _separation(board: Leaderboard, column: Column, differences: Mapping[tuple[s
     def separated(a: str, b: str) -> bool:
         return is_separated(differences.get((a, b)))
 
-    leads = all(separated(ordered[0], other) for other in ordered[1:]) and column.better != "none"
+    others = {row.name for row in board.rows if _is_measured(row, column)} - {ordered[0]}
+    leads = all(separated(ordered[0], other) for other in others) and column.better != "none"
     return Separation(column, letters(ordered, separated), ordered[0] if leads else None, differences)
+
+
+def _is_measured(row: Row, column: Column) -> bool:
+    cell = row.cells.get((column.task, column.metric))
+    return cell is not None and cell.value is not None
 
 
 def detectable(board: Leaderboard, separation: Separation, level: float) -> float | None:

@@ -90,8 +90,8 @@ def _squared_quantile(alpha: Array | float, degrees: Array | float) -> Array:
     from scipy.special import stdtrit
 
     degrees = np.asarray(degrees, dtype=float)
-    found = stdtrit(np.where(degrees > 0, degrees, 1.0), np.asarray(alpha) / 2) ** 2
-    return np.where(degrees > 0, np.minimum(found, 1e300), 0.0)
+    found = np.minimum(np.abs(stdtrit(np.where(degrees > 0, degrees, 1.0), np.asarray(alpha) / 2)), 1e150)
+    return np.where(degrees > 0, found**2, 0.0)
 
 
 def stack(parts: Sequence[Parts]) -> Parts:
@@ -123,9 +123,9 @@ def combine(parts: Sequence[Parts], weights: Sequence[float]) -> Parts:
 
 
 def satterthwaite(variances: Sequence[float], degrees: Sequence[float]) -> float:
-    """Degrees of a sum of variances (Biometrics 1946, 2:110); the fewest where all are zero."""
+    """Degrees of a sum of variances (Biometrics 1946, 2:110); the fewest that there are where all are zero."""
     spread = sum(v**2 / f for v, f in zip(variances, degrees, strict=True) if f > 0)
-    return sum(variances) ** 2 / spread if spread > 0 else min(degrees)
+    return sum(variances) ** 2 / spread if spread > 0 else min((f for f in degrees if f > 0), default=0.0)
 
 
 def linear_parts(values_SC: Array, strata: Sequence[str] | None = None) -> Parts:

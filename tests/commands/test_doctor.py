@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer import Exit
 
+from ropo_bench.commands.doctor import doctor_command
 from ropo_bench.doctor import judges as judging
 from ropo_bench.doctor import machine, materials
 from ropo_bench.judges import JudgeRecipe
@@ -65,9 +68,15 @@ def test_an_8b_suite_without_network_says_what_is_missing_and_how_to_mend_it(tmp
     assert "Traceback" not in text
 
 
-def test_a_base_of_ones_own_is_examined(base_folder: Path, tmp_path: Path) -> None:
-    _, record, _ = doctor("--suite", "llama3-8b", "--base", str(base_folder), folder=tmp_path, HF_HUB_OFFLINE="1")
-    found = lines(record)
+def test_a_base_of_ones_own_is_examined(
+    base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("ROPO_BENCH_ASSETS", raising=False)
+    with suppress(Exit):
+        doctor_command("llama3-8b", None, str(base_folder), True, tmp_path / "runs")
+    found = lines(json.loads(capsys.readouterr().out))
     assert found["base"]["state"] == "ok"
     assert found["template"]["state"] == "ok"
     assert "HF_HUB_OFFLINE" in found["network"]["text"]

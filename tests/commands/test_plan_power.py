@@ -122,6 +122,8 @@ def test_seed_noise_cannot_be_drowned_in_prompts(mistral: Request, tmp_path: Pat
     [
         ("two", "points above 0"),
         ("-1", "points above 0"),
+        ("nan", "points above 0"),
+        ("inf", "points above 0"),
         ("alpaca-eval-2.winrate=2", "no tested column; known: mt-bench.score_corrected, alpaca-eval-2.win_rate"),
         (f"{AE2}=", "points above 0"),
     ],

@@ -12,7 +12,7 @@ import typer
 from ropo_bench.commands.gate import gate_command
 from ropo_bench.commands.nightly import NightlyAsked, nightly_command
 from ropo_bench.commands.run import Asked, Limits
-from ropo_bench.errors import UsageError
+from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.reporting.formats import to_json
 from ropo_bench.runs import Store
@@ -110,6 +110,28 @@ def test_gate_reads_what_nightly_wrote(
     with pytest.raises(UsageError, match=r"row ropo has seed 0, as broken-night has; only fresh seeds confirm"):
         gate_command("broken-night", "rolling:14", history, "night", place / "runs", True)
     assert history.read_text() == before
+
+
+@pytest.mark.parametrize("line", ["columns: [tiny-arena.win_rat]", "margins: {tiny-arena.tokens: 1}"])
+def test_a_column_that_cannot_be_watched_is_found_before_anything_is_run(
+    base_folder: Path, tmp_path: Path, line: str
+) -> None:
+    tiny_suite.write(tmp_path, base_folder)
+    path = tmp_path / "suites" / "tiny.yaml"
+    path.write_text(f"{path.read_text()}gate: {{{line}}}\n")
+    asked = Asked("ropo", "tiny", include=[tmp_path])
+    with pytest.raises(UsageError, match="suite tiny: gate, column tiny-arena"):
+        nightly_command(asked, NightlyAsked(), tmp_path / "runs", None, False, Limits())
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_history_that_cannot_be_written_is_found_before_anything_is_run(base_folder: Path, tmp_path: Path) -> None:
+    tiny_suite.write(tmp_path, base_folder)
+    (tmp_path / "file").touch()
+    asked, wanted = Asked("ropo", "tiny", include=[tmp_path]), NightlyAsked(history=tmp_path / "file" / "h.jsonl")
+    with pytest.raises(StorageError, match="file"):
+        nightly_command(asked, wanted, tmp_path / "runs", None, False, Limits())
+    assert not (tmp_path / "runs" / "cache").exists()
 
 
 @pytest.mark.parametrize("given", ["rolling:", "rolling:0", "rolling:x", "no/such/file"])

@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.engines import Engine
+from ropo_bench.engines import Engine, Subject
 from ropo_bench.errors import MethodFailed
 from ropo_bench.generation import start
+from ropo_bench.scoring.commonsense.data import TASKS
+from ropo_bench.scoring.commonsense.likelihood import score
 from ropo_bench.sources import model_folder, read_prompts
 from ropo_bench.suites import VllmRecipe
 from ropo_bench.tasks import Decoding
 from ropo_bench.types import Completion, Prompt
+from tests.scoring.commonsense.test_commonsense_tasks import by_item, recipe
 
 pytestmark = [
     pytest.mark.vllm,
@@ -157,6 +160,18 @@ def test_a_full_context_ends_answers_at_the_same_place(engine: Engine, hf: Engin
         found = run(either, [tight, full], decoding)
         assert found["full", 0] == Completion("full", 0, ("", ""), (0, 0), truncated=True)
         assert found["tight", 0].num_tokens[0] < 8
+
+
+def test_in_multiple_choice_it_chooses_what_transformers_chooses(
+    assets: Path, engine: Engine, hf: Engine, folder: Path
+) -> None:
+    def chosen(of: Engine) -> dict[str, float | None]:
+        scores = by_item(score(recipe(limit=6), Subject(folder, folder, lambda: of)), "accuracy")
+        return {item: one.value for item, one in scores.items()}
+
+    expected = chosen(hf)
+    assert len(expected) == 6 * len(TASKS)
+    assert chosen(engine) == expected
 
 
 def test_two_workers_share_the_prompts_until_one_is_killed(folder: Path, hf: Engine, prompts: list[Prompt]) -> None:

@@ -106,6 +106,28 @@ def test_runs_stand_side_by_side(store: Store) -> None:
     assert leaderboard(store, ["monday", "monday"]) == leaderboard(store, "monday")
 
 
+def test_the_reference_of_each_run_is_one(store: Store) -> None:
+    """SFT rows whose scores differ (other code, or one is not scored yet) stand apart, and are no methods."""
+    write(store, "monday", rows(2, "dpo"))
+    write(store, "tuesday", {**rows(2, "ropo", first=1), "SFT": None})
+    board = leaderboard(store, ["monday", "tuesday"])
+    assert [(row.name, row.reference) for row in board.rows if "SFT" in row.name] == [
+        ("SFT (monday)", True),
+        ("SFT (tuesday)", True),
+    ]
+
+
+def test_two_tasks_of_the_same_scores_have_cells_of_their_own(store: Store) -> None:
+    again = {**QUIZ, "name": "again"}
+    right = {"accuracy": [100.0, 0.0, 100.0]}
+    record = write(store, "run", {"SFT": [{"quiz": right, "again": right}]}, tasks=(QUIZ, again))
+    for row in record["rows"]:
+        row["scores"]["again"] = row["scores"]["quiz"]
+    store.write_run("run", record)
+    (row,) = leaderboard(store, "run").rows
+    assert list(row.cells) == [("quiz", "accuracy"), ("again", "accuracy")]
+
+
 HARDER = {**ARENA, "options": {"tie": 0.1}}
 
 

@@ -46,6 +46,24 @@ def test_the_best_is_bold_only_if_it_is_separated_from_every_other(other: str) -
     assert "textbf" not in to_latex(unsure)
 
 
+def test_bold_needs_a_comparison_with_every_row_that_has_a_value() -> None:
+    """A row that shares no prompt with the others is in no comparison."""
+    board = replace(
+        BOARD,
+        rows=[row("dpo", 44.0, 0.0), row("ropo", 50.0, 0.0), row("alone", 40.0, 0.0)],
+        comparisons=[compared("dpo", "ropo", -6.0, 0.003)],
+    )
+    assert separations(board)[WIN_RATE].best is None
+
+
+def test_a_column_without_a_better_direction_is_told_as_numbers() -> None:
+    columns = [replace(column, better="none") for column in BOARD.columns]
+    [told] = findings(replace(BOARD, columns=columns))
+    assert " higher than " in told
+    assert "better" not in told
+    assert "worse" not in told
+
+
 def test_the_reference_takes_part_and_can_be_the_best() -> None:
     board = replace(
         BOARD,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -160,6 +162,15 @@ def test_censuses_over_seeds() -> None:
     [welch] = compare_samples("t", "m", samples, [("a", "c")])
     assert paired.p_value == pytest.approx(stats.ttest_rel(a, b).pvalue)
     assert welch.p_value == pytest.approx(stats.ttest_ind(a, b[:2], equal_var=False).pvalue)
+
+
+@pytest.mark.filterwarnings("error")
+def test_censuses_without_any_spread() -> None:
+    values = {"SFT": [50.0], "a": [50.0] * 3, "b": [80.0] * 3}
+    samples = {name: Sample.census(np.array(seeds)) for name, seeds in values.items()}
+    found = compare_samples("t", "m", samples, [("SFT", "a"), ("SFT", "b"), ("a", "b")])
+    assert [one.p_value for one in found] == [1.0, 0.0, 0.0]
+    assert all(one.degrees is not None and math.isfinite(one.degrees) for one in found)
 
 
 def test_several_rows_tell_of_each_others_seeds() -> None:

@@ -69,6 +69,7 @@ def test_many_prompts_and_great_seed_noise_leave_t_over_seeds() -> None:
     assert linear_parts(values_SC).half_width() == pytest.approx(stats.t.ppf(0.975, 3) * stats.sem(means), rel=1e-2)
 
 
+@pytest.mark.filterwarnings("error")
 def test_without_any_spread() -> None:
     parts = linear_parts(np.full((3, 5), 2.0))
     assert (parts.standard_error, parts.half_width(), parts.p_value(0.0), parts.p_value(1.0)) == (0, 0, 1, 0)

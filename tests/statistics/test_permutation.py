@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.contingency_tables import mcnemar as mcnemar_of_statsmodels
 
-from ropo_bench.statistics.permutation import MORE_FLIPS, mcnemar, sign_flips
+from ropo_bench.statistics.permutation import _MOST_SIGNS, MORE_FLIPS, mcnemar, sign_flips
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -39,6 +39,13 @@ def test_sign_flips_do_not_depend_on_scale_sign_or_company() -> None:
 def test_a_p_value_is_never_zero_and_goes_below_a_large_tables_level() -> None:
     [p_value] = sign_flips(np.ones((1, 100)))
     assert 1 / (2 * MORE_FLIPS) < p_value < 1e-4 / 4
+
+
+def test_many_clusters_are_flipped_in_parts() -> None:
+    table_PC = np.zeros((1, 4000))
+    table_PC[0, :4] = 1.0  # of 16 patterns of signs, 2 are as far out
+    assert len(table_PC[0]) * 5000 > _MOST_SIGNS
+    assert sign_flips(table_PC)[0] == pytest.approx(2 / 16, abs=0.02)
 
 
 def test_no_difference_at_all() -> None:

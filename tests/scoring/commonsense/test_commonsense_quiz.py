@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -87,14 +86,13 @@ def test_right_where_the_right_choice_is_the_likeliest(folder: Path, capsys: pyt
     assert "loglikelihood" not in capsys.readouterr().err  # lm-eval's progress bars are not ours
 
 
-@pytest.mark.slow
-def test_same_accuracy_as_lm_evals_own_command(folder: Path, tmp_path: Path) -> None:
+def test_same_accuracy_as_lm_evals_own_evaluation(folder: Path, tmp_path: Path) -> None:
     write_task(tmp_path, "facts", questions())
-    command = [sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={folder}"]
-    where = ["--include_path", str(tmp_path), "--output_path", str(tmp_path / "out"), "--device", "cpu"]
-    subprocess.run([*command, "--tasks", "facts", *where], check=True, capture_output=True, timeout=240)
-    [path] = (tmp_path / "out").rglob("results_*.json")
-    theirs = json.loads(path.read_text())["results"]["facts"]["acc,none"]
+    tasks = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    found = simple_evaluate(
+        model="hf", model_args=f"pretrained={folder}", tasks=["facts"], task_manager=tasks, device="cpu"
+    )
+    theirs = found["results"]["facts"]["acc,none"]
     scores = score(recipe(items=f"{__name__}:questions"), subject(folder))
     assert sum(one.value or 0 for one in scores) / 40 == pytest.approx(100 * theirs)
 
