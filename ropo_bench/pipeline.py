@@ -104,6 +104,7 @@ def run(
         way = _Way(request, evaluation, rows, store, name, dict(provenance()))
         for row in rows:
             way.fill(row)
+        way.keep_provenance()
         if not way.write()["complete"]:
             seeds = request.training_seeds
             left = [m for m in request.methods if not all(stages.merged(m, seed).done for seed in seeds)]
@@ -223,6 +224,14 @@ class _Way:
 
     def _method(self, row: Row) -> MethodRecipe | None:
         return next((method for method in self.request.methods if method.name == row.name), None)
+
+    def keep_provenance(self) -> None:
+        """Where this run was finished before and no row is to be made, its numbers are those of then."""
+        if self.name not in self.store.run_names() or any(row.state != "done" for row in self.rows):
+            return
+        before = self.store.read_run(self.name)
+        if before["complete"] and before["rows"] == [asdict(row) for row in self.rows]:
+            self.made_with = before["provenance"]
 
     def write(self) -> dict[str, Any]:
         """Write the run's record as it stands."""

@@ -243,20 +243,22 @@ def test_a_changed_score_moves_what_follows_from_it(copy: Path) -> None:
     found = verify(copy)
     assert found.state == "DIFFERS"
     assert any(line.startswith("dpo, tiny-arena.length: value published") for line in found.differences)
-    assert any(line.startswith("table.md, line ") for line in found.differences)
+    (line,) = (line for line in found.differences if line.startswith("table.md, line "))
+    assert "published '| dpo | " in line
+    assert line.count(" | ") == 2  # of both rows the name and the cell that differs
     assert not any(line.startswith(("SFT,", "ropo,")) for line in found.differences)
 
 
 def test_a_table_that_is_another_one_today_can_be_written_again(copy: Path) -> None:
     """As after a change of how tables are worded: the files are whole, their table is of yesterday."""
     table = (copy / "table.md").read_text()
-    old = table.replace("seeds: 0", "the seed: 0")
+    old = table.replace("seeds: 0", "seeds: 7")
     (copy / "table.md").write_text(old)
     sha256 = [hashlib.sha256(text.encode()).hexdigest() for text in (table, old)]
     manifest = (copy / "manifest.json").read_text().replace(*sha256)
     (copy / "manifest.json").write_text(manifest)
     (line,) = verify(copy).differences
-    assert "published '- the seed: 0', derived '- seeds: 0'" in line
+    assert "published '- seeds: 7', derived '- seeds: 0'" in line
     assert (copy / "table.md").read_text() == old
     assert verify(copy, write=True).state == "REWRITTEN"
     assert (copy / "table.md").read_text() == table
@@ -301,6 +303,14 @@ def test_damaged_scores_are_said_so(copy: Path) -> None:
     found = verify(copy)
     assert found.state == "DIFFERS"
     assert "not a file of scores" in str(found.reason)
+
+
+def test_a_result_needs_a_folder_of_its_own(
+    made: tuple[Store, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"--out \.: give a folder of its own"):
+        publish_command("mine", Path(), [], made[0].root, True)
 
 
 def test_a_file_with_a_key_is_found_and_the_key_is_not_spread(copy: Path) -> None:
@@ -367,7 +377,8 @@ def test_paths_of_a_machine_are_told_from_other_names(text: str, found: list[str
 
 def test_keys_are_told_from_other_words() -> None:
     keys = ["sk-proj-abcdefghij0123456789", "hf_" + "a" * 30, "ghp_" + "b" * 36, "AKIA" + "Q" * 16,
-            "Bearer abcdefghijklmnop0123", "https://me:secret@judge.example.org/v1", "-----BEGIN RSA PRIVATE KEY"]  # fmt: skip
+            "Bearer abcdefghijklmnop0123", "https://me:secret@judge.example.org/v1",
+            "-----BEGIN RSA PRIVATE KEY"]  # fmt: skip
     for key in keys:
         (shown,) = keys_in(f"x {key} y")
         assert key not in shown
@@ -413,3 +424,12 @@ def test_texts_are_not_numbers() -> None:
     assert kept.item.startswith("sha256-")
     assert " " not in kept.cluster
     assert kept.item != kept.cluster
+
+
+def test_other_words_under_a_table_are_no_difference(copy: Path) -> None:
+    table = (copy / "table.md").read_text()
+    old = table.replace("seeds: 0", "the seeds: 0")
+    (copy / "table.md").write_text(old)
+    sha256 = [hashlib.sha256(text.encode()).hexdigest() for text in (table, old)]
+    (copy / "manifest.json").write_text((copy / "manifest.json").read_text().replace(*sha256))
+    assert verify(copy).state == "OK"

@@ -35,6 +35,7 @@ from ropo_bench.leaderboard import leaderboard
 from ropo_bench.pipeline import Request
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
+from ropo_bench.provenance import provenance
 from ropo_bench.recipe_files import suggest
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store, atomic_write_text, storage_errors
@@ -137,8 +138,12 @@ def _night(
 ) -> tuple[Night, Decision]:
     """Measure, decide, and measure again with fresh seeds what is suspected."""
     bench.measure(request, name)
+    # The record of a run that was only repeated tells of the day when it was made.
+    here = dict(provenance())
     tonight = replace(
         night_from(bench.store, name),
+        time=str(here["time_utc"]),
+        provenance=here,
         repeats=[
             bench.measure(replace(request, first_seed=_after(request, number)), f"{name}-repeat-{number}")
             for number in range(1, nightly.repeat_seeds + 1)

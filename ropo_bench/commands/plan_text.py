@@ -159,7 +159,9 @@ def power_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
         )
     asked = [entry for entry in entries if entry["wanted"]]
     if any(entry["num_seeds"] == 1 for entry in asked):
-        lines.append("with 1 seed an effect is one of these checkpoints, with more seeds of the methods, which needs more")
+        lines.append(
+            "with 1 seed an effect is of these checkpoints, with more seeds it is of the methods, and needs more"
+        )
     return lines + [_wanted_line(entry) for entry in asked]
 
 

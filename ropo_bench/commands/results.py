@@ -15,7 +15,9 @@ app = typer.Typer()
 @app.command()
 def table(
     names: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs (default: the newest).")] = None,
-    style: Annotated[str, typer.Option("--style", help="full, or paper: tested columns, with published figures.")] = "full",
+    style: Annotated[
+        str, typer.Option("--style", help="full, or paper: tested columns, beside published ones.")
+    ] = "full",
     format: Annotated[str, typer.Option("--format", help="text, md, latex, csv or json.")] = "text",
     runs: opt.Runs = Path("runs"),
 ) -> None:
@@ -42,7 +44,9 @@ def report(
 @app.command()
 def compare(
     first: Annotated[str, typer.Argument(metavar="RUN_A", help="A run, or RUN:ROW.")],
-    second: Annotated[str | None, typer.Argument(metavar="[RUN_B]", help="Another (or RUN:ROW); none with --rows.")] = None,
+    second: Annotated[
+        str | None, typer.Argument(metavar="[RUN_B]", help="Another (or RUN:ROW); none with --rows.")
+    ] = None,
     rows: Annotated[str | None, typer.Option("--rows", help="Rows to compare, comma-separated.")] = None,
     top: Annotated[int, typer.Option("--top", min=0, help="Most changed prompts each way, a column.")] = 3,
     runs: opt.Runs = Path("runs"),
@@ -57,7 +61,7 @@ def compare(
 @app.command()
 def claims(
     run: Annotated[str | None, typer.Argument(help="Name of a run (default: the newest).")] = None,
-    claims: Annotated[Path, typer.Option("--claims", help="YAML file of claims (docs/claims.md).")] = Path("claims.yaml"),
+    claims: Annotated[Path, typer.Option("--claims", help="YAML file of claims.")] = Path("claims.yaml"),
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
 ) -> None:
@@ -84,7 +88,7 @@ def publish(
 @app.command()
 def verify(
     results: Annotated[list[Path], typer.Argument(help="Published results, or a folder of them.")],
-    write: Annotated[bool, typer.Option("--write", help="Where only the table differs from what follows, write it again.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write a table again that is another one today.")] = False,
     json: opt.Json = False,
 ) -> None:
     """Derive published tables again from their own scores; exits 1 where one differs, 3 where it cannot here."""

@@ -89,13 +89,17 @@ class Decision:
 
 
 class _Test(NamedTuple):
-    """A cell that can be tested; noise: with its floor. shown: all of its verdict that needs no other cell."""
+    """A cell that can be tested.
+
+    noise: with its floor. shown: all of its verdict that needs no other cell. given: whether a suite says the margin.
+    """
 
     cell: Cell
     sign: int
     found: Evidence
     noise: Noise
     shown: CellVerdict
+    given: bool
 
 
 def decide(
@@ -178,7 +182,7 @@ def _test(
         degrees=noise.degrees,
         drift=_drift(found, noise, sign, ALPHA_DRIFT / num_cells, given),
     )
-    return _Test(cell, sign, found, noise, shown)
+    return _Test(cell, sign, found, noise, shown, given is not None)
 
 
 def _floored(noise: Noise, cell: Cell, column: Column) -> Noise:
@@ -216,11 +220,7 @@ def _verdict(test: _Test, adjusted: float, again: Mapping[str, Row]) -> CellVerd
     if drift >= 1:
         suspicions["drifted below the anchor"] = test.found.anchor
     if not suspicions:
-        if test.found.unchanged:
-            return replace(shown, reason="the very measurement of the baseline")
-        if low > -margin:
-            return replace(shown, reason="not worse by the margin")
-        return replace(shown, verdict="INCONCLUSIVE", reason="a loss of the margin cannot be excluded")
+        return _unsuspected(test, shown, low > -margin)
     reason = " and ".join(suspicions)
     rerun = finished_cell(again, shown.row, shown.column)
     if rerun is None or rerun.value is None:
@@ -229,6 +229,18 @@ def _verdict(test: _Test, adjusted: float, again: Mapping[str, Row]) -> CellVerd
     if any(_is_worse(rerun, reference, test) for reference in suspicions.values()):
         return replace(shown, verdict="REGRESSION", reason=f"{reason}, and again with fresh seeds")
     return replace(shown, verdict="INCONCLUSIVE", reason=f"{reason}, but not again with fresh seeds")
+
+
+def _unsuspected(test: _Test, shown: CellVerdict, is_within: bool) -> CellVerdict:
+    """The verdict where nothing is suspected; is_within: whether the lower bound is above minus the margin."""
+    if test.found.unchanged:
+        return replace(shown, reason="the very measurement of the baseline")
+    if not is_within:
+        return replace(shown, verdict="INCONCLUSIVE", reason="a loss of the margin cannot be excluded")
+    if not test.given and shown.adjusted is not None and shown.adjusted <= ALPHA_NIGHT:
+        reason = "significantly worse, within a margin that is only what this night could detect"
+        return replace(shown, verdict="INCONCLUSIVE", reason=reason)
+    return replace(shown, reason="not worse by the margin")
 
 
 def _is_worse(rerun: Cell, reference: Reference | None, test: _Test) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ropo_bench.leaderboard.joined import joined
@@ -36,6 +37,8 @@ def leaderboard(store: Store, names: Sequence[str] | str) -> Leaderboard:
         for c in t.columns
         if _measured_somewhere(rows, t.name, c.metric)
     ]
+    shown = {(column.task, column.metric) for column in columns}
+    rows = [replace(row, cells={key: cell for key, cell in row.cells.items() if key in shown}) for row in rows]
     return Leaderboard(
         title=f"{' + '.join(names)} · base {request['suite']['base']} · data {request['suite']['data']}",
         rows=rows,

@@ -111,6 +111,8 @@ def _refuse_what_is_private(name: str, files: Mapping[str, bytes]) -> None:
 
 def _is_there(out: Path, files: Mapping[str, bytes]) -> bool:
     """Whether exactly this result is in the folder; raises UsageError where it holds anything else."""
+    if out.name in ("", ".."):
+        raise UsageError(f"--out {out}: give a folder of its own, such as results/RUN")
     if not out.exists():
         return False
     if not out.is_dir():

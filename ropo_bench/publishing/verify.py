@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -82,9 +83,7 @@ def verify(folder: Path, write: bool = False) -> Verdict:
     except (KeyError, TypeError, ValueError) as error:
         return Verdict(folder, differences=(f"{MANIFEST}: damaged ({error!r})",), reason=f"{MANIFEST} is damaged")
     faults = [*_files(folder, expected), *_private(folder)]
-    notes = [
-        f"{name} {then.get(name)} then, {now} now" for name, now in versions().items() if then.get(name) != now
-    ]
+    notes = [f"{name} {then.get(name)} then, {now} now" for name, now in versions().items() if then.get(name) != now]
     try:
         recipe = json.loads((folder / "recipe.json").read_bytes())
         tasks = [TaskRecipe.model_validate(task) for task in recipe["tasks"]]
@@ -92,6 +91,9 @@ def verify(folder: Path, write: bool = False) -> Verdict:
         scores = from_bytes((folder / SCORES).read_bytes(), str(folder / SCORES))
         derived = derive(published, tasks, scores)
         markdown = (folder / "table.md").read_text()
+    except FileNotFoundError as error:
+        reason = f"nothing can be derived without {Path(error.filename).name}"
+        return Verdict(folder, 0, 0, tuple(faults), reason, tuple(notes))
     except (RopoBenchError, OSError, ValueError, KeyError, TypeError) as error:
         return Verdict(folder, 0, 0, tuple(faults), first_line(error), tuple(notes))
     differences = [*_cells(published, derived), *_comparisons(published, derived)]
@@ -184,11 +186,28 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _lines(published: str, derived: str) -> Iterator[str]:
-    """Lines of table.md that today's code writes otherwise: the first few, and how many."""
+    """Lines of table.md that today's code writes otherwise, the first few; other words alone are no difference."""
     old, new = published.splitlines(), derived.splitlines()
     old, new = old + [""] * (len(new) - len(old)), new + [""] * (len(old) - len(new))
     apart = [number for number, (a, b) in enumerate(zip(old, new, strict=True), start=1) if a != b]
+    if not any(old[number - 1].startswith("|") for number in apart) and _numbers(published) == _numbers(derived):
+        return
     for number in apart[:SHOWN_LINES]:
-        yield f"table.md, line {number}: published {old[number - 1]!r}, derived {new[number - 1]!r}"
+        was, now = _apart_cells(old[number - 1], new[number - 1])
+        yield f"table.md, line {number}: published {was!r}, derived {now!r}"
     if apart[SHOWN_LINES:]:
         yield f"table.md: {len(apart) - SHOWN_LINES} more lines differ"
+
+
+def _numbers(text: str) -> list[str]:
+    return re.findall(r"\d+(?:\.\d+)?", text)
+
+
+def _apart_cells(old: str, new: str) -> tuple[str, str]:
+    """Of two rows of a table the cells that differ, with the row's name; else the lines as they are."""
+    cells = (old.split(" | "), new.split(" | "))
+    if not old.startswith("| ") or len(cells[0]) != len(cells[1]):
+        return old, new
+    kept = [i for i, pair in enumerate(zip(*cells, strict=True)) if i == 0 or pair[0] != pair[1]]
+    was, now = (" | ".join(row[i] for i in kept) for row in cells)
+    return was, now

@@ -22,7 +22,8 @@ def conclusions(board: Leaderboard) -> list[str]:
         f" {len(board.comparisons)} paired comparisons of this table; bold is better than every other row, each"
         " separated",
         "could have seen: the smallest true difference that is found four times in five, in the column's least"
-        " certain comparison; in this table: at the strictest level that Holm's correction asks for",
+        " certain comparison (with the reference, if any); in this table: at the level that Holm's correction asks of"
+        " the smallest p",
     ]
 
 

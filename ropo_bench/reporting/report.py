@@ -35,8 +35,8 @@ SECTIONS: Mapping[str, Section] = {
     ),
     "quality-parameters": Section(
         "Quality against trainable parameters",
-        "On a logarithmic axis. The line joins the Pareto front: by point estimates, which separate nobody, no row is both"
-        " smaller and better than a row on it.",
+        "On a logarithmic axis. The line joins the Pareto front: by point estimates, which separate nobody, no row is"
+        " both smaller and better than a row on it.",
     ),
     "quality-time": Section(
         "Quality against training time",
@@ -67,10 +67,13 @@ SECTIONS: Mapping[str, Section] = {
     ),
     "forgetting": Section(
         "Forgetting",
-        "Difference of accuracy to the SFT model by sub-task, in points, with 95 % intervals, each on its own: of twenty"
-        " of them, one misses the truth. Wholly below 0: forgotten.",
+        "Difference of accuracy to the SFT model by sub-task, in points, with 95 % intervals, each on its own: of"
+        " twenty, one misses the truth. Wholly below 0: forgotten.",
     ),
-    "samples": Section("Answers side by side", "What each row answered, and what the judge made of it. Flipped: won by one of the shown rows, lost by another."),
+    "samples": Section(
+        "Answers side by side",
+        "What each row answered, and what the judge made of it. Flipped: won by one row shown, lost by another.",
+    ),
 }
 """In the order of the report; the names are also those of the figures."""
 

@@ -9,8 +9,8 @@ import pytest
 
 from ropo_bench.commands.compare import compare_command
 from ropo_bench.errors import UsageError
-from ropo_bench.reporting.comparison import flips, most_changed
-from ropo_bench.reporting.comparison_text import interval_text, number
+from ropo_bench.reporting.comparison import Change, ComparedColumn, ComparedRows, flips, most_changed
+from ropo_bench.reporting.comparison_text import comparison_text, interval_text, number
 from ropo_bench.runs import Store
 from ropo_bench.types import Score
 from tests import stored_run
@@ -174,6 +174,23 @@ def test_the_text_has_every_number_and_nothing_that_moves_a_cursor(
     assert "+25.0" in text
     assert "about these checkpoints" in text
     assert "\x1b" not in text
+
+
+def test_answers_that_are_the_same_are_shown_once() -> None:
+    change = Change("p", "", 7.0, 4.0, ("one", "two"), ("one", "two"))
+    column = ComparedColumn("chat", "score", "chat", 2, "higher", True, 7.0, 4.0, 0, 0, changes=(change,))
+    text = comparison_text("t", [], [ComparedRows("a", "b", 3, 3, [column])], 80)
+    assert text.splitlines()[-3:] == ["  p: A 7.00, B 4.00", "    A and B alike: one / two", ""]
+
+
+def test_battles_with_the_opponent_itself_are_won_by_the_one_and_lost_by_the_other() -> None:
+    a = scores("win_rate", {"p": 100.0, "q": 0.0, "r": 50.0, "s": 100.0})
+    opponent = scores("win_rate", dict.fromkeys("pqrs", 50.0))
+    found = flips("win_rate", a, opponent, "higher")
+    assert (found.better_in_a, found.better_in_b, found.n) == (("p", "s"), ("q",), 4)
+    turned = flips("win_rate", opponent, a, "higher")
+    assert (turned.better_in_a, turned.better_in_b) == (("q",), ("p", "s"))
+    assert flips("win_rate", opponent, opponent, "higher").better_in_a == ()
 
 
 def scores(metric: str, graded: dict[str, float]) -> list[list[Score]]:

@@ -29,6 +29,7 @@ def test_tune_records_every_trial_and_writes_the_best(
 ) -> None:
     tiny_suite.write(tmp_path / "suite", base_folder)
     path = tmp_path / "suite" / "suites" / "tiny.yaml"
+    path.write_text(path.read_text().replace("epochs: 4", "epochs: 1"))
     include = [tmp_path / "suite"]
     tune_command("ropo,dpo", "tiny", 2, path, include, tmp_path / "runs", True)
     record: dict[str, Any] = json.loads(capsys.readouterr().out)

@@ -63,6 +63,13 @@ def test_lines_end_with_the_verdict() -> None:
     assert lines[-1].startswith("INCOMPLETE: ")
 
 
+def test_a_first_night_is_told_so() -> None:
+    tonight = night(1, [6.0, 6.1, 5.9])
+    decision = decide(tonight, [], Baseline())
+    (*_, last) = to_lines(GateReport(tonight, decision, "the nights before", None, []))
+    assert last.startswith("INCONCLUSIVE: there is nothing to compare with yet")
+
+
 def test_json_has_every_number() -> None:
     value = json.loads(to_json(report()))
     assert (value["schema"], value["verdict"], value["exit_code"]) == (1, "INCOMPLETE", 4)

@@ -108,6 +108,8 @@ def test_gate_reads_what_nightly_wrote(
         gate_command("broken-night", "rolling:14", history, "broken-night-again", place / "runs", True)
     assert stop.value.exit_code == 1
     with pytest.raises(UsageError, match=r"row ropo has seed 0, as broken-night has; only fresh seeds confirm"):
+        gate_command("broken-night", "rolling:14", history, "broken-night", place / "runs", True)
+    with pytest.raises(UsageError, match=r"--confirm night: task tiny-chat is not that of broken-night"):
         gate_command("broken-night", "rolling:14", history, "night", place / "runs", True)
     assert history.read_text() == before
 

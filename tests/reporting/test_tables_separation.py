@@ -116,7 +116,8 @@ def test_the_sentences_are_exactly_these() -> None:
         "rows that share a letter in a column are not separated: Holm's p >= 0.05 over all 6 paired comparisons of"
         " this table; bold is better than every other row, each separated",
         "could have seen: the smallest true difference that is found four times in five, in the column's least"
-        " certain comparison; of a table, where Holm's correction asks for the smallest p",
+        " certain comparison (with the reference, if any); in this table: at the level that Holm's correction asks of"
+        " the smallest p",
     ]
     assert findings(BOARD) == conclusions(BOARD)[:1]
     assert conclusions(replace(BOARD, comparisons=())) == []

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ropo_bench.scoring.length_control.lasso import Block, solve
+
 Array = NDArray[np.float64]
 
 # Inverse regularisation strength. alpaca_eval picks it by cross-validation, whose scores are tied to 1e-6, so
@@ -83,8 +85,13 @@ def _fit(features_XF: Array, target_X: Array, weight_X: Array, c: float) -> Arra
     """Minimise |w|_1 + c * weighted log-loss of the fractional targets.
 
     liblinear with alpaca_eval's seed, row order and tolerance: at that tolerance a published win rate lies up
-    to 0.01 points from the exact optimum, and parity is with what was published.
+    to 0.01 points from the exact optimum, and parity is with what was published. Where all is won, or all is lost,
+    liblinear sees one class and takes it for the positive one: those tables have the exact optimum.
     """
+    if not ((target_X * weight_X).any() and ((1 - target_X) * weight_X).any()):
+        block = Block(None, features_XF, target_X, weight_X[None])
+        exact: Array = solve([block], c, np.zeros((1, features_XF.shape[1])))[0]
+        return exact
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(C=c, l1_ratio=1.0, solver="liblinear", fit_intercept=False, random_state=123)
