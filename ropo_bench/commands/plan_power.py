@@ -143,7 +143,7 @@ def _seen(split: Mapping[str, float], prompts: int, seeds: int, num_comparisons:
     seen = {"split": dict(split), "standard_error": error, "degrees": degrees}
     seen["effect"] = minimum_detectable_effect(error, degrees, POWER, ALPHA)
     if num_comparisons > 1:
-        level, seed_degrees = ALPHA / num_comparisons, methods * (seeds - 1)
+        level, seed_degrees = ALPHA / num_comparisons, max(methods - 1, 1) * (seeds - 1)
         seen["effect_after_holm"] = minimum_detectable_effect(error, degrees, POWER, level, seed_degrees)
     return seen
 

@@ -85,7 +85,8 @@ def detectable(board: Leaderboard, separation: Separation, level: float) -> floa
     from ropo_bench.statistics import minimum_detectable_effect
 
     references = {row.name for row in board.rows if row.reference}
-    seed_degrees = sum(len(row.seeds) - 1 for row in board.rows if row.seeds)
+    degrees = [len(row.seeds) - 1 for row in board.rows if row.seeds]
+    seed_degrees = max(sum(degrees) - max(degrees, default=0), max(degrees, default=0))
     pairs = {pair: one for pair, one in separation.differences.items() if not references or pair[1] in references}
     effects = [
         minimum_detectable_effect(one.standard_error, one.degrees, alpha=level, seed_degrees=seed_degrees)

@@ -132,7 +132,7 @@ def _flipped(differences: Sequence[_Difference]) -> dict[Pair, float]:
 class Spreads(NamedTuple):
     """What several rows together tell of their seeds.
 
-    by_row: for rows of several seeds, the moderated variance of one seed's estimate and its degrees. degrees: of all.
+    by_row: for rows of several seeds, the moderated variance of one seed's estimate and its degrees. degrees: most of a pair.
     """
 
     by_row: Mapping[str, tuple[float, float]]
@@ -152,7 +152,7 @@ def moderated_seeds(samples: Mapping[str, Sample]) -> Spreads | None:
     own_M = np.array([estimates_S.var(ddof=1) for estimates_S in several.values()])
     variances_M, freedom_M = moderated(own_M, degrees_M)
     found = zip(np.maximum(own_M, variances_M).tolist(), freedom_M.tolist(), strict=True)
-    return Spreads(dict(zip(several, found, strict=True)), float(degrees_M.sum()))
+    return Spreads(dict(zip(several, found, strict=True)), float(degrees_M.sum() - degrees_M.max()))
 
 
 def _difference(pair: Pair, a: Sample, b: Sample, spreads: Spreads | None) -> _Difference | None:

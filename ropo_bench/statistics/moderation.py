@@ -16,19 +16,20 @@ _STEPS = 50
 
 
 def moderated(variances_M: Array, degrees_M: Array) -> tuple[Array, Array]:
-    """Posterior variances (M,) and their degrees, those of the prior added, at most those of all methods together.
+    """Posterior variances (M,) and their degrees, those of the prior added: at most those of all other groups.
 
+    Smyth's bound is all groups together; one is given up, because few groups tell little of a prior's own degrees.
     variances_M: of M independent groups, each chi-squared with its degrees around its own truth. Fewer than two
     groups, or none that varies, are given back as they are.
     """
     if len(variances_M) < 2 or not (variances_M > 0).any():
         return variances_M, degrees_M
     prior, prior_degrees = _prior(variances_M, degrees_M)
-    every = float(degrees_M.sum())
+    most_M = np.maximum(degrees_M.sum() - degrees_M, degrees_M)
     if np.isinf(prior_degrees):
-        return np.full_like(variances_M, prior), np.full_like(degrees_M, every)
+        return np.full_like(variances_M, prior), most_M
     whole_M = prior_degrees + degrees_M
-    return (prior_degrees * prior + degrees_M * variances_M) / whole_M, np.minimum(whole_M, every)
+    return (prior_degrees * prior + degrees_M * variances_M) / whole_M, np.minimum(whole_M, most_M)
 
 
 def _prior(variances_M: Array, degrees_M: Array) -> tuple[float, float]:

@@ -70,7 +70,7 @@ def planned_error(
     prompts, seeds = split.get("prompts", 0.0) ** 2 / num_prompts, split.get("seeds", 0.0) ** 2 / num_seeds
     found = Parts(prompts + rest, degrees_prompts=num_prompts - 1)
     if num_seeds > 1:
-        degrees = (num_prompts - 1, num_methods * (num_seeds - 1), (num_prompts - 1) * (num_seeds - 1))
+        degrees = (num_prompts - 1, _seed_degrees(num_seeds, num_methods), (num_prompts - 1) * (num_seeds - 1))
         found = Parts(prompts + rest, seeds + rest, rest, *degrees)
     return float(found.standard_error), float(found.degrees())
 
@@ -103,7 +103,12 @@ def _planned_effect(
     split: Mapping[str, float], num_prompts: int, num_seeds: int, power: float, alpha: float, num_methods: int
 ) -> float:
     error, degrees = planned_error(split, num_prompts, num_seeds, num_methods)
-    return minimum_detectable_effect(error, degrees, power, alpha, num_methods * (num_seeds - 1))
+    return minimum_detectable_effect(error, degrees, power, alpha, _seed_degrees(num_seeds, num_methods))
+
+
+def _seed_degrees(num_seeds: int, num_methods: int) -> int:
+    """Of the variance over seeds, moderated by the other methods of a table."""
+    return max(num_methods - 1, 1) * (num_seeds - 1)
 
 
 def _fewest(enough: Callable[[int], bool]) -> int | None:

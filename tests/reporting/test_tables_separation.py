@@ -17,7 +17,8 @@ from ropo_bench.reporting.terminal import to_text
 from ropo_bench.statistics import minimum_detectable_effect
 from tests.reporting.board_example import BOARD, WIN_RATE, compared, row
 
-SEED_DEGREES = sum(len(row.seeds) - 1 for row in BOARD.rows)
+_DEGREES = [len(row.seeds) - 1 for row in BOARD.rows]
+SEED_DEGREES = sum(_DEGREES) - max(_DEGREES)
 
 
 def adjusted(board: Leaderboard, a: str, b: str, p: float) -> Leaderboard:
