@@ -23,6 +23,7 @@ check: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/ropo-bench verify results
 
 .venv/python:
 	$(PYTHON) -m venv .venv

@@ -132,7 +132,8 @@ def _flipped(differences: Sequence[_Difference]) -> dict[Pair, float]:
 class Spreads(NamedTuple):
     """What several rows together tell of their seeds.
 
-    by_row: for rows of several seeds, the moderated variance of one seed's estimate and its degrees. degrees: most of a pair.
+    by_row: for rows of several seeds, the moderated variance of one seed's estimate and its degrees. degrees: most
+    that a pair has.
     """
 
     by_row: Mapping[str, tuple[float, float]]
