@@ -43,7 +43,7 @@ def gate_command(run: str, baseline: str, history: Path | None, confirm: str | N
     tonight = night_from(store, run)
     chosen = baseline_of(baseline, tonight.suite)
     nights = read_history(history or default_path(tonight.suite), tonight.suite, warn)
-    again = {} if confirm is None else _fresh(store, run, confirm)
+    again = None if confirm is None else _fresh(store, run, confirm)
     decision = decide(tonight, nights, chosen, rules_of(store, run), again)
     report = report_on(tonight, decision, chosen, baseline, nights)
     print(to_json(report) if json else "\n".join(to_lines(report)))

@@ -119,7 +119,7 @@ def decide(
     tests = [_test(*name, tonight, before, baseline, rules.margins, len(names)) for name in names]
     adjusted = holm([1.0 if isinstance(test, CellVerdict) else test.shown.p_value or 0.0 for test in tests])
     cells = [
-        test if isinstance(test, CellVerdict) else _verdict(test, p_value, again or {})
+        test if isinstance(test, CellVerdict) else _verdict(test, p_value, again)
         for test, p_value in zip(tests, adjusted, strict=True)
     ]
     verdict = next(verdict for verdict in EXIT_CODES if any(cell.verdict == verdict for cell in cells))
@@ -212,7 +212,7 @@ def _drift(found: Evidence, noise: Noise, sign: int, alpha: float, margin: float
     return maths.cusum(losses, limits) / limits.threshold
 
 
-def _verdict(test: _Test, adjusted: float, again: Mapping[str, Row]) -> CellVerdict:
+def _verdict(test: _Test, adjusted: float, again: Mapping[str, Row] | None) -> CellVerdict:
     shown = replace(test.shown, adjusted=adjusted)
     low, margin, drift = shown.low or 0.0, shown.margin or 0.0, shown.drift or 0.0
     worse = adjusted <= ALPHA_NIGHT and low <= -margin
@@ -222,9 +222,11 @@ def _verdict(test: _Test, adjusted: float, again: Mapping[str, Row]) -> CellVerd
     if not suspicions:
         return _unsuspected(test, shown, low > -margin)
     reason = " and ".join(suspicions)
+    if again is None:
+        return replace(shown, verdict="SUSPECTED", reason=f"{reason}; a re-run with fresh seeds decides")
     rerun = finished_cell(again, shown.row, shown.column)
     if rerun is None or rerun.value is None:
-        return replace(shown, verdict="SUSPECTED", reason=f"{reason}; a re-run with fresh seeds decides")
+        return replace(shown, verdict="INCOMPLETE", reason=f"{reason}; the re-run with fresh seeds has no value")
     shown = replace(shown, again=rerun.value)
     if any(_is_worse(rerun, reference, test) for reference in suspicions.values()):
         return replace(shown, verdict="REGRESSION", reason=f"{reason}, and again with fresh seeds")

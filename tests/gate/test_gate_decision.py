@@ -51,7 +51,7 @@ def test_a_re_run_confirms_or_withdraws_a_suspicion() -> None:
     withdrawn = decide(bad, history, ROLLING, again=rows([6.0, 6.1, 5.9]))
     assert (withdrawn.verdict, withdrawn.exit_code) == ("INCONCLUSIVE", 3)
     failed = decide(bad, history, ROLLING, again={"ropo": Row("failed: no memory", {})})
-    assert failed.verdict == "SUSPECTED"
+    assert failed.verdict == "INCOMPLETE"
 
 
 def test_where_lower_is_better_a_rise_is_the_loss() -> None:
