@@ -216,10 +216,11 @@ def test_a_real_model_judges_through_a_real_server(tmp_path: Path) -> None:
         )
         for i in range(4)
     ]
+    before = set(descendants(os.getpid()))
     with local.serve(judge, tmp_path) as url:
         port = int(url.split(":")[2].split("/")[0])
         outcome = answer_calls(judge, asked, tmp_path / "answers", Budget(), endpoint=url)
-        processes = descendants(os.getpid())
+        processes = set(descendants(os.getpid())) - before
         assert len(processes) >= 2  # the server and its engine
     assert outcome.failed == {}
     assert set(outcome.answers) == {call.item for call in asked}
