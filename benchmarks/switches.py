@@ -2,9 +2,9 @@
 
 python -m benchmarks.switches [--methods ropo,dpo] [--steps 50] [--json]
 
-Both sides train the pocket suite's base on its pairs in fp32 from one seed, without dropout. The loss and gradients of
-step 1 are compared relative to the plain side's; then both policies' log-probabilities of the same pairs by the plain
-core, in nats a token.
+Both sides train the pocket suite's base on its pairs in fp32 from one seed, without dropout. The loss and gradients
+of step 1 are compared relative to the plain side's; then both policies' log-probabilities of the same pairs by the
+plain core, in nats a token.
 """
 
 from __future__ import annotations
