@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -25,8 +25,14 @@ def rows(values: Sequence[float]) -> dict[str, Row]:
     return {"ropo": Row("done", {"chat.score": cell(values)})}
 
 
-def one(tonight: Night, history: Sequence[Night], baseline: Baseline = ROLLING, **more: object) -> CellVerdict:
-    (found,) = decide(tonight, history, baseline, **more).cells  # type: ignore[arg-type]
+def one(
+    tonight: Night,
+    history: Sequence[Night],
+    baseline: Baseline = ROLLING,
+    rules: Rules | None = None,
+    again: Mapping[str, Row] | None = None,
+) -> CellVerdict:
+    (found,) = decide(tonight, history, baseline, rules, again).cells
     return found
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from ropo_bench.gate.decision import decide
 from ropo_bench.gate.differences import Change, differences
@@ -28,8 +29,7 @@ def report() -> GateReport:
         "a|b": Row("failed: `NaN` | loss", {}),
         "dpo": Row("done", {"chat.score": cell([5.0, 5.0, 5.0])}),
     }
-    for one in history:
-        one.rows["dpo"] = one.rows["ropo"]  # type: ignore[index]
+    history = [replace(one, rows={**one.rows, "dpo": one.rows["ropo"]}) for one in history]
     tonight = night(20, [], rows=rows, provenance=made_with("bbb", "2.2"))
     decision = decide(tonight, history, Baseline())
     return GateReport(tonight, decision, "the nights before", "the night before", differences(history[-1], tonight))

@@ -14,7 +14,7 @@ from ropo_bench.report.texts import cut_to_shortest, diversity
 from ropo_bench.report.trained import Shelf, Trained
 from ropo_bench.runs import Store
 from ropo_bench.tasks import TaskRecipe
-from ropo_bench.types import Completion, Score
+from ropo_bench.types import Completion, Score, Status
 from tests.stored_run import prompts_file
 
 
@@ -55,9 +55,9 @@ def answers(found: Shelf, recipe: TaskRecipe, texts: Mapping[tuple[str, int], Se
 
 
 def grades(*values: float | None, turn: int = 1) -> list[Score]:
-    status = {True: "infrastructure-failed", False: "scored"}
+    status: dict[bool, Status] = {True: "infrastructure-failed", False: "scored"}
     return [
-        Score(f"p{i}:{turn}", f"p{i}", metric, value, status[value is None])  # type: ignore[arg-type]
+        Score(f"p{i}:{turn}", f"p{i}", metric, value, status[value is None])
         for i, value in enumerate(values)
         for metric in ("score", f"score/{'odd' if i % 2 else 'even'}")
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,9 @@ def measured(
     *,
     n: int = 160,
     unscored: int = 0,
-    **more: float,
+    **more: Any,
 ) -> tuple[tuple[str, str], Measurement]:
-    return (task, metric), Measurement(task, metric, value, error, n, unscored, **more)  # type: ignore[arg-type]
+    return (task, metric), Measurement(task, metric, value, error, n, unscored, **more)
 
 
 COLUMNS = [

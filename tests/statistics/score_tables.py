@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ropo_bench.statistics import Array
-from ropo_bench.types import Score
+from ropo_bench.types import Score, Status
 
 
 def item(cluster: str, value: float | None, turn: int = 0, metric: str = "m") -> Score:
-    status = "scored" if value is not None else "unparsable"
-    return Score(f"{cluster}:{turn}", cluster, metric, value, status)  # type: ignore[arg-type]
+    status: Status = "scored" if value is not None else "unparsable"
+    return Score(f"{cluster}:{turn}", cluster, metric, value, status)
 
 
 def table(values_SC: Array) -> list[list[Score]]:

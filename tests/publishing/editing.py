@@ -1,0 +1,34 @@
+"""Published folders and records, read and changed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ropo_bench.runs import Store
+
+COMMIT = "0123456789" * 4
+
+
+def texts(folder: Path) -> dict[str, str]:
+    read = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {name: (gzip.decompress(data) if name.endswith(".gz") else data).decode() for name, data in read.items()}
+
+
+def change(path: Path, edit: Callable[[Any], None]) -> None:
+    value = json.loads(path.read_text())
+    edit(value)
+    path.write_text(json.dumps(value, indent=1))
+
+
+def altered(store: Store, into: Path, edit: Callable[[dict[str, Any]], None]) -> Store:
+    """Another store with the same stages and a run record that differs."""
+    into.mkdir()
+    (into / "cache").symlink_to(store.root / "cache")
+    record = store.read_run("mine")
+    edit(record)
+    Store(into).write_run("mine", record)
+    return Store(into)
