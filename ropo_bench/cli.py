@@ -16,7 +16,7 @@ from ropo_bench.commands.assets import app as assets_app
 from ropo_bench.commands.judge import app as judge_app
 from ropo_bench.commands.methods import app as methods_app
 from ropo_bench.commands.results import app as results_app
-from ropo_bench.commands.score import app as score_app
+from ropo_bench.commands.score.app import app as score_app
 from ropo_bench.errors import RopoBenchError
 from ropo_bench.training.launch import Launch, adopt
 
@@ -61,7 +61,10 @@ def run(
     name: opt.Name = None,
     json: opt.Json = False,
 ) -> None:
-    """Train, merge, generate, judge and tabulate; a repeated command goes on where the last one stopped."""
+    """Train, merge, generate, judge and tabulate.
+
+    A repeated command goes on where the last one stopped.
+    """
     from ropo_bench.commands.run import Asked, Limits, run_command
 
     asked = Asked(
@@ -100,7 +103,7 @@ def evaluate(
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
 ) -> None:
-    """Measure a model that was trained elsewhere, beside the suite's SFT model."""
+    """Measure a model trained elsewhere, beside the suite's SFT model."""
     from ropo_bench.commands.run import Asked, Limits, run_command
 
     asked = Asked(
@@ -130,9 +133,12 @@ def plan(
     effect: Annotated[list[str], typer.Option("--effect", help="Wanted: points, or TASK.METRIC=points.")] = [],  # noqa: B006
     json: opt.Json = False,
 ) -> None:
-    """Say what such a run would do, and what it would cost, without doing it; exits 2 where it cannot fit."""
-    from ropo_bench.commands.plan import plan_command
-    from ropo_bench.commands.plan_power import wanted
+    """Say what such a run would do, cost and see, without doing it.
+
+    Exits 2 where it cannot fit.
+    """
+    from ropo_bench.commands.plan.command import plan_command
+    from ropo_bench.commands.plan.power import wanted
     from ropo_bench.commands.run import Asked, resolve
     from ropo_bench.planning import given_machine
     from ropo_bench.runs import Store
@@ -156,7 +162,10 @@ def gate(
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
 ) -> None:
-    """Say whether a run is worse than a baseline: exits 0 GO, 1 REGRESSION, 3 open, 4 incomplete."""
+    """Say whether a run is worse than a baseline.
+
+    Exits 0 GO, 1 REGRESSION, 3 open, 4 incomplete.
+    """
     from ropo_bench.commands.gate import gate_command
 
     gate_command(run, baseline, history, confirm, runs, json)
@@ -195,7 +204,10 @@ def nightly(
     name: opt.Name = None,
     json: opt.Json = False,
 ) -> None:
-    """Run, compare with the nights before, measure again what is suspected, report and remember; one exit code."""
+    """Run, gate, measure again what is suspected, report, remember.
+
+    Exits 0 GO, 1 REGRESSION, 3 open, 4 incomplete.
+    """
     from ropo_bench.commands.nightly import NightlyAsked, nightly_command
     from ropo_bench.commands.run import Asked, Limits
 
@@ -229,7 +241,10 @@ def tune(
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
 ) -> None:
-    """Find every method's learning rate with the same budget, on the suite's validation prompts."""
+    """Find every method's learning rate with the same budget.
+
+    Trials are scored on the suite's validation prompts.
+    """
     from ropo_bench.commands.tune import tune_command
 
     tune_command(methods, suite, trials, write, include, runs, json)
@@ -240,7 +255,10 @@ def pocket_build(
     out: Annotated[Path | None, typer.Option("--out", help="Assets folder (default: the package's own).")] = None,
     runs: opt.Runs = Path("runs"),
 ) -> None:
-    """Rebuild the world, tokenizer, base model, preference pairs and difficulties from their seed."""
+    """Rebuild the testbed from its seed.
+
+    World, tokenizer, base model, preference pairs and difficulties.
+    """
     from ropo_bench.commands.pocket import build_command
 
     build_command(out, runs)

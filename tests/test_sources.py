@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ropo_bench.assets import sha256
-from ropo_bench.commands.plan_steps import pairs_stage
+from ropo_bench.commands.plan.steps import pairs_stage
 from ropo_bench.errors import UsageError
 from ropo_bench.runs import Store
 from ropo_bench.sources import (

@@ -24,7 +24,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 @app.command("list")
 def list_assets(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -> None:
-    """List the files: where each is now, its size, licence, source and what it is for."""
+    """List the files.
+
+    Where each is now, its size, licence, source and what it is for.
+    """
     from ropo_bench.assets import find
 
     rows = []
@@ -45,7 +48,10 @@ def list_assets(names: Names = None, assets: Mirror = None, as_json: AsJson = Fa
 
 @app.command()
 def fetch(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -> None:
-    """Have the files here and verified: from the mirror, the cache, or downloaded into the cache."""
+    """Have the files here and verified.
+
+    From the mirror, the cache, or downloaded into the cache.
+    """
     from ropo_bench.assets import fetch, find
     from ropo_bench.assets.download import Unreachable
 
@@ -66,7 +72,10 @@ def fetch(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -
 
 @app.command()
 def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -> None:
-    """Hold the files that are here to the registry's sha256 (exit 2 where none is here); nothing is downloaded."""
+    """Hold the files that are here to the registry's sha256.
+
+    Exits 2 where none is here; nothing is downloaded.
+    """
     from ropo_bench.assets import cache_folder, find, mirror_folder
     from ropo_bench.assets.lookup import verify
 

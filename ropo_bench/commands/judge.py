@@ -47,7 +47,7 @@ def show(
     include: Include = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a judge's recipe as it is read, and whether its key is set."""
+    """Print a judge's recipe, and whether its key is set."""
     from ropo_bench.recipes import load_judge
 
     judge = load_judge(name, include=include or [])
@@ -78,7 +78,7 @@ def calibrate(
     include: Include = None,
     as_json: AsJson = False,
 ) -> None:
-    """Agreement with verdicts of people or of another judge, and the sway of order and length.
+    """Agreement with other verdicts, and how far order sways a judge.
 
     A line of JSONL: {"prompt" or "instruction", "answer_a", "answer_b", "winner": "a", "b", "tie" or null}.
     """

@@ -55,7 +55,10 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the merged recipe and its difference to dpo; with --base also the count of its parameters."""
+    """Print the merged recipe and its difference to dpo.
+
+    With --base also the count of its parameters.
+    """
     from ropo_bench.recipes import diff_recipes, load_method, load_suite, settings
 
     folders = [*(context.obj or []), *(include or [])]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ropo_bench.commands.gate import baseline_of, night_from, report_on, rules_of, warn
-from ropo_bench.commands.plan_memory import refuse_what_cannot_fit
+from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
 from ropo_bench.commands.report import write_report
 from ropo_bench.commands.run import Asked, Limits, budget_of, resolve
 from ropo_bench.errors import UsageError
@@ -103,10 +103,10 @@ def nightly_command(
         if nightly.new_anchor and baseline.night is None:
             history = []
         tonight, decision = _night(bench, request, name, nightly, history, baseline)
-    append(path, tonight)
     report = report_on(tonight, decision, baseline, nightly.baseline, history)
     _write(report, folder)
     write_report(store, name, folder)
+    append(path, tonight)
     print(to_json(report) if json else "\n".join([*to_lines(report), f"report: {folder}", f"history: {path}"]))
     if decision.exit_code:
         raise typer.Exit(decision.exit_code)
@@ -171,7 +171,7 @@ def _after(request: Request, number: int) -> int:
 def _suspected(request: Request, decision: Decision, repeats: int) -> Request:
     """Only the suspected methods and tasks, with seeds that nothing of tonight has."""
     rows = {cell.row for cell in decision.suspects}
-    tasks = {cell.column.rpartition(".")[0] for cell in decision.suspects}
+    tasks = {cell.column.partition(".")[0] for cell in decision.suspects}
     return replace(
         request,
         methods=[method for method in request.methods if method.name in rows],

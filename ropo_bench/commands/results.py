@@ -21,7 +21,7 @@ def table(
     format: Annotated[str, typer.Option("--format", help="text, md, latex, csv or json.")] = "text",
     runs: opt.Runs = Path("runs"),
 ) -> None:
-    """Print the leaderboard of runs, finished or not, from what is stored."""
+    """Print the leaderboard of runs, finished or not."""
     from ropo_bench.commands.table import table_command
 
     table_command(names or [], format, style, runs)
@@ -35,7 +35,7 @@ def report(
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
 ) -> None:
-    """Write a run's report: one HTML file, and its figures as SVG, PDF and PNG."""
+    """Write a report: one HTML file; figures as SVG, PDF and PNG."""
     from ropo_bench.commands.report import report_command
 
     report_command(names or [], out, json, runs)
@@ -52,7 +52,10 @@ def compare(
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
 ) -> None:
-    """Paired differences between rows of one run or two, what flipped, and the most changed prompts."""
+    """Paired differences of rows, flips and the most changed prompts.
+
+    Rows of one run, or of two.
+    """
     from ropo_bench.commands.compare import compare_command
 
     compare_command(first, second, rows, top, runs, json)
@@ -65,7 +68,10 @@ def claims(
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
 ) -> None:
-    """Check claims: SUPPORTED, NOT SUPPORTED (exit 1), UNDERPOWERED (3), PENDING or INCOMPLETE (4)."""
+    """Check a file of claims against a run.
+
+    SUPPORTED (exit 0), NOT SUPPORTED (1), UNDERPOWERED (3), PENDING or INCOMPLETE (4).
+    """
     from ropo_bench.commands.claims import claims_command
 
     claims_command(run, claims, runs, json)
@@ -79,7 +85,10 @@ def publish(
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
 ) -> None:
-    """Copy the small, reviewable part of a finished run: recipe, provenance, scores as numbers, table."""
+    """Copy the small, reviewable part of a finished run.
+
+    Recipe, provenance, scores as numbers, certificates and table; no weights, no texts.
+    """
     from ropo_bench.commands.publish import publish_command
 
     publish_command(run, out, commit, runs, json)
@@ -91,7 +100,10 @@ def verify(
     write: Annotated[bool, typer.Option("--write", help="Write a table again that is another one today.")] = False,
     json: opt.Json = False,
 ) -> None:
-    """Derive published tables again from their own scores; exits 1 where one differs, 3 where it cannot here."""
+    """Derive published tables again from their own scores.
+
+    Exits 1 where one differs, 3 where it cannot be told here.
+    """
     from ropo_bench.commands.verify import verify_command
 
     verify_command(results, json, write)
@@ -104,7 +116,7 @@ def export(
     assets: opt.Assets = None,
     runs: opt.Runs = Path("runs"),
 ) -> None:
-    """Write a run's answers and verdicts as FastChat's and alpaca_eval's own files."""
+    """Write answers and verdicts as FastChat's and alpaca_eval's files."""
     from ropo_bench.commands.export import export_command
 
     export_command(run, out, runs)

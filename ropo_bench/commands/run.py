@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ropo_bench.commands.plan_memory import refuse_what_cannot_fit
+from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
 from ropo_bench.commands.table import print_leaderboard
 from ropo_bench.errors import RopoBenchError, UsageError
 from ropo_bench.judges import JudgeRecipe

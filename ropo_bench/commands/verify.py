@@ -26,6 +26,7 @@ def verify_command(folders: Sequence[Path], json: bool, write: bool = False) -> 
     else:
         for each in found:
             counts = f"{each.num_cells:,} cells and {each.num_comparisons:,} comparisons derived from the scores"
+            counts += "; recipe, costs and certificates are as they were published, and not derived"
             print(f"{each.state}  {each.folder}: {counts if each.reason is None else each.reason}")
             for line in (*each.differences, *(f"note: {note}" for note in each.notes)):
                 print(f"  {line}")

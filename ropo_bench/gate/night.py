@@ -128,8 +128,12 @@ def _hash(value: Any) -> str:
 
 
 def to_plain(night: Night) -> dict[str, Any]:
-    """A night as JSON."""
-    return {"schema": SCHEMA, **asdict(night)}
+    """A night as JSON; why a row failed stays in the night's report: it may name paths of the machine."""
+    found = {"schema": SCHEMA, **asdict(night)}
+    for rows in (found["rows"], found["again"], *found["repeats"]):
+        for row in rows.values():
+            row["state"] = row["state"].partition(":")[0]
+    return found
 
 
 def from_plain(value: Mapping[str, Any]) -> Night:

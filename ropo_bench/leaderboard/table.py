@@ -14,6 +14,7 @@ from ropo_bench.runs import Store
 from ropo_bench.tasks import TaskRecipe
 
 SFT = "SFT"
+PENDING = "pending"
 
 
 def leaderboard(store: Store, names: Sequence[str] | str) -> Leaderboard:
@@ -70,9 +71,17 @@ def _row(label: str, seeds: Sequence[Mapping[str, Any]], found: Sequence[Measure
         train_seconds=sum(t["seconds"] for t in trained) / len(trained) if trained else None,
         peak_memory_bytes=max(peaks, default=None),
         cells={(cell.task, cell.metric): cell for one in found if one is not None for cell in one.cells},
-        state=states[0] if states else "done",
+        state=_state(states, len(seeds)),
         reference=label == SFT or label.startswith(f"{SFT} ("),  # two runs' own, see joined
     )
+
+
+def _state(open_states: Sequence[str], num_seeds: int) -> str:
+    """Of a row from those of its seeds that are not done: a failure first, else how many seeds are done."""
+    failures = [state for state in open_states if state != PENDING]
+    if failures or not open_states:
+        return failures[0] if failures else "done"
+    return PENDING if num_seeds == 1 else f"{PENDING}, {num_seeds - len(open_states)}/{num_seeds} seeds"
 
 
 def _measured_somewhere(rows: Sequence[Row], task: str, metric: str) -> bool:

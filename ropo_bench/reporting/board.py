@@ -33,8 +33,8 @@ class Row:
     """One method, or the SFT reference (reference=True, shown first), or a model trained elsewhere.
 
     percent: of the base model's parameters, 0..100. train_seconds: mean over seeds; peak_memory_bytes: their
-    maximum. cells: by (task, metric), a missing one is shown as "–". state: "done", "pending" or
-    "failed: reason".
+    maximum. cells: by (task, metric), a missing one is shown as "–". state: "done", "pending",
+    "pending, 2/5 seeds" or "failed: reason".
     """
 
     name: str

@@ -117,7 +117,8 @@ def _lines(table: TextTable, blocks: Sequence[_Block], name_width: int) -> list[
 
 
 def _row(line: Line, i: int, blocks: Sequence[_Block], name_width: int) -> Text:
-    style = _STYLES.get(line.state.split(":")[0], "" if line.part == "published" else "bold")
+    style = next((style for word, style in _STYLES.items() if line.state.startswith(word)), "bold")
+    style = "" if line.part == "published" else style
     text = Text.assemble(Text(line.label.ljust(name_width), style=style))
     for block in blocks:
         text.append(2 * _GAP)

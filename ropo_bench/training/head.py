@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
+from ropo_bench.training import products
+
 # Logits of a tile: large enough for matrix products at full speed, small enough for the caches of a CPU.
 TILE_ELEMENTS = {"cpu": 2**21, "cuda": 2**24}
 # Tokens at a time through a head that is not a plain nn.Linear.
@@ -234,7 +236,7 @@ def _columns(
 
     def tiles(weight_vD: Tensor, bias_v: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
         for rows in _slices(len(hidden_CD), height):
-            yield rows, change(nn.functional.linear(hidden_CD[rows], weight_vD, bias_v).to(wide))
+            yield rows, change(products.linear(hidden_CD[rows], weight_vD, bias_v).to(wide))
 
     for columns in _slices(len(weight_VD), max(1, elements // height)):
         weight_vD = weight_VD[columns].to(dtype)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ropo_bench.adapters import plain_model
-from ropo_bench.training import elementwise
+from ropo_bench.training import elementwise, products
 
 # Their decoder layers are alike: two RMSNorms, rotary attention, SwiGLU.
 ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")
@@ -25,7 +25,7 @@ _ROTARY = "apply_rotary_pos_emb"
 
 
 def install(model: nn.Module) -> None:
-    """Make RMSNorm, rotary positions, SwiGLU and frozen linear layers cheap, with gradients and without.
+    """Make RMSNorm, rotary positions, SwiGLU and linear layers cheap, with gradients and without.
 
     Call it once the adapter is attached; the model may be saved, copied and merged as ever. The last layer then also
     takes `scored` (see `takes_scored`). Other architectures stay as they are; on a GPU, and without a C compiler, so
@@ -67,7 +67,6 @@ def _has_own_forward(module: nn.Module) -> bool:
 def _replacements(causal: Any) -> Iterator[tuple[Any, Callable[..., Any]]]:
     head, compiled = causal.get_output_embeddings(), elementwise.library() is not None
     yield causal.base_model.layers[-1], _last_layer_forward
-    faster = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     for module in causal.modules():
         name = type(module).__name__
         on_cpu = all(parameter.device.type == "cpu" for parameter in module.parameters())
@@ -79,7 +78,7 @@ def _replacements(causal: Any) -> Iterator[tuple[Any, Callable[..., Any]]]:
             yield module, _mlp_forward
         elif compiled and rotary_of(module) is not None:
             yield module, with_rotary(type(module).forward, rotate_query_key)
-        elif faster and type(module) is nn.Linear and module is not head and not module.weight.requires_grad:
+        elif type(module) is nn.Linear and module is not head:
             yield module, _linear_forward
 
 
@@ -138,26 +137,27 @@ def _rotated(x_BHTE: Tensor, cos_BTE: Tensor, sin_BTE: Tensor) -> Tensor:
 
 def _linear_forward(self: Any, x: Tensor) -> Tensor:
     weight, bias = self.weight, self.bias
-    fits = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and x.numel() > 0
-    if fits and not weight.requires_grad and not torch.is_autocast_enabled("cpu"):
-        return _FrozenLinear.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+    if products.is_faster(x, weight):
+        return _Linear.apply(x, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
     return nn.functional.linear(x, weight, bias)
 
 
-class _FrozenLinear(torch.autograd.Function):
-    """x W^T + b by oneDNN: its fp32 products of these shapes are about a tenth faster than those of torch's BLAS."""
+class _Linear(torch.autograd.Function):
+    """x W^T + b by oneDNN; the gradient of a trained weight is as fast by torch's BLAS, and stays with it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight_OD: Tensor, bias_O: Tensor | None) -> Tensor:
-        ctx.save_for_backward(weight_OD)
-        return _product(x, weight_OD, bias_O)
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight_OD)
+        return products.linear(x, weight_OD, bias_O)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return _product(grad, ctx.saved_tensors[0].t(), None), None, None
-
-
-def _product(x: Tensor, weight_OD: Tensor, bias_O: Tensor | None) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight_OD, bias_O, "none", [], "")
-    return product
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        x, weight_OD = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        grad_NO = grad.flatten(0, -2)
+        return (
+            products.linear(grad, weight_OD.t()) if of_x else None,
+            grad_NO.t() @ x.flatten(0, -2) if of_weight else None,
+            grad_NO.sum(0) if of_bias else None,
+        )

@@ -1,7 +1,8 @@
 """Pairs to tensors: one row without padding, a pair's prompt once for both completions; or a padded rectangle.
 
 A row is [prompt chosen rejected][prompt chosen rejected]... (a shared prompt) or [prompt chosen][prompt rejected]...
-Positions count from 0 in every sequence, so the rejected completion goes on where the prompt ended.
+Positions count from 0 in every sequence, so the rejected completion goes on where the prompt ended. A sequence's last
+token predicts nothing and is left out.
 
 Shapes: R rows, T tokens a row, C scored tokens of the batch. B pairs have 2B sequences, the chosen ones first.
 """
@@ -67,7 +68,13 @@ class Batch:
 
 def row_tokens(pair: TokenizedPair, share: bool) -> int:
     """Tokens that a pair takes in a packed row, with its prompt once or twice."""
-    return (1 if share else 2) * len(pair.prompt_ids) + len(pair.chosen_ids) + len(pair.rejected_ids)
+    read = len(_read(pair, pair.chosen_ids)) + len(_read(pair, pair.rejected_ids))
+    return (1 if share else 2) * len(pair.prompt_ids) + read
+
+
+def _read(pair: TokenizedPair, completion: Sequence[int]) -> Sequence[int]:
+    """What the model reads of a completion: all but its last token (all of one without a prompt: no empty row)."""
+    return completion[:-1] if pair.prompt_ids else completion
 
 
 def pass_tokens(pair: TokenizedPair, core: CoreRecipe) -> int:
@@ -84,14 +91,16 @@ def pack(pairs: Sequence[TokenizedPair], share: bool) -> Batch:
         prompt, chosen, rejected = pair.prompt_ids, pair.chosen_ids, pair.rejected_ids
         if share:
             start = row.add(prompt, 0)
-            row.score(chosen, start, row.add(chosen, len(prompt)), number, bool(prompt))
-            row.score(rejected, start, row.add(rejected, len(prompt)), number + len(pairs), bool(prompt))
-            row.segments.append(Segment(len(prompt), len(chosen), len(rejected)))
+            lengths = [
+                row.score(completion, _read(pair, completion), start, len(prompt), sequence)
+                for completion, sequence in ((chosen, number), (rejected, number + len(pairs)))
+            ]
+            row.segments.append(Segment(len(prompt), *lengths))
             continue
         for completion, sequence in ((chosen, number), (rejected, number + len(pairs))):
             start = row.add(prompt, 0)
-            row.score(completion, start, row.add(completion, len(prompt)), sequence, bool(prompt))
-            row.segments.append(Segment(len(prompt) + len(completion)))
+            length = row.score(completion, _read(pair, completion), start, len(prompt), sequence)
+            row.segments.append(Segment(len(prompt) + length))
     return Batch(
         ids=tuple(pair.id for pair in pairs),
         input_RT=torch.tensor([row.tokens]),
@@ -102,7 +111,7 @@ def pack(pairs: Sequence[TokenizedPair], share: bool) -> Batch:
         target_C=torch.tensor(row.targets, dtype=torch.long),
         sequence_C=torch.tensor(row.sequences, dtype=torch.long),
         num_sequences=2 * len(pairs),
-        num_tokens=sum(row_tokens(pair, share=False) for pair in pairs),
+        num_tokens=sum(2 * len(p.prompt_ids) + len(p.chosen_ids) + len(p.rejected_ids) for p in pairs),
     )
 
 
@@ -123,13 +132,19 @@ class _Row:
         self.positions += range(position, position + len(tokens))
         return len(self.tokens) - 1
 
-    def score(self, completion: Sequence[int], prompt_end: int, end: int, sequence: int, predicted: bool) -> None:
-        """A completion that ends at index `end`; its first token is predicted by the prompt's last, if any."""
-        begin = end - len(completion) + 1
-        sources = [prompt_end, *range(begin, end)][: len(completion)] if predicted else [*range(begin, end)]
-        self.sources += sources
-        self.targets += completion if predicted else completion[1:]
-        self.sequences += [sequence] * len(sources)
+    def score(
+        self, completion: Sequence[int], read: Sequence[int], prompt_end: int, position: int, sequence: int
+    ) -> int:
+        """Append what is read of a completion, whose first token the prompt's last predicts, if any; its length."""
+        begin = len(self.tokens)
+        self.add(read, position)
+        here = range(begin, begin + len(read))
+        sources = [prompt_end, *here] if position else [*here]
+        targets = completion if position else completion[1:]
+        self.sources += sources[: len(targets)]
+        self.targets += targets
+        self.sequences += [sequence] * len(targets)
+        return len(read)
 
 
 def pad(pairs: Sequence[TokenizedPair], pad_id: int) -> Batch:

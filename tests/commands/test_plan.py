@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ropo_bench import planning
-from ropo_bench.commands.plan import plan, plan_command
-from ropo_bench.commands.plan_memory import refuse_what_cannot_fit
-from ropo_bench.commands.plan_steps import pairs_stage
+from ropo_bench.commands.plan.command import plan, plan_command
+from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
+from ropo_bench.commands.plan.steps import pairs_stage
 from ropo_bench.commands.run import Asked, Limits, resolve, run_command
 from ropo_bench.errors import BudgetReached, UsageError
 from ropo_bench.methods import TrainRecipe
@@ -75,7 +75,7 @@ def test_a_real_suite_is_planned_without_model_data_or_files(tmp_path: Path, mon
 
 def test_a_plan_is_quick_and_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from ropo_bench.commands.plan import plan_command; "
+        "import sys; from pathlib import Path; from ropo_bench.commands.plan.command import plan_command; "
         "from ropo_bench.planning import given_machine; "
         "from ropo_bench.commands.run import Asked, resolve; from ropo_bench.runs import Store; "
         f"store = Store(Path({str(tmp_path)!r})); "

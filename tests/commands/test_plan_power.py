@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ropo_bench import planning
-from ropo_bench.commands.plan import plan, plan_command
-from ropo_bench.commands.plan_power import Wanted, columns_compared, power, wanted
+from ropo_bench.commands.plan.command import plan, plan_command
+from ropo_bench.commands.plan.power import Wanted, columns_compared, power, wanted
 from ropo_bench.commands.run import Asked, Limits, resolve, run_command
 from ropo_bench.errors import UsageError
 from ropo_bench.pipeline import Request

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.commands.score_commonsense import checkpoint_dtype, score_commonsense_command
+from ropo_bench.commands.score.commonsense import checkpoint_dtype, score_commonsense_command
 from ropo_bench.errors import UsageError
 
 

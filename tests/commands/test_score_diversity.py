@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.commands.score_diversity import score_diversity_command
+from ropo_bench.commands.score.diversity import score_diversity_command
 from ropo_bench.errors import UsageError
 
 PLAIN = "a b a b\na b c\n"

@@ -44,6 +44,13 @@ def test_a_night_is_read_as_it_was_written(tmp_path: Path, full: Night) -> None:
     assert found[0].anchor
 
 
+def test_why_a_row_failed_is_not_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "pocket.jsonl"
+    append(path, night(1, [5.0], rows={"ropo": Row("failed: /data/models: no such folder", {})}))
+    assert "/data" not in path.read_text()
+    assert read_history(path, "pocket", refuse)[0].rows["ropo"].state == "failed"
+
+
 def test_a_history_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert read_history(tmp_path / "none.jsonl", "pocket", refuse) == []
 

@@ -90,6 +90,9 @@ def test_what_is_not_finished_is_pending_and_not_compared(store: Store) -> None:
     assert states == {
         "SFT": ("done", 3), "dpo": ("done", 3), "ropo": ("failed: out of memory", 0), "oft": ("pending", 0),
     }  # fmt: skip
+    record["rows"][3]["state"], record["rows"][4]["state"] = "done", "pending"
+    store.write_run("half", record)
+    assert [row.label for row in leaderboard(store, "half").rows][2] == "ropo (pending, 1/2 seeds)"
     assert {(c.a, c.b) for c in board.comparisons} == {("SFT", "dpo")}
     assert list(scores_of(store, record, TASKS[0])) == ["SFT", "dpo"]
 

@@ -172,8 +172,9 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         self.operations.add(func.overloadpacket.__name__)
-        if func.overloadpacket.__name__ in {"mm", "addmm", "addmm_"}:
-            a, b = args[-2:]
+        matrices = {"mm": slice(2), "addmm": slice(1, 3), "addmm_": slice(1, 3), "_linear_pointwise": slice(2)}
+        if func.overloadpacket.__name__ in matrices:
+            a, b = args[matrices[func.overloadpacket.__name__]]
             self.multiplications += a.shape[0] * b.numel()
         outputs = result if isinstance(result, tuple | list) else [result]
         self.largest = max([self.largest, *(x.numel() for x in outputs if isinstance(x, Tensor))])

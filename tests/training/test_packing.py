@@ -106,13 +106,13 @@ def test_any_lengths(lengths: list[tuple[int, int, int]]) -> None:
 
 
 def test_a_prompt_is_in_the_row_once_and_positions_go_on_where_it_ended() -> None:
-    batch = pack([TokenizedPair("x", (1, 2), (3, 4), (5,)), TokenizedPair("y", (6,), (7,), (8, 9))], share=True)
-    assert batch.input_RT.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8, 9]]
-    assert batch.position_RT.tolist() == [[0, 1, 2, 3, 2, 0, 1, 1, 2]]
-    assert batch.segments == (Segment(2, 2, 1), Segment(1, 1, 2))
+    batch = pack([TokenizedPair("x", (1, 2), (3, 4), (5, 10)), TokenizedPair("y", (6,), (7,), (8, 9))], share=True)
+    assert batch.input_RT.tolist() == [[1, 2, 3, 5, 6, 8]]  # the last token of a completion predicts nothing
+    assert batch.position_RT.tolist() == [[0, 1, 2, 2, 0, 1]]
+    assert batch.segments == (Segment(2, 1, 1), Segment(1, 0, 1))
     scored = zip(batch.source_C.tolist(), batch.target_C.tolist(), batch.sequence_C.tolist(), strict=True)
-    assert sorted(scored) == [(1, 3, 0), (1, 5, 2), (2, 4, 0), (5, 7, 1), (5, 8, 3), (7, 9, 3)]
-    assert batch.num_tokens == 2 * 2 + 3 + 2 * 1 + 3
+    assert sorted(scored) == [(1, 3, 0), (1, 5, 2), (2, 4, 0), (3, 10, 2), (4, 7, 1), (4, 8, 3), (5, 9, 3)]
+    assert batch.num_tokens == 2 * 2 + 4 + 2 * 1 + 3
 
 
 def test_nothing_leaks_between_pairs_or_between_completions() -> None:

@@ -65,6 +65,8 @@ def categories(data: ReportData) -> Figure | None:
     for panel, ((task, category), values) in zip(axes, groups.items(), strict=True):
         _forest(panel, values, styles)
         panel.set_title(category if len(tasks) == 1 else f"{task}: {category}")
+    for panel in lowest(axes, 4):
+        panel.set_xlabel("mean with 95 % interval")
     return figure
 
 

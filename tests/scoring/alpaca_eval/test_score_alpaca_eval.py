@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.commands.score_alpaca_eval import score_alpaca_eval_command
+from ropo_bench.commands.score.alpaca_eval import score_alpaca_eval_command
 from ropo_bench.errors import UsageError
 from ropo_bench.scoring.alpaca_eval.leaderboard import read_leaderboard
 

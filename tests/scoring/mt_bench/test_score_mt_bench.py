@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.commands.score_mt_bench import score_mt_bench_command
+from ropo_bench.commands.score.mt_bench import score_mt_bench_command
 from ropo_bench.errors import UsageError
 from ropo_bench.scoring.mt_bench.reading import read_judgments
 

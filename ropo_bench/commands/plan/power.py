@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ropo_bench import planning
-from ropo_bench.commands.plan_measured import Earlier, earlier
-from ropo_bench.commands.plan_steps import num_turns
+from ropo_bench.commands.plan.measured import Earlier, earlier
+from ropo_bench.commands.plan.steps import num_turns
 from ropo_bench.errors import UsageError
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.runs import Store

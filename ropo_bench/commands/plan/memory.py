@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ropo_bench import planning
-from ropo_bench.commands.plan_steps import Inventory
+from ropo_bench.commands.plan.steps import Inventory
 from ropo_bench.errors import UsageError
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.pipeline import Request

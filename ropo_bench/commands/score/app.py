@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Score files or a checkpoint that exist already; nothing is trained.", no_args_is_help=True)
+app = typer.Typer(help="Score files or a checkpoint that exist already.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
@@ -23,8 +23,8 @@ def alpaca_eval(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Win rate, length-controlled and discrete win rate of published or own annotations."""
-    from ropo_bench.commands.score_alpaca_eval import score_alpaca_eval_command
+    """Win rates of annotations: raw, length-controlled, discrete."""
+    from ropo_bench.commands.score.alpaca_eval import score_alpaca_eval_command
 
     score_alpaca_eval_command(annotations, lc_c, json, leaderboard)
 
@@ -40,7 +40,7 @@ def mt_bench(
     json: Json = False,
 ) -> None:
     """Scores, or win rates against a baseline, of a judgment file."""
-    from ropo_bench.commands.score_mt_bench import score_mt_bench_command
+    from ropo_bench.commands.score.mt_bench import score_mt_bench_command
 
     score_mt_bench_command(judgments, pairwise, rule, model, json)
 
@@ -52,8 +52,8 @@ def diversity(
     denominator: Annotated[str, typer.Option("--denominator", help="ngrams or tokens.")] = "ngrams",
     json: Json = False,
 ) -> None:
-    """distinct-1 to distinct-4 of a file of completions, as shares of 0 to 1."""
-    from ropo_bench.commands.score_diversity import score_diversity_command
+    """distinct-1 to distinct-4 of a file of completions, 0 to 1."""
+    from ropo_bench.commands.score.diversity import score_diversity_command
 
     score_diversity_command(file, level, denominator, json)
 
@@ -68,7 +68,10 @@ def commonsense(
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Requests a batch (hf).")] = 1,
     json: Json = False,
 ) -> None:
-    """Accuracy on BoolQ, PIQA, SIQA, HellaSwag, WinoGrande, ARC-easy, ARC-challenge and OpenBookQA, and the mean."""
-    from ropo_bench.commands.score_commonsense import score_commonsense_command
+    """Accuracy on the eight commonsense tasks, and the mean.
+
+    BoolQ, PIQA, SIQA, HellaSwag, WinoGrande, ARC-easy, ARC-challenge and OpenBookQA.
+    """
+    from ropo_bench.commands.score.commonsense import score_commonsense_command
 
     score_commonsense_command(model, tasks, backend, limit, json, dtype, batch_size)

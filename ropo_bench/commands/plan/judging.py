@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ropo_bench import planning
-from ropo_bench.commands.plan_steps import DONE, Step, num_turns
+from ropo_bench.commands.plan.steps import DONE, Step, num_turns
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging import canaries
 from ropo_bench.pipeline import SFT, Request

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ropo_bench import planning
-from ropo_bench.commands.plan_judging import judging
-from ropo_bench.commands.plan_memory import refused, room_for
-from ropo_bench.commands.plan_power import Wanted, power
-from ropo_bench.commands.plan_steps import DONE, Inventory, num_turns
+from ropo_bench.commands.plan.judging import judging
+from ropo_bench.commands.plan.memory import refused, room_for
+from ropo_bench.commands.plan.power import Wanted, power
+from ropo_bench.commands.plan.steps import DONE, Inventory, num_turns
 from ropo_bench.errors import UsageError
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.pipeline import Request
@@ -35,7 +35,7 @@ def plan_command(
     if json:
         print(jsonlib.dumps(record, indent=1))
     else:
-        from ropo_bench.commands.plan_text import print_plan
+        from ropo_bench.commands.plan.text import print_plan
 
         print_plan(record)
     if record["refused"] is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ropo_bench.commands.plan_requests import canary_requests, requests
+from ropo_bench.commands.plan.requests import canary_requests, requests
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.making.judging import num_unanswered
 from ropo_bench.methods import MethodRecipe

@@ -1,0 +1,1 @@
+"""`ropo-bench score`: what exists already is scored, nothing is trained."""
