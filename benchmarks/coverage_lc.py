@@ -204,7 +204,7 @@ ALPACA = World("alpaca", 805, constant=-2.0, length=-2.0, ease=1.0, shift=1.5, g
 SETTINGS = (
     *(Setting(POCKET, ratio) for ratio in (0.0, 0.5, 3.0)),
     Setting(POCKET, seed_counts=(1,), paired=True),
-    Setting(ALPACA, 0.5, (1, 3)),
+    *(Setting(ALPACA, ratio) for ratio in (0.0, 0.5, 3.0)),
     Setting(ALPACA, seed_counts=(1,), paired=True),
 )
 

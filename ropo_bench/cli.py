@@ -153,7 +153,7 @@ def plan(
 
 @app.command()
 def gate(
-    run: Annotated[str, typer.Argument(help="Name of a run.")],
+    run: Annotated[str | None, typer.Argument(help="Name of a run (default: the newest).")] = None,
     baseline: opt.Baseline = "rolling:14",
     history: opt.History = None,
     confirm: Annotated[

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from ropo_bench.commands.table import newest_run
 from ropo_bench.errors import UsageError
 from ropo_bench.gate import (
     Baseline,
@@ -34,12 +35,15 @@ ROLLING = "rolling:"
 PUBLISHED_TABLE = "table.json"
 
 
-def gate_command(run: str, baseline: str, history: Path | None, confirm: str | None, runs: Path, json: bool) -> None:
-    """Print the verdict on a run; exits 1 for REGRESSION, 3 where it is open, 4 where cells are missing.
+def gate_command(
+    run: str | None, baseline: str, history: Path | None, confirm: str | None, runs: Path, json: bool
+) -> None:
+    """Print the verdict on a run, by default the newest; exits 1 for REGRESSION, 3 where it is open, 4 without cells.
 
     The history is read, never written: `nightly` writes it. confirm: a run of the same with fresh seeds.
     """
     store = Store(runs)
+    run = run or newest_run(store)
     tonight = night_from(store, run)
     chosen = baseline_of(baseline, tonight.suite)
     nights = read_history(history or default_path(tonight.suite), tonight.suite, warn)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 KEYS = re.compile(
     r"\b(?:sk|pk|rk)-[\w-]{16,}|\bhf_[A-Za-z0-9]{20,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}"
@@ -36,6 +39,29 @@ def is_local(text: str) -> bool:
     if text.startswith(("/", "~", "./", "../")) or re.match(r"[A-Za-z]:\\", text):
         return True
     return ("/" in text or "." in text) and os.path.exists(text)  # of pathlib's, a long sentence is an OSError
+
+
+OWN_SERVER = "a server of one's own"
+_INSIDE = (".local", ".internal", ".intranet", ".lan", ".corp", ".home", ".arpa", ".localdomain")
+
+
+def is_own_server(text: str) -> bool:
+    """Whether a web address names a host that nobody else can ask: no public name, or an IP address."""
+    if not re.fullmatch(r"https?://\S+", text):
+        return False
+    host = urlsplit(text).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith(_INSIDE)
+    return True
+
+
+def public_name(text: str) -> str | None:
+    """What stands for a path or an address of this machine; None for a text that may be published as it is."""
+    if is_own_server(text):
+        return OWN_SERVER
+    return (Path(text).name or "base") if is_local(text) else None
 
 
 def strings(value: Any, where: str = "") -> Iterator[tuple[str, str]]:

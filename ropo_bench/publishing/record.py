@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Any
 
 from ropo_bench.errors import UnfinishedRun, UsageError
-from ropo_bench.publishing.names import is_local, strings
+from ropo_bench.publishing.names import is_local, public_name, strings
 from ropo_bench.runs import MANIFEST, JsonLines, Store, read_json
 
 LOGGED = (
@@ -90,8 +90,9 @@ def _made(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def local_names(record: Mapping[str, Any]) -> dict[str, str]:
-    """The paths of this machine in a run's request -> the names that stand for them."""
-    return {text: Path(text).name or "base" for _, text in strings(record["request"]) if is_local(text)}
+    """The paths and addresses of this machine in a run's request -> the names that stand for them."""
+    found = {text: public_name(text) for _, text in strings(record["request"])}
+    return {text: name for text, name in found.items() if name is not None}
 
 
 def provenance(name: str, record: Mapping[str, Any], commits: Sequence[str], store: Store) -> dict[str, Any]:

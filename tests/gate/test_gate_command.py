@@ -52,3 +52,11 @@ def test_only_a_run_of_the_same_confirms(tmp_path: Path, what: str) -> None:
     store.write_run("again", again)
     with pytest.raises(UsageError, match=f"--confirm again: {what} is not that of night"):
         gate(store, "rolling:14", "again")
+
+
+def test_the_newest_run_is_meant_where_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path)
+    write(store, "night", {"SFT": [RIGHT], "ropo": [RIGHT]}, tasks=(QUIZ,))
+    with pytest.raises(typer.Exit):
+        gate_command(None, "rolling:14", tmp_path / "history.jsonl", None, tmp_path, True)
+    assert '"night"' in capsys.readouterr().out

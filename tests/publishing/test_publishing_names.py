@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import StorageError
-from ropo_bench.publishing.names import is_local, keys_in, paths_in, without
+from ropo_bench.publishing.names import OWN_SERVER, is_local, keys_in, paths_in, public_name, without
 from ropo_bench.publishing.scores import from_bytes, numbers_only, published_scores, to_bytes
 from ropo_bench.types import Score
 
@@ -76,3 +76,16 @@ def test_texts_are_not_numbers() -> None:
     assert kept.item.startswith("sha256-")
     assert " " not in kept.cluster
     assert kept.item != kept.cluster
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("http://localhost:8000/v1", OWN_SERVER), ("http://10.0.0.7/v1", OWN_SERVER),
+        ("http://[::1]:8000/v1", OWN_SERVER), ("https://judge.team.internal/v1", OWN_SERVER),
+        ("http://node17:8000/v1", OWN_SERVER), ("https://api.openai.com/v1", None), ("data/pairs.jsonl", None),
+        ("http:// is how it begins", None), ("/home/me/pairs.jsonl", "pairs.jsonl"),
+    ],
+)  # fmt: skip
+def test_a_server_of_one_s_own_is_not_named(text: str, name: str | None) -> None:
+    assert public_name(text) == name
