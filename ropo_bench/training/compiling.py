@@ -34,3 +34,9 @@ def compile_layers(model: nn.Module) -> None:
         elif rotary is not None:
             own = with_rotary(type(module).forward, torch.compile(rotary, dynamic=True))
             module.forward = types.MethodType(own, module)
+
+
+def forget_compiled(model: nn.Module) -> None:
+    """Give every norm and MLP its own code again; rotary positions are given back by `layers.remove`."""
+    for module in model.modules():
+        vars(module).pop("_compiled_call_impl", None)

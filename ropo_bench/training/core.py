@@ -10,7 +10,7 @@ from torch import nn
 from ropo_bench.adapters.ropo import kernels
 from ropo_bench.methods import CoreRecipe
 from ropo_bench.training import layers
-from ropo_bench.training.compiling import compile_layers
+from ropo_bench.training.compiling import compile_layers, forget_compiled
 
 
 @contextmanager
@@ -25,4 +25,6 @@ def switched(model: nn.Module, core: CoreRecipe) -> Iterator[None]:
         yield
     finally:
         layers.remove(model)
+        if core.compile:
+            forget_compiled(model)
         kernels.enable(True)

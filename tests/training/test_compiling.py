@@ -10,8 +10,10 @@ from torch import nn
 from torch._dynamo.utils import counters
 
 from ropo_bench.adapters import RopoConfig
+from ropo_bench.methods import CoreRecipe
 from ropo_bench.training import elementwise, layers
 from ropo_bench.training.compiling import compile_layers
+from ropo_bench.training.core import switched
 
 
 @pytest.fixture
@@ -58,3 +60,9 @@ def test_modules_with_a_c_function_are_left_alone(llama: Any) -> None:
     compile_layers(llama)
     assert not [name for name, module in llama.named_modules() if module._compiled_call_impl is not None]
     assert {name: vars(llama.get_submodule(name))["forward"] for name in own} == own
+
+
+def test_afterwards_nothing_is_compiled(llama: Any) -> None:
+    with switched(llama, CoreRecipe(compile=True, kernels=False)):
+        assert [module for module in llama.modules() if module._compiled_call_impl is not None]
+    assert not [module for module in llama.modules() if module._compiled_call_impl or "forward" in vars(module)]
