@@ -17,7 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from ropo_bench.statistics import Array, Sample, compare_samples, holm, minimum_detectable_effect, planned_error
+from ropo_bench.statistics import (
+    Array,
+    Sample,
+    compare_samples,
+    holm,
+    minimum_detectable_effect,
+    planned_effect,
+    planned_error,
+)
 from ropo_bench.statistics.crossed import LEVEL, Parts, prompt_parts, satterthwaite_half_width
 from ropo_bench.statistics.permutation import sign_flips
 from ropo_bench.types import Comparison
@@ -187,9 +195,11 @@ def family_error(
     }
 
 
-def compared(values_MSC: Array, names: Sequence[str], pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
+def compared(
+    values_MSC: Sequence[Array] | Array, names: Sequence[str], pairs: Sequence[tuple[str, str]]
+) -> list[Comparison]:
     """All pairs of one table on one metric."""
-    clusters = [f"p{c:04}" for c in range(values_MSC.shape[-1])]
+    clusters = [f"p{c:04}" for c in range(values_MSC[0].shape[-1])]
     samples = {name: Sample.linear(clusters, one_SC) for name, one_SC in zip(names, values_MSC, strict=True)}
     return compare_samples("", "", samples, pairs)
 
@@ -227,19 +237,17 @@ def power(num_seeds: int, ratio: float, alpha: float, num_tables: int, num_promp
 def table_power(num_seeds: int, ratio: float, num_tables: int, methods: int = 4) -> dict[str, Any]:
     """How often a table of several methods finds the effect that `plan` promises it, at 5 % and at Holm's smallest.
 
-    One method is better than the others by the effect; its comparisons with them count, through `compare_samples`.
-    The split is of a difference: half of it is each method's own.
+    One method is better than the others by the effect; its comparisons with them count, through `compare_samples`,
+    beside a reference of one seed. The split is of a difference: half of it is each method's own.
     """
     num_prompts, split = 240, {"prompts": 30.0, "rest": 35.0}
     prompts = (split["prompts"] ** 2 + split["rest"] ** 2 / num_seeds) / num_prompts
     split["seeds"] = ratio * (prompts * num_seeds) ** 0.5
     names = [f"m{i}" for i in range(methods)]
-    pairs = [("m0", name) for name in names[1:]]
-    error, degrees = planned_error(split, num_prompts, num_seeds, methods)
-    seed_degrees = (methods - 1) * (num_seeds - 1)
+    pairs = [("m0", name) for name in [*names[1:], "SFT"]]
     found = {}
     for alpha in (ALPHA, ALPHA / 18):
-        effect = minimum_detectable_effect(error, degrees, alpha=alpha, seed_degrees=seed_degrees)
+        effect = planned_effect(split, num_prompts, num_seeds, alpha=alpha, num_methods=methods)
         hits = 0
         for size, draw in batches(num_tables):
             own = {name: spread / 2**0.5 for name, spread in split.items()}
@@ -248,10 +256,11 @@ def table_power(num_seeds: int, ratio: float, num_tables: int, methods: int = 4)
             table_MTSC = table_MTSC + own["rest"] * draw.normal(size=(methods, size, num_seeds, num_prompts))
             table_MTSC[0] += effect
             for table in range(size):
-                made = compared(table_MTSC[:, table], names, pairs)
+                rows = [*table_MTSC[:, table], table_MTSC[1, table, :1]]  # SFT is there, and not counted
+                made = compared(rows, [*names, "SFT"], pairs)[:-1]
                 hits += sum(one.p_value <= alpha and one.estimate > 0 for one in made)
-        found[f"{alpha:.2g}"] = {"effect": effect, "power": 100 * hits / num_tables / len(pairs)}
-    return {"seeds": num_seeds, "ratio": ratio, "degrees": degrees, "levels": found, "tables": num_tables}
+        found[f"{alpha:.2g}"] = {"effect": effect, "power": 100 * hits / num_tables / len(names[1:])}
+    return {"methods": methods, "seeds": num_seeds, "ratio": ratio, "levels": found, "tables": num_tables}
 
 
 def simulate(num_tables: int) -> dict[str, Any]:
@@ -267,7 +276,7 @@ def simulate(num_tables: int) -> dict[str, Any]:
             for unlike in ((1.0, 3.0) if s > 1 and r > 0 else (1.0,))
         ],
         "power": [power(s, r, alpha, num_tables) for alpha in (ALPHA, ALPHA / 18) for s, r in without_seeds],
-        "table_power": [table_power(s, r, num_tables // 4) for s, r in without_seeds if s > 1],
+        "table_power": [table_power(s, r, num_tables // 4, m) for m in (2, 4, 8) for s, r in without_seeds if s > 1],
         "cpu_seconds": time.process_time() - began,
         "worlds": [asdict(world) for world in WORLDS],
     }
@@ -303,9 +312,9 @@ def markdown(found: Mapping[str, Any]) -> str:
             "found %": lambda one: f"{one['power']:.1f}",
         },
         "table_power": {
+            "methods": lambda one: str(one["methods"]),
             "seeds": lambda one: str(one["seeds"]),
             "ratio": lambda one: f"{one['ratio']:g}",
-            "degrees": lambda one: f"{one['degrees']:.1f}",
             "level: effect, found %": lambda one: "; ".join(
                 f"{level}: {at['effect']:.2f}, {at['power']:.1f}" for level, at in one["levels"].items()
             ),

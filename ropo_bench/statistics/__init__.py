@@ -20,6 +20,7 @@ from ropo_bench.statistics.estimators import (
 from ropo_bench.statistics.multiplicity import holm, letters
 from ropo_bench.statistics.power import (
     minimum_detectable_effect,
+    planned_effect,
     planned_error,
     prompts_needed,
     seeds_needed,
@@ -48,6 +49,7 @@ __all__ = [
     "mean",
     "measure",
     "minimum_detectable_effect",
+    "planned_effect",
     "planned_error",
     "prompts_needed",
     "seeds_needed",

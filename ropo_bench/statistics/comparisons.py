@@ -23,7 +23,7 @@ from ropo_bench.statistics.crossed import (
     stack,
 )
 from ropo_bench.statistics.estimators import ScoresBySeed
-from ropo_bench.statistics.moderation import moderated
+from ropo_bench.statistics.moderation import raised
 from ropo_bench.statistics.permutation import mcnemar, sign_flips
 from ropo_bench.statistics.sample import Array, Estimator, Sample, strata_indices
 from ropo_bench.types import Comparison, Test
@@ -151,8 +151,8 @@ def moderated_seeds(samples: Mapping[str, Sample]) -> Spreads | None:
         return None
     degrees_M = np.array([len(estimates_S) - 1.0 for estimates_S in several.values()])
     own_M = np.array([estimates_S.var(ddof=1) for estimates_S in several.values()])
-    variances_M, freedom_M = moderated(own_M, degrees_M)
-    found = zip(np.maximum(own_M, variances_M).tolist(), freedom_M.tolist(), strict=True)
+    variances_M, freedom_M = raised(own_M, degrees_M)
+    found = zip(variances_M.tolist(), freedom_M.tolist(), strict=True)
     return Spreads(dict(zip(several, found, strict=True)), float(degrees_M.sum() - degrees_M.max()))
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from statistics import NormalDist
 
 from ropo_bench.statistics.crossed import Parts
+from ropo_bench.statistics.moderation import simulated_pairs
 
 POWER = 0.8
 ALPHA = 0.05
@@ -66,13 +68,19 @@ def planned_error(
     count as drawn once a prompt. With one seed "seeds" is left out: the interval is then about the checkpoint.
     num_methods: of a table, whose seeds tell of each other (statistics.moderation).
     """
+    found = _planned_parts(split, num_prompts, num_seeds, num_methods)
+    return float(found.standard_error), float(found.degrees())
+
+
+def _planned_parts(split: Mapping[str, float], num_prompts: int, num_seeds: int, num_methods: int) -> Parts:
+    """The true parts of a cell or difference, with the degrees that estimates of them have."""
     rest = sum(split.get(source, 0.0) ** 2 for source in ("rest", "sampling", "judge")) / (num_seeds * num_prompts)
     prompts, seeds = split.get("prompts", 0.0) ** 2 / num_prompts, split.get("seeds", 0.0) ** 2 / num_seeds
     found = Parts(prompts + rest, degrees_prompts=num_prompts - 1)
     if num_seeds > 1:
         degrees = (num_prompts - 1, _seed_degrees(num_seeds, num_methods), (num_prompts - 1) * (num_seeds - 1))
         found = Parts(prompts + rest, seeds + rest, rest, *degrees)
-    return float(found.standard_error), float(found.degrees())
+    return found
 
 
 def prompts_needed(
@@ -84,7 +92,7 @@ def prompts_needed(
     num_methods: int = 1,
 ) -> int | None:
     """Fewest prompts with which an effect is found with this power; None where no number does (seeds decide)."""
-    return _fewest(lambda n: _planned_effect(split, n, num_seeds, power, alpha, num_methods) <= effect)
+    return _fewest(lambda n: planned_effect(split, n, num_seeds, power, alpha, num_methods) <= effect)
 
 
 def seeds_needed(
@@ -96,14 +104,36 @@ def seeds_needed(
     num_methods: int = 1,
 ) -> int | None:
     """Fewest seeds, two at least, with which an effect is found; None where no number does (prompts decide)."""
-    return _fewest(lambda n: _planned_effect(split, num_prompts, n, power, alpha, num_methods) <= effect)
+    return _fewest(lambda n: planned_effect(split, num_prompts, n, power, alpha, num_methods) <= effect)
 
 
-def _planned_effect(
-    split: Mapping[str, float], num_prompts: int, num_seeds: int, power: float, alpha: float, num_methods: int
+def planned_effect(
+    split: Mapping[str, float],
+    num_prompts: int,
+    num_seeds: int,
+    power: float = POWER,
+    alpha: float = ALPHA,
+    num_methods: int = 1,
 ) -> float:
-    error, degrees = planned_error(split, num_prompts, num_seeds, num_methods)
-    return minimum_detectable_effect(error, degrees, power, alpha, _seed_degrees(num_seeds, num_methods))
+    """The minimum detectable effect of so many prompts and seeds, given a split (see planned_error).
+
+    Among several methods of several seeds variances are moderated upwards, which costs power where all are alike: no
+    t distribution has that, so the test itself is asked over simulated variances.
+    """
+    parts = _planned_parts(split, num_prompts, num_seeds, num_methods)
+    if num_methods == 1 or num_seeds == 1:
+        degrees = float(parts.degrees())
+        return minimum_detectable_effect(float(parts.standard_error), degrees, power, alpha, num_seeds - 1)
+    from scipy.optimize import brentq
+    from scipy.special import ndtr
+
+    rise_T, degrees_T = simulated_pairs(num_methods, num_seeds - 1)
+    half_T = replace(parts, seeds=parts.seeds * rise_T, degrees_seeds=degrees_T).half_width(alpha)
+    error = float(parts.standard_error)
+    if error == 0:
+        return 0.0
+    high = float(half_T.max()) + 10 * error
+    return float(brentq(lambda effect: float(ndtr((effect - half_T) / error).mean()) - power, 0.0, high))
 
 
 def _seed_degrees(num_seeds: int, num_methods: int) -> int:

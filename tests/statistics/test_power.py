@@ -5,7 +5,15 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from ropo_bench.statistics import minimum_detectable_effect, planned_error, prompts_needed, seeds_needed
+from ropo_bench.statistics import (
+    Sample,
+    compare_samples,
+    minimum_detectable_effect,
+    planned_effect,
+    planned_error,
+    prompts_needed,
+    seeds_needed,
+)
 from ropo_bench.statistics.crossed import linear_parts
 
 SPLIT = {"prompts": 30.0, "rest": 25.0, "seeds": 2.0}
@@ -57,6 +65,35 @@ def test_the_promise_holds(num_seeds: int, alpha: float) -> None:
         values_SC += 2 * draw.normal(size=(num_seeds, 1))
         found += linear_parts(values_SC).half_width(alpha) < values_SC.mean()
     assert 0.755 <= found / 1000 <= (0.845 if alpha == 0.05 else 0.88)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.003])
+@pytest.mark.parametrize("methods", [2, 6])
+def test_the_promise_holds_in_a_table_of_several_methods(methods: int, alpha: float) -> None:
+    """Their variances over seeds are moderated upwards: by a t of their degrees alone, 70 % would be found."""
+    split = {"prompts": 30.0, "rest": 25.0, "seeds": 12.0}
+    effect = planned_effect(split, 60, 3, alpha=alpha, num_methods=methods)
+    prompts, rest, seeds = (spread / 2**0.5 for spread in split.values())
+    names = [*(f"m{i}" for i in range(methods)), "SFT"]
+    clusters = [f"p{i:02}" for i in range(60)]
+    draw = np.random.default_rng(methods)
+    found = []
+    for _ in range(250):
+        table_MSC = prompts * draw.normal(size=(methods + 1, 1, 60)) + rest * draw.normal(size=(methods + 1, 3, 60))
+        table_MSC += seeds * draw.normal(size=(methods + 1, 3, 1))
+        table_MSC[0] += effect
+        rows = [*table_MSC[:-1], table_MSC[-1, :1]]
+        samples = {name: Sample.linear(clusters, row_SC) for name, row_SC in zip(names, rows, strict=True)}
+        made = compare_samples("", "", samples, [("m0", name) for name in names[1:]])
+        found += [one.p_value <= alpha and one.estimate > 0 for one in made[:-1]]
+    assert 0.73 <= np.mean(found) <= 0.87
+
+
+def test_one_method_or_one_seed_is_planned_by_t() -> None:
+    for seeds, methods in ((3, 1), (1, 5)):
+        error, degrees = planned_error(SPLIT, 60, seeds, methods)
+        assert planned_effect(SPLIT, 60, seeds, num_methods=methods) == minimum_detectable_effect(error, degrees)
+    assert planned_effect({}, 60, 3, num_methods=4) == 0
 
 
 def test_what_is_needed_is_just_enough() -> None:

@@ -17,7 +17,7 @@ from ropo_bench.commands.plan.steps import num_turns
 from ropo_bench.errors import UsageError
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.runs import Store
-from ropo_bench.statistics import minimum_detectable_effect, planned_error, prompts_needed, seeds_needed
+from ropo_bench.statistics import planned_effect, planned_error, prompts_needed, seeds_needed
 from ropo_bench.tasks import Column, TaskRecipe
 
 ALPHA, POWER = 0.05, 0.8
@@ -141,10 +141,10 @@ def _seen(split: Mapping[str, float], prompts: int, seeds: int, num_comparisons:
     """The expected standard error and what it can see, alone and as the first step of Holm over a table."""
     error, degrees = planned_error(split, max(prompts, 2), seeds, methods)
     seen = {"split": dict(split), "standard_error": error, "degrees": degrees}
-    seen["effect"] = minimum_detectable_effect(error, degrees, POWER, ALPHA)
+    seen["effect"] = planned_effect(split, max(prompts, 2), seeds, POWER, ALPHA, methods)
     if num_comparisons > 1:
-        level, seed_degrees = ALPHA / num_comparisons, max(methods - 1, 1) * (seeds - 1)
-        seen["effect_after_holm"] = minimum_detectable_effect(error, degrees, POWER, level, seed_degrees)
+        level = ALPHA / num_comparisons
+        seen["effect_after_holm"] = planned_effect(split, max(prompts, 2), seeds, POWER, level, methods)
     return seen
 
 
