@@ -22,7 +22,6 @@ from ropo_bench.statistics import (
     Sample,
     compare_samples,
     holm,
-    minimum_detectable_effect,
     planned_effect,
     planned_error,
 )
@@ -210,7 +209,7 @@ def power(num_seeds: int, ratio: float, alpha: float, num_tables: int, num_promp
     prompts = 30.0**2 / num_prompts + 35.0**2 / num_prompts / num_seeds
     split["seeds"] = ratio * (prompts * num_seeds) ** 0.5
     error, degrees = planned_error(split, num_prompts, num_seeds)
-    effect = minimum_detectable_effect(error, degrees, alpha=alpha, seed_degrees=num_seeds - 1)
+    effect = planned_effect(split, num_prompts, num_seeds, alpha=alpha)
     found = 0
     for size, draw in batches(num_tables):
         difference_TSC = effect + split["prompts"] * draw.normal(size=(size, 1, num_prompts))

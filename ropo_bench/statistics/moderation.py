@@ -73,8 +73,14 @@ def raised(variances_M: Array, degrees_M: Array) -> tuple[Array, Array]:
 def simulated_pairs(num_groups: int, degrees: int) -> tuple[Array, Array]:
     """What `raised` makes of a difference of two groups where all are alike, over simulated tables of normal data.
 
-    The variance over its truth and the degrees, each (2000,); the same at every call. Two groups or more.
+    The variance over its truth and the degrees, each (2000,); the same at every call. One group: the difference
+    itself, paired by seed, which nothing moderates.
     """
+    if num_groups == 1:
+        from scipy.special import chdtri
+
+        known_T = chdtri(degrees, (np.arange(_TABLES) + 0.5) / _TABLES) / degrees
+        return np.random.default_rng(0).permutation(known_T), np.full(_TABLES, float(degrees))
     fewer = min(degrees, _MANY)
     draws_TM = np.random.default_rng(0).chisquare(fewer, (_TABLES, num_groups)) / fewer
     found = [raised(draws_M, np.full(num_groups, float(degrees))) for draws_M in draws_TM]

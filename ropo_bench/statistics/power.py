@@ -117,18 +117,21 @@ def planned_effect(
 ) -> float:
     """The minimum detectable effect of so many prompts and seeds, given a split (see planned_error).
 
-    Among several methods of several seeds variances are moderated upwards, which costs power where all are alike: no
-    t distribution has that, so the test itself is asked over simulated variances.
+    With several seeds no t distribution has the test's errors, least of all where several methods' variances are
+    moderated upwards, so the test itself is asked over simulated variances.
     """
     parts = _planned_parts(split, num_prompts, num_seeds, num_methods)
-    if num_methods == 1 or num_seeds == 1:
-        degrees = float(parts.degrees())
-        return minimum_detectable_effect(float(parts.standard_error), degrees, power, alpha, num_seeds - 1)
+    if num_seeds == 1:
+        return minimum_detectable_effect(float(parts.standard_error), float(parts.degrees()), power, alpha)
     from scipy.optimize import brentq
     from scipy.special import ndtr
 
     rise_T, degrees_T = simulated_pairs(num_methods, num_seeds - 1)
-    half_T = replace(parts, seeds=parts.seeds * rise_T, degrees_seeds=degrees_T).half_width(alpha)
+    prompts_T, _ = simulated_pairs(1, num_prompts - 1)
+    drawn = replace(
+        parts, prompts=parts.prompts * prompts_T[::-1], seeds=parts.seeds * rise_T, degrees_seeds=degrees_T
+    )
+    half_T = drawn.half_width(alpha)
     error = float(parts.standard_error)
     if error == 0:
         return 0.0
