@@ -11,128 +11,26 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from ropo_bench.statistics import (
-    Array,
-    Sample,
-    compare_samples,
-    holm,
-    planned_effect,
-    planned_error,
+from benchmarks._tables import (
+    ALPHA,
+    RATIOS,
+    SEEDS,
+    WORLDS,
+    World,
+    batches,
+    compared,
+    parts_of,
+    with_ratio,
 )
-from ropo_bench.statistics.crossed import LEVEL, Parts, prompt_parts, satterthwaite_half_width
+from ropo_bench.statistics import holm, planned_effect, planned_error
+from ropo_bench.statistics.crossed import satterthwaite_half_width
 from ropo_bench.statistics.permutation import sign_flips
-from ropo_bench.types import Comparison
-
-SEEDS, RATIOS = (1, 3, 5), (0.0, 0.5, 3.0)
-ALPHA = 1 - LEVEL
-_BATCH = 100
-
-
-@dataclass(frozen=True)
-class World:
-    """A metric: cluster sizes, mean quality, standard deviations by source, and the cuts with what each adds."""
-
-    name: str
-    num_clusters: int
-    num_items: int
-    quality: float
-    prompts: float
-    items: float
-    rest: float
-    cuts: tuple[float, ...]
-    steps: tuple[float, ...]
-    base: float = 0.0
-    seeds: float = 0.0
-
-    def grades(self, quality: Array) -> Array:
-        """Base, and a step for every cut that quality is above."""
-        found = np.full(quality.shape, self.base)
-        for cut, step in zip(self.cuts, self.steps, strict=True):
-            found += step * (quality > cut)
-        return found
-
-    def truth(self, seed_effect: Array | None = None) -> Array:
-        """Expected grade of the method, or of the checkpoint with this seed effect."""
-        from scipy.special import ndtr
-
-        own = self.prompts**2 + self.items**2 + self.rest**2
-        centre = np.asarray(self.quality if seed_effect is None else self.quality + seed_effect)
-        spread = (own + (self.seeds**2 if seed_effect is None else 0.0)) ** 0.5
-        steps = [step * ndtr((centre - cut) / spread) for cut, step in zip(self.cuts, self.steps, strict=True)]
-        found: Array = self.base + np.sum(steps, axis=0)
-        return found
-
-    def tables(
-        self, draw: np.random.Generator, num_tables: int, num_seeds: int, methods: int = 1, unlike: float = 1.0
-    ) -> tuple[Array, Array]:
-        """Cluster means (M, T, S, C) and seed effects (M, T, S); methods share half of the prompts' variance.
-
-        unlike: what the spread of the first method's seeds is multiplied by; its mean then moves a little.
-        """
-        shape = (num_tables, 1, self.num_clusters, 1)
-        common = draw.normal(size=shape) * self.prompts * (0.0 if methods == 1 else 0.5**0.5)
-        means, effects = [], []
-        for method in range(methods):
-            own = draw.normal(size=shape) * self.prompts * (1.0 if methods == 1 else 0.5**0.5)
-            item = draw.normal(size=(*shape[:3], self.num_items)) * self.items
-            effect_TS = draw.normal(size=(num_tables, num_seeds)) * self.seeds * (1.0 if method else unlike)
-            size = (num_tables, num_seeds, self.num_clusters, self.num_items)
-            rest = draw.normal(size=size) * self.rest
-            quality = self.quality + common + own + item + effect_TS[:, :, None, None] + rest
-            means.append(self.grades(quality).mean(axis=-1))
-            effects.append(effect_TS)
-        return np.array(means), np.array(effects)
-
-
-TENTHS = tuple(float(cut) for cut in np.arange(1.5, 10))
-WORLDS = (
-    World("win rate, 240 prompts", 240, 1, 0.2, 1.0, 0.0, 1.2, (-0.15, 0.15), (50.0, 50.0)),
-    World("MT-Bench mean, 80 x 2 turns", 80, 2, 7.5, 1.8, 1.0, 1.0, TENTHS, (1.0,) * 9, 1.0),
-    World("accuracy, 300 questions", 300, 1, 1.0, 1.5, 0.0, 0.5, (0.0,), (100.0,)),
-    World("accuracy, 200 texts x 5 questions", 200, 5, 1.0, 1.0, 1.0, 0.5, (0.0,), (100.0,)),
-    World("accuracy, 60 texts x 5 questions", 60, 5, 1.0, 1.0, 1.0, 0.5, (0.0,), (100.0,)),
-)
-
-
-def with_ratio(world: World, num_seeds: int, ratio: float) -> World:
-    """The world whose seeds bring `ratio` times the prompts' standard error, by bisection on a large pilot table."""
-    if ratio == 0:
-        return world
-    pilot = replace(world, num_clusters=1500)
-    low, high = 0.0, 10.0
-    for _ in range(14):
-        middle = replace(pilot, seeds=(low + high) / 2)
-        values_MTSC, _ = middle.tables(np.random.default_rng(0), 1, 200)
-        values_SC = values_MTSC[0, 0]
-        means_S = values_SC.mean(axis=1)
-        rest = ((values_SC - values_SC.mean(axis=0) - means_S[:, None] + values_SC.mean()) ** 2).mean()
-        prompts = values_SC.mean(axis=0).var() - rest / len(values_SC)
-        seeds = means_S.var() - rest / values_SC.shape[1]
-        found = (seeds / num_seeds) / ((prompts + rest / num_seeds) / world.num_clusters)
-        low, high = (middle.seeds, high) if found < ratio**2 else (low, middle.seeds)
-    return replace(world, seeds=(low + high) / 2)
-
-
-def parts_of(values_TSC: Array) -> Parts:
-    """Parts of every table's mean, as `statistics.crossed.linear_parts` finds them one by one."""
-    found = prompt_parts(values_TSC)
-    num_seeds = values_TSC.shape[-2]
-    if num_seeds == 1:
-        return found
-    seeds = values_TSC.mean(axis=-1).var(axis=-1, ddof=1) / num_seeds
-    return replace(found, seeds=seeds, degrees_seeds=num_seeds - 1)
-
-
-def batches(num_tables: int) -> Iterator[tuple[int, np.random.Generator]]:
-    """Sizes of batches that fit in memory, each with a stream of its own."""
-    for start in range(0, num_tables, _BATCH):
-        yield min(_BATCH, num_tables - start), np.random.default_rng([17, start])
 
 
 def coverage(world: World, num_seeds: int, ratio: float, num_tables: int) -> dict[str, Any]:
@@ -192,15 +90,6 @@ def family_error(
         "median_degrees": float(np.median(degrees)),
         "tables": num_tables,
     }
-
-
-def compared(
-    values_MSC: Sequence[Array] | Array, names: Sequence[str], pairs: Sequence[tuple[str, str]]
-) -> list[Comparison]:
-    """All pairs of one table on one metric."""
-    clusters = [f"p{c:04}" for c in range(values_MSC[0].shape[-1])]
-    samples = {name: Sample.linear(clusters, one_SC) for name, one_SC in zip(names, values_MSC, strict=True)}
-    return compare_samples("", "", samples, pairs)
 
 
 def power(num_seeds: int, ratio: float, alpha: float, num_tables: int, num_prompts: int = 240) -> dict[str, Any]:
@@ -297,6 +186,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         "family_error": {
             "seeds": lambda one: str(one["seeds"]),
             "ratio": lambda one: f"{one['ratio']:g}",
+            "one method's seeds spread": lambda one: f"{one['unlike']:g} times as far",
             "comparisons": lambda one: str(one["comparisons"]),
             "any wrong after Holm %": lambda one: f"{one['any_after_holm']:.1f}",
             "one comparison alone %": lambda one: f"{one['one_alone']:.1f}",
@@ -321,7 +211,8 @@ def markdown(found: Mapping[str, Any]) -> str:
     }
     blocks = [_table(found[name], texts) for name, texts in columns.items()]
     tables = found["power"][0]["tables"]
-    return "\n\n".join([*blocks, f"{tables:,} tables a line, {found['cpu_seconds']:.0f} CPU seconds in all"])
+    counts = f"{tables:,} tables a line (whole tables: half as many, and a quarter for their power)"
+    return "\n\n".join([*blocks, f"{counts}, {found['cpu_seconds']:.0f} CPU seconds in all"])
 
 
 def _table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Callable[[Mapping[str, Any]], str]]) -> str:

@@ -173,8 +173,7 @@ class Watch(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         self.operations.add(func.overloadpacket.__name__)
         matrices = {"mm": slice(2), "addmm": slice(1, 3), "addmm_": slice(1, 3), "_linear_pointwise": slice(2)}
-        if func.overloadpacket.__name__ in matrices:
-            a, b = args[matrices[func.overloadpacket.__name__]]
+        for a, b in [args[where] for name, where in matrices.items() if name == func.overloadpacket.__name__]:
             self.multiplications += a.shape[0] * b.numel()
         outputs = result if isinstance(result, tuple | list) else [result]
         self.largest = max([self.largest, *(x.numel() for x in outputs if isinstance(x, Tensor))])
