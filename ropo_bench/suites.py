@@ -69,6 +69,16 @@ class GateRecipe(Recipe):
     margins: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
 
 
+class PrimaryRecipe(Recipe):
+    """The comparisons that a table is made for, tested first: every row against one, on one column a task.
+
+    against: a row. columns: "task.metric"; None: the first tested column of every task.
+    """
+
+    against: str = "SFT"
+    columns: list[str] | None = Field(default=None, min_length=1)
+
+
 class SuiteRecipe(Recipe):
     """`suites/NAME.yaml`.
 
@@ -78,7 +88,7 @@ class SuiteRecipe(Recipe):
     with the same budget for all methods. backend: which engine generates; auto is vLLM where it is installed.
     judge: the recipe in judges/ that judges every task, in place of the tasks' own. decoding: task -> changes.
     shape, num_pairs: of base and data, for a plan made before they are on the machine. published: the base model's
-    name in results/published, whose rows stand beside ours in a paper's table.
+    name in results/published, whose rows stand beside ours in a paper's table. primary: what its tables test first.
     """
 
     name: str
@@ -99,6 +109,7 @@ class SuiteRecipe(Recipe):
     num_pairs: int | None = Field(default=None, ge=1)
     seeds: int = Field(default=1, ge=1)
     gate: GateRecipe = GateRecipe()
+    primary: PrimaryRecipe | None = None
 
     def decoded(self, task: TaskRecipe) -> TaskRecipe:
         """The task as this suite decodes it; raises UsageError where it has no decoding that could be changed."""

@@ -34,7 +34,7 @@ class Column(Recipe):
     with Holm's correction over all comparisons of a table; None: the first column of its task that has a better
     direction. split: source -> standard deviation of one observation (Measurement.split), to plan with before
     anything is measured, difference_SOURCE those in the paired difference of two rows; where they come from stands
-    beside them.
+    beside them. scale: the least and the greatest value that it can have, which its intervals then respect.
     """
 
     metric: str
@@ -44,6 +44,20 @@ class Column(Recipe):
     better: Literal["higher", "lower", "none"] = "higher"
     tested: bool | None = None
     split: dict[str, float] = Field(default_factory=dict)
+    scale: list[float] | None = Field(default=None, min_length=2, max_length=2)
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.scale is not None and not self.scale[0] < self.scale[1]:
+            raise PydanticCustomError(
+                "falling", "must be [least, greatest], given {given}", {"key": ("scale",), "given": self.scale}
+            )
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The ends of its scale."""
+        return None if self.scale is None else (self.scale[0], self.scale[1])
 
 
 class TaskRecipe(Recipe):
@@ -64,6 +78,10 @@ class TaskRecipe(Recipe):
     judge: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
     columns: list[Column] = Field(min_length=1)
+
+    def is_first(self, column: Column) -> bool:
+        """Whether a column is the first one of its task that rows are compared on."""
+        return column is next((one for one in self.columns if self.is_tested(one)), None)
 
     def is_tested(self, column: Column) -> bool:
         """Whether rows are compared on one of this task's columns (see Column.tested)."""

@@ -118,14 +118,17 @@ class Measurement:
     seed_sd: float | None = None
 
 
-Test = Literal["crossed t", "clustered t", "sign flips", "exact McNemar", "bootstrap t"]
+Test = Literal["crossed t", "Welch t", "sign flips", "exact McNemar", "bootstrap t"]
+Family = Literal["primary", "secondary"]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The paired difference a - b of two rows of a table on n common prompts, with its 95 % interval.
 
-    p_value: two-sided, of "there is none", by `test`. adjusted: Holm's over the whole table, None outside one.
+    p_value: two-sided, of "there is none", by `test`. adjusted: over the whole table, None outside one. parts,
+    skewness: of its error (statistics.crossed.Parts, statistics.skewness). family: where the table declares primary
+    comparisons, whether this is one.
     """
 
     task: str
@@ -141,3 +144,6 @@ class Comparison:
     n: int
     test: Test
     adjusted: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+    skewness: float = 0.0
+    family: Family | None = None

@@ -18,7 +18,7 @@ from ropo_bench.claims.needs import needs
 from ropo_bench.commands.claims import claims_command
 from ropo_bench.errors import UsageError
 from ropo_bench.runs import Store
-from ropo_bench.statistics import Sample, difference
+from ropo_bench.statistics import Sample, subtract
 from ropo_bench.statistics.crossed import sample_parts
 from tests import stored_run
 
@@ -242,7 +242,7 @@ def test_what_is_needed_is_enough() -> None:
 def test_seeds_are_needed_where_seeds_decide() -> None:
     draw = np.random.default_rng(2)
     a, b = (graded(draw, truth, 1.0, 3, 200) for truth in (1.0, 0.0))
-    both = difference(a, b)
+    both = subtract(a, b)
     assert both is not None
     found = needs(both, 1.0, 0.025)
     assert found.prompts is None  # more prompts do not average seeds
@@ -257,7 +257,9 @@ def test_three_seeds_of_real_scores_keep_the_promise() -> None:
     wrong, num_files = 0, 60
     for _ in range(num_files):
         evidence = [
-            difference_evidence(graded(draw, margin, 0.2, 3, 30), graded(draw, 0.0, 0.2, 3, 30))[0]
+            difference_evidence(
+                {"a": graded(draw, margin, 0.2, 3, 30), "b": graded(draw, 0.0, 0.2, 3, 30)}, "a", "b"
+            )[0]
             for margin in margins
         ]
         decided = decide(evidence, [Region(low=margin) for margin in margins])

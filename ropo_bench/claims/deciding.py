@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ropo_bench.claims.decision import ALPHA, Decision, Evidence, Region, Verdict, decide
-from ropo_bench.claims.needs import Needs, needs, shifted
+from ropo_bench.claims.needs import Needs, needs
 from ropo_bench.claims.reading import Claim
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard import estimators, scores_of
+from ropo_bench.leaderboard import samples_of, scores_of, seeds_of
 from ropo_bench.recipe_files import suggest
 from ropo_bench.runs import Store
-from ropo_bench.statistics import Sample, compare_samples, difference, estimate, minimum_detectable_effect
-from ropo_bench.statistics.crossed import sample_parts
+from ropo_bench.statistics import Difference, Sample, differences, level, subtract, visible_effect
+from ropo_bench.statistics.bounded import Scale
+from ropo_bench.statistics.difference import intervals
 from ropo_bench.tasks import Column, TaskRecipe
-from ropo_bench.types import Comparison, Score, Test
+from ropo_bench.types import Score, Test
 
 Seeds = Sequence[Sequence[Score]]
 
@@ -62,8 +65,16 @@ def decide_claims(store: Store, run: str, claims: Sequence[Claim]) -> list[Decid
     columns = [_column(claim, run, record, tasks) for claim in claims]
     scores = {name: scores_of(store, record, tasks[name]) for name in {claim.task for claim in claims}}
     missing = [_missing(claim, record, scores[claim.task]) for claim in claims]
+    seeds = seeds_of(record)
+    samples = {
+        (claim.task, claim.metric): samples_of(tasks[claim.task], column, scores[claim.task], seeds)
+        for claim, column, gap in zip(claims, columns, missing, strict=True)
+        if gap is None
+    }
     numbers = [
-        _numbers(claim, column, scores[claim.task], ALPHA / len(claims)) if gap is None else None
+        _numbers(claim, column, scores[claim.task], samples[claim.task, claim.metric], ALPHA / len(claims))
+        if gap is None
+        else None
         for claim, column, gap in zip(claims, columns, missing, strict=True)
     ]
     evidence = [None if one is None else one.evidence for one in numbers]
@@ -116,67 +127,86 @@ def _missing(claim: Claim, record: Mapping[str, Any], scores: Mapping[str, Seeds
     return None
 
 
-def _numbers(claim: Claim, column: Column, scores: Mapping[str, Seeds], alpha: float) -> Numbers:
-    """The number that is claimed, with its error; alpha: one-sided, of its test in this file."""
+def _numbers(
+    claim: Claim, column: Column, scores: Mapping[str, Seeds], samples: Mapping[str, Sample], alpha: float
+) -> Numbers:
+    """The number that is claimed, with its error. samples: of all rows. alpha: one-sided, of its test here."""
     names = [claim.row] if claim.other is None else [claim.row, claim.other]
-    samples = {name: _sample(claim.task, column, scores[name]) for name in names}
-    sample: Sample | None = samples[claim.row]
-    compared = None
+    drawn = {name: sample.with_draws() if name in names else sample for name, sample in samples.items()}
+    row = drawn[claim.row]
+    difference = None
     if claim.other is None:
-        evidence = level_evidence(samples[claim.row])
+        evidence, sample = level_evidence(row, column.bounds), row
     else:
-        sample = difference(samples[claim.row], samples[claim.other])
-        evidence, compared = difference_evidence(samples[claim.row], samples[claim.other])
-    is_census = not any(one.clusters for one in samples.values())
+        evidence, difference = difference_evidence(drawn, claim.row, claim.other)
+        sample = row if difference is None else subtract(row, drawn[claim.other]) or row
+    is_census = not any(drawn[name].clusters for name in names)
     if evidence.standard_error is None and not is_census:
         evidence = replace(evidence, standard_error=0.0)  # no census, but too few prompts to tell an error from
     own = [score for name in names for seed in scores[name] for score in seed if score.metric == claim.metric]
     return Numbers(
         evidence,
-        n=0 if is_census else len(samples[claim.row].clusters) if compared is None else compared.n,
+        n=0 if is_census else len(row.clusters) if difference is None else difference.n,
         n_unscored=sum(score.value is None for score in own),
         num_seeds=tuple(len(scores[name]) for name in names),
         decimals=column.decimals,
-        test=None if compared is None else compared.test,
-        detectable=_detectable(evidence, claim.region, alpha, max(len(scores[name]) for name in names)),
-        needs=None if sample is None else needs(sample, claim.region.distance(evidence.estimate), alpha),
+        test=None if difference is None else difference.test,
+        detectable=_detectable(evidence, claim.region, alpha),
+        needs=needs(sample, claim.region.distance(evidence.estimate), alpha),
     )
 
 
-def level_evidence(sample: Sample) -> Evidence:
+def level_evidence(sample: Sample, scale: Scale | None = None) -> Evidence:
     """A row's own number."""
-    parts = sample_parts(sample)
-    if parts is None:
+    own = level(sample, scale)
+    if own is None:
         return Evidence(sample.value, None)
-    error, half = float(parts.standard_error), float(parts.half_width())
-    low, high = sample.value - half, sample.value + half
+    exact = _binomial(sample)
+
+    def p_at(border: float) -> float:
+        return max(own.p_value(border), 0.0 if exact is None else exact(border))
+
+    low, high = own.interval()
+    degrees = float(own.parts.degrees())
+    return Evidence(sample.value, float(own.parts.standard_error), degrees, low, high, p_at, own.parts)
+
+
+def _binomial(sample: Sample) -> Callable[[float], float] | None:
+    """Exact two-sided p-values of items, right or wrong, under one seed (Clopper and Pearson 1934); else None."""
+    values_SC = sample.values_SC
+    if values_SC is None or len(values_SC) > 1 or sample.strata or not np.isin(values_SC, (0.0, 100.0)).all():
+        return None
+    from scipy.special import bdtr, bdtrc
+
+    count, right = values_SC.shape[1], int((values_SC > 0).sum())
+
+    def p_value(border: float) -> float:
+        share = min(1.0, max(0.0, border / 100))
+        fewer = float(bdtr(right, count, share))
+        more = float(bdtrc(right - 1, count, share)) if right else 1.0
+        return min(1.0, 2 * min(fewer, more))
+
+    return p_value
+
+
+def difference_evidence(samples: Mapping[str, Sample], row: str, other: str) -> tuple[Evidence, Difference | None]:
+    """The difference row - other, tested at every border as the table tests it at 0; samples: of all rows."""
+    found = differences(samples, [(row, other)])
+    if not found:
+        a, b = samples[row], samples[other]
+        census = not (a.clusters or b.clusters)
+        return Evidence(a.value - b.value, None if census else 0.0), None
+    [difference] = found
+    (low,), (high,) = intervals([difference])
+    parts = difference.parts
     return Evidence(
-        sample.value, error, float(parts.degrees()), low, high, lambda at: float(parts.p_value(sample.value - at))
-    )
+        difference.estimate, float(parts.standard_error), float(parts.degrees()), float(low), float(high),
+        difference.p_value, parts,
+    ), difference  # fmt: skip
 
 
-def difference_evidence(a: Sample, b: Sample) -> tuple[Evidence, Comparison | None]:
-    """The difference a - b, tested at every border by the test that the table's comparisons are made with."""
-
-    def at(border: float) -> list[Comparison]:
-        return compare_samples("", "", {"a": shifted(a, border), "b": b}, [("a", "b")])
-
-    for found in at(0.0):
-        return Evidence(
-            found.estimate, found.standard_error, found.degrees, found.low, found.high, lambda x: at(x)[0].p_value
-        ), found
-    return Evidence(a.value - b.value, None), None
-
-
-def _sample(task: str, column: Column, scores: Seeds) -> Sample:
-    found = estimate(task, column, scores, estimators())
-    assert found is not None
-    return found.with_draws()
-
-
-def _detectable(evidence: Evidence, region: Region, alpha: float, num_seeds: int) -> float | None:
-    if not evidence.standard_error:
+def _detectable(evidence: Evidence, region: Region, alpha: float) -> float | None:
+    if not evidence.standard_error or evidence.parts is None:
         return None
     # In the middle of a region with two borders both tests must succeed: each 90 % for 80 % in all.
-    power = 0.9 if region.is_bounded else 0.8
-    return minimum_detectable_effect(evidence.standard_error, evidence.degrees, power, 2 * alpha, num_seeds - 1)
+    return visible_effect(evidence.parts, 2 * alpha, 0.9 if region.is_bounded else 0.8)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from ropo_bench.statistics import holm
+from ropo_bench.statistics.crossed import Parts
 
 Verdict = Literal["SUPPORTED", "NOT SUPPORTED", "UNDERPOWERED", "PENDING", "INCOMPLETE"]
 ALPHA = 0.025  # one-sided, of each of the two wrong verdicts over a whole file: together those of a 95 % interval
@@ -34,7 +35,8 @@ class Evidence:
     """An estimate of the number that is claimed, with its 95 % interval (low, high).
 
     standard_error: None for a census, which has no sampling error; 0 where none can be told. degrees: of its t
-    distribution. p_at: border -> two-sided p-value of "it is exactly there".
+    distribution. p_at: border -> two-sided p-value of "it is exactly there". parts: variances that the error is made
+    of.
     """
 
     estimate: float
@@ -43,6 +45,7 @@ class Evidence:
     low: float | None = None
     high: float | None = None
     p_at: Callable[[float], float] | None = None
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True, slots=True)

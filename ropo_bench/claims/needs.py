@@ -1,13 +1,12 @@
-"""How many prompts, or seeds, would decide a claim that so few do not. Shapes: S seeds, C clusters, R replicates."""
+"""How many prompts, or seeds, would decide a claim that so few do not."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
-from ropo_bench.statistics import Sample, minimum_detectable_effect, planned_error
+from ropo_bench.statistics import Sample, planned_parts, visible_effect
 from ropo_bench.statistics.cells import split
 from ropo_bench.statistics.crossed import sample_parts
 
@@ -35,9 +34,7 @@ def needs(sample: Sample, distance: float, alpha: float) -> Needs:
     varies = split(sample, parts)
 
     def enough(prompts: int, seeds: int) -> bool:
-        return (
-            minimum_detectable_effect(*planned_error(varies, prompts, seeds), POWER, 2 * alpha, seeds - 1) <= distance
-        )
+        return visible_effect(planned_parts(varies, prompts, seeds), 2 * alpha, POWER) <= distance
 
     return Needs(
         _fewest(MOST_PROMPTS, lambda count: enough(count, num_seeds)) if num_prompts else None,
@@ -50,15 +47,3 @@ def _fewest(most: int, enough: Callable[[int], bool]) -> int | None:
     counts = range(2, most + 1)
     found = bisect_left(counts, True, key=enough)
     return counts[found] if found < len(counts) else None
-
-
-def shifted(sample: Sample, by: float) -> Sample:
-    """The sample of a number that is smaller by so much."""
-    evaluate = sample.evaluate
-    return replace(
-        sample,
-        estimates_S=sample.estimates_S - by,
-        values_SC=None if sample.values_SC is None else sample.values_SC - by,
-        evaluate=None if evaluate is None else lambda weight_RC: evaluate(weight_RC) - by,
-        drawn_RS=None if sample.drawn_RS is None else sample.drawn_RS - by,
-    )

@@ -51,10 +51,10 @@ def _as_json(one: Decided) -> dict[str, Any]:
     value |= {"reason": one.reason}
     if one.numbers is None or one.decision is None:
         return value
-    numbers = asdict(replace(one.numbers, evidence=replace(one.numbers.evidence, p_at=None)))
+    numbers = asdict(replace(one.numbers, evidence=replace(one.numbers.evidence, p_at=None, parts=None)))
     count, seeds = numbers.pop("needs") or (None, None)
     evidence = numbers.pop("evidence")
-    del evidence["p_at"]
+    del evidence["p_at"], evidence["parts"]
     value |= evidence | numbers | {"prompts_needed": count, "seeds_needed": seeds}
     return value | {"p_support": one.decision.p_support, "p_refute": one.decision.p_refute}
 

@@ -8,22 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ropo_bench.commands.compare_runs import Side, choose, differences, judged_against_base, obstacle, tasks_of
+from ropo_bench.commands.compare_runs import Side, choose, judged_against_base, obstacle, tasks_of
+from ropo_bench.commands.compare_runs import differences as settings_that_differ
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard import estimators, scores_of
+from ropo_bench.leaderboard import leaderboard, samples_of, scores_of, seeds_of
 from ropo_bench.records import read_completions
 from ropo_bench.reporting.comparison import ComparedColumn, ComparedRows, Flips, flips, most_changed
 from ropo_bench.reporting.comparison_text import comparison_json, comparison_text
 from ropo_bench.runs import Store
 from ropo_bench.sources import read_prompts
-from ropo_bench.statistics import compare_samples, estimate, holm, minimum_detectable_effect
+from ropo_bench.statistics import Sample, as_comparisons, differences, holm, visible_effect
 from ropo_bench.tasks import Column, TaskRecipe
-from ropo_bench.types import Score
+from ropo_bench.types import Comparison, Score
 
 PLAIN_WIDTH = 120
 READING = (
-    "A - B: on the prompts that both have, paired; p: two-sided; Holm: over the tests of its kind shown here; could "
-    "see: the true difference that is found four times in five (5 % two-sided, this test alone)"
+    "A - B: on the prompts that both have, paired; p: two-sided; adjusted: over the whole table of a run (columns "
+    "that it does not test, and rows of two runs: Holm's over their kind here); could see: the true "
+    "difference that is found four times in five (5 % two-sided, this test alone)"
 )
 Seeds = Sequence[Sequence[Score]]
 
@@ -37,7 +39,7 @@ def compare_command(first: str, second: str | None, rows: str | None, top: int, 
     notes = list(dict.fromkeys(room.notes))
     if not found:
         raise UsageError(f"compare: nothing to compare: {'; '.join(notes) or 'the rows share no task'}")
-    found = _adjusted(found)
+    found = _adjusted(found, _of_table(store, pairs[0]))
     notes = [*notes, READING, *_about(found)]
     title = " and ".join(dict.fromkeys(side.run for side in pairs[0]))
     if json:
@@ -86,7 +88,7 @@ class _Room:
         if a.run != b.run:
             alone = [n for record in (a.record, b.record) for n in tasks_of(record) if n not in shared]
             self.notes += [f"left out: {name}: in one run only" for name in alone]
-            self.notes += [f"differs: {text}" for text in differences(a, b, compared)]
+            self.notes += [f"differs: {text}" for text in settings_that_differ(a, b, compared)]
             self.notes += [text for name in compared for text in self._opponents(tasks[name], a, b)]
         return ComparedRows(a.label, b.label, a.num_seeds, b.num_seeds, columns)
 
@@ -106,21 +108,32 @@ class _Room:
         self, task: TaskRecipe, column: Column, sides: tuple[Side, Side], pair: tuple[Seeds, Seeds]
     ) -> ComparedColumn:
         labels = tuple(side.label for side in sides)
-        made = {
-            label: estimate(task.name, column, seeds, estimators()) for label, seeds in zip(labels, pair, strict=True)
-        }
-        samples = {label: sample for label, sample in made.items() if sample is not None}
+        samples = self._table(task, column, sides)
         first, second = (samples[label].value if label in samples else None for label in labels)
         unscored_a, unscored_b = (_num_unscored(column.metric, seeds) for seeds in pair)
         compared = ComparedColumn(
             task.name, column.metric, column.header, column.decimals, column.better, task.is_tested(column),
             first, second, unscored_a, unscored_b,
         )  # fmt: skip
-        for found in compare_samples(task.name, column.metric, samples, [(labels[0], labels[1])]):
-            assert found.standard_error is not None
-            could_see = minimum_detectable_effect(found.standard_error, found.degrees)
-            compared = replace(compared, comparison=found, detectable=could_see)
+        found = differences(samples, [(labels[0], labels[1])])
+        if found:
+            [comparison] = as_comparisons(task.name, column.metric, found)
+            compared = replace(compared, comparison=comparison, detectable=visible_effect(found[0].parts))
         return self._items(compared, task, column, sides, pair) if compared.tested else compared
+
+    def _table(self, task: TaskRecipe, column: Column, sides: tuple[Side, Side]) -> dict[str, Sample]:
+        """All rows of both runs by label: what seeds do is learned from every row, as in the runs' own tables."""
+        samples: dict[str, Sample] = {}
+        known: list[Sequence[str]] = []
+        asked = {side.label for side in sides}
+        for run, record in {side.run: side.record for side in sides}.items():
+            scores, prefix = scores_of(self.store, record, task), "" if sides[0].run == sides[1].run else f"{run}:"
+            rows = [Side(run, name, f"{prefix}{name}", record) for name in scores]
+            kept = [row for row in rows if row.label in asked or row.stages(task.name, "scores") not in known]
+            known += [row.stages(task.name, "scores") for row in kept]
+            made = samples_of(task, column, {row.row: scores[row.row] for row in kept}, seeds_of(record))
+            samples |= {f"{prefix}{name}": sample for name, sample in made.items()}
+        return samples
 
     def _items(
         self,
@@ -176,20 +189,40 @@ def _num_unscored(metric: str, seeds: Seeds) -> int:
     return sum(score.metric == metric and score.value is None for one in seeds for score in one)
 
 
-def _adjusted(pairs: Sequence[ComparedRows]) -> list[ComparedRows]:
-    """Holm's p-values: over all tested columns of all pairs, and over all others, which nobody planned to test."""
-    adjusted: dict[int, float] = {}
+Key = tuple[str, str, frozenset[str]]
+"""A column of a task, and the two rows that are compared on it."""
+
+
+def _of_table(store: Store, sides: tuple[Side, Side]) -> dict[Key, Comparison]:
+    """Of two rows of one run, the run's own table: there a pair has one verdict."""
+    if sides[0].run != sides[1].run:
+        return {}
+    table = leaderboard(store, sides[0].run).comparisons
+    return {(one.task, one.metric, frozenset((one.a, one.b))): one for one in table}
+
+
+def _adjusted(pairs: Sequence[ComparedRows], table: Mapping[Key, Comparison]) -> list[ComparedRows]:
+    """Adjusted p-values: of a run's own rows those of its table; of two runs Holm's over all tested columns of all
+    pairs.
+
+    Columns that no table tests are another family, which nobody planned to test: Holm's over those shown here.
+    """
+    adjusted: dict[int, Comparison] = {}
     for planned in (True, False):
-        family = [c for pair in pairs for c in pair.columns if c.tested == planned and c.comparison is not None]
-        p_values = holm([c.comparison.p_value for c in family if c.comparison is not None])
-        adjusted |= {id(column): p for column, p in zip(family, p_values, strict=True)}
-    return [replace(pair, columns=[_with(c, adjusted.get(id(c))) for c in pair.columns]) for pair in pairs]
-
-
-def _with(column: ComparedColumn, adjusted: float | None) -> ComparedColumn:
-    if column.comparison is None:
-        return column
-    return replace(column, comparison=replace(column.comparison, adjusted=adjusted))
+        family = [
+            (column, column.comparison)
+            for pair in pairs
+            for column in pair.columns
+            if column.tested == planned and column.comparison is not None
+        ]
+        p_values = holm([comparison.p_value for _, comparison in family])
+        for (column, comparison), p_value in zip(family, p_values, strict=True):
+            known = table.get((comparison.task, comparison.metric, frozenset((comparison.a, comparison.b))))
+            verdict = (p_value, None) if known is None or not planned else (known.adjusted, known.family)
+            adjusted[id(column)] = replace(comparison, adjusted=verdict[0], family=verdict[1])
+    return [
+        replace(pair, columns=[replace(c, comparison=adjusted.get(id(c))) for c in pair.columns]) for pair in pairs
+    ]
 
 
 def _about(pairs: Sequence[ComparedRows]) -> list[str]:

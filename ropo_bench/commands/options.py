@@ -57,3 +57,7 @@ History = Annotated[
         "--history", help="The nights before (default: results/history in a checkout, else the user's data)."
     ),
 ]
+Against = Annotated[
+    str | None,
+    typer.Option("--against", help="A row that all others are tested against first (default: as the suite says)."),
+]

@@ -17,7 +17,9 @@ PAGE = "report.html"
 FIGURES = "figures"
 
 
-def report_command(names: Sequence[str], out: Path | None, as_json: bool, runs: Path) -> None:
+def report_command(
+    names: Sequence[str], out: Path | None, as_json: bool, runs: Path, against: str | None = None
+) -> None:
     """Write the report of every named run, or of the newest; raises UsageError for an unknown run.
 
     out: its folder, by default RUNS/<name>/report; with several runs a folder of one folder a run.
@@ -26,7 +28,7 @@ def report_command(names: Sequence[str], out: Path | None, as_json: bool, runs: 
     written = []
     for name in names or [newest_run(store)]:
         folder = store.run_folder(name) / "report" if out is None else out if len(names) < 2 else out / name
-        written.append(write_report(store, name, folder))
+        written.append(write_report(store, name, folder, against))
     if as_json:
         json.dump({"reports": written}, sys.stdout, indent=1)
         print()
@@ -37,13 +39,13 @@ def report_command(names: Sequence[str], out: Path | None, as_json: bool, runs: 
             print(f"  not shown in {section}: {reason}")
 
 
-def write_report(store: Store, name: str, folder: Path) -> dict[str, Any]:
+def write_report(store: Store, name: str, folder: Path, against: str | None = None) -> dict[str, Any]:
     """Write FOLDER/report.html and FOLDER/figures/NAME.{svg,pdf,png}; returns what was written, as JSON."""
     from ropo_bench.reporting.figures import FORMATS, figures, file_bytes, inline
     from ropo_bench.reporting.page import page
 
     began = time.perf_counter()
-    data = gather(store, name)
+    data = gather(store, name, against)
     files, elements = [], {}
     for title, figure in figures(data).items():
         made = {kind: file_bytes(figure, title, kind) for kind in FORMATS}

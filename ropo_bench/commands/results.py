@@ -19,18 +19,20 @@ def table(
         str, typer.Option("--style", help="full, or paper: tested columns, beside published ones.")
     ] = "full",
     format: Annotated[str, typer.Option("--format", help="text, md, latex, csv or json.")] = "text",
+    against: opt.Against = None,
     runs: opt.Runs = Path("runs"),
 ) -> None:
     """Print the leaderboard of runs, finished or not."""
     from ropo_bench.commands.table import table_command
 
-    table_command(names or [], format, style, runs)
+    table_command(names or [], format, style, runs, against)
 
 
 @app.command()
 def report(
     names: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Runs (default: the newest).")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder (default: RUNS/NAME/report).")] = None,
+    against: opt.Against = None,
     assets: opt.Assets = None,
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
@@ -38,7 +40,7 @@ def report(
     """Write a report: one HTML file; figures as SVG, PDF and PNG."""
     from ropo_bench.commands.report import report_command
 
-    report_command(names or [], out, json, runs)
+    report_command(names or [], out, json, runs, against)
 
 
 @app.command()

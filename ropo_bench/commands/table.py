@@ -18,7 +18,7 @@ from ropo_bench.runs import Store
 PLAIN_WIDTH = 120
 
 
-def table_command(names: Sequence[str], format: str, style: str, runs: Path) -> None:
+def table_command(names: Sequence[str], format: str, style: str, runs: Path, against: str | None = None) -> None:
     """Print the table of the named runs, side by side where they are comparable, or of the newest.
 
     Raises UsageError for an unknown run, format or style, and for runs that cannot be compared.
@@ -26,7 +26,7 @@ def table_command(names: Sequence[str], format: str, style: str, runs: Path) -> 
     _check("--format", format, ["text", *FORMATS])
     _check("--style", style, STYLES)
     store = Store(runs)
-    _print(store, names or [newest_run(store)], format, "paper" if style == "paper" else "full")
+    _print(store, names or [newest_run(store)], format, "paper" if style == "paper" else "full", against)
 
 
 def newest_run(store: Store) -> str:
@@ -42,8 +42,8 @@ def print_leaderboard(store: Store, name: str, format: str) -> None:
     _print(store, [name], format, "full")
 
 
-def _print(store: Store, names: Sequence[str], format: str, style: Style) -> None:
-    board = leaderboard(store, names)
+def _print(store: Store, names: Sequence[str], format: str, style: Style, against: str | None = None) -> None:
+    board = leaderboard(store, names, against)
     base = store.read_run(names[0])["request"]["suite"].get("published")
     literature = published(base, {(column.task, column.metric) for column in board.columns})
     if format != "text":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -14,8 +14,9 @@ from ropo_bench.recipes import resolve_object
 from ropo_bench.records import read_scores
 from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, read_json, source_hash
 from ropo_bench.scoring import ESTIMATORS
-from ropo_bench.statistics import Estimator, Sample, compare, compare_samples, estimate, examine, holm
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.statistics import Estimator, Sample, adjust, compare_samples, estimate, examine
+from ropo_bench.suites import PrimaryRecipe
+from ropo_bench.tasks import Column, TaskRecipe
 from ropo_bench.types import Comparison, Measurement, Score
 
 MEASURE_CODE = ("ropo_bench.statistics", "ropo_bench.scoring")
@@ -23,11 +24,12 @@ MEASURE_CODE = ("ropo_bench.statistics", "ropo_bench.scoring")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One row on one task: its cells, and the stages of its scores (one a seed) and of what was made of them."""
+    """One row on one task: its cells, the stages of its scores (one a seed) and of what was made of them."""
 
     cells: Sequence[Measurement]
     scores: Sequence[Stage]
     stage: Stage
+    seeds: tuple[int, ...] = ()
 
 
 def estimators() -> dict[str, Estimator]:
@@ -50,14 +52,14 @@ def scores_of(store: Store, record: Mapping[str, Any], task: TaskRecipe) -> dict
     return {label: [read_scores(stage) for stage in own] for label, own in stages.items() if own}
 
 
-def measured(store: Store, task: TaskRecipe, stages: Sequence[Stage]) -> Measured:
+def measured(store: Store, task: TaskRecipe, stages: Sequence[Stage], seeds: Sequence[int] = ()) -> Measured:
     """The cells of one row on one task, and the samples of tested columns, from the store where they are there."""
     tested = [task.is_tested(column) for column in task.columns]
     inputs: dict[str, Any] = {
         "task": task.name,  # cells carry it
         # By content: measurements that failed are tried again under the same key.
         "scores": [store.file_hash(stage.path / "scores.jsonl") for stage in stages],
-        "columns": [column.model_dump(include={"metric", "estimator"}) for column in task.columns],
+        "columns": [column.model_dump(include={"metric", "estimator", "scale"}) for column in task.columns],
         "tested": tested,
         "code": source_hash(*MEASURE_CODE),
     }
@@ -71,39 +73,71 @@ def measured(store: Store, task: TaskRecipe, stages: Sequence[Stage]) -> Measure
                 if tested[index] and one.sample is not None:
                     _write_sample(_sample_path(cached, index), one.sample)
             cached.finish({})
-    return Measured([Measurement(**fields) for fields in read_json(path)], stages, cached)
+    return Measured([Measurement(**fields) for fields in read_json(path)], stages, cached, tuple(seeds))
 
 
 def comparisons(
-    store: Store, tasks: Sequence[TaskRecipe], rows: Mapping[str, Mapping[str, Measured]]
+    store: Store,
+    tasks: Sequence[TaskRecipe],
+    rows: Mapping[str, Mapping[str, Measured]],
+    primary: PrimaryRecipe | None = None,
 ) -> list[Comparison]:
-    """All pairs of rows on the tested columns, Holm-adjusted over the table. rows: by task, then by label."""
-    found = [one for task in tasks for one in _of_task(store, task, rows[task.name])]
-    return _adjusted(found)
+    """All pairs of rows on the tested columns, adjusted over the table. rows: by task, then by label."""
+    found = [comparison for task in tasks for comparison in _of_task(store, task, rows[task.name])]
+    return adjust(found, is_primary(tasks, primary))
 
 
 def compared(
-    tasks: Sequence[TaskRecipe], scores: Mapping[str, Mapping[str, Sequence[Sequence[Score]]]]
+    tasks: Sequence[TaskRecipe],
+    scores: Mapping[str, Mapping[str, Sequence[Sequence[Score]]]],
+    seeds: Mapping[str, Sequence[int]],
+    primary: PrimaryRecipe | None = None,
 ) -> list[Comparison]:
-    """The same from scores alone. scores: by task, then by row, one sequence a seed."""
-    found = []
+    """The same from scores alone. scores: by task, then by row, one sequence a seed. seeds: of each row."""
+    found: list[Comparison] = []
     for task in tasks:
-        rows = scores.get(task.name, {})
-        columns = [column for column in task.columns if task.is_tested(column)]
-        found += compare(task.name, columns, rows, estimators(), list(combinations(rows, 2)))
-    return _adjusted(found)
+        for column in task.columns:
+            if task.is_tested(column):
+                samples = samples_of(task, column, scores.get(task.name, {}), seeds)
+                found += compare_samples(task.name, column.metric, samples, list(combinations(samples, 2)))
+    return adjust(found, is_primary(tasks, primary))
 
 
-def _adjusted(found: Sequence[Comparison]) -> list[Comparison]:
-    adjusted = holm([one.p_value for one in found])
-    return [replace(one, adjusted=p) for one, p in zip(found, adjusted, strict=True)]
+def seeds_of(record: Mapping[str, Any]) -> dict[str, list[int]]:
+    """The training seeds of every row of a run, in the record's order."""
+    seeds: dict[str, list[int]] = {}
+    for row in record["rows"]:
+        seeds.setdefault(row["name"], []).append(row["seed"])
+    return seeds
+
+
+def samples_of(
+    task: TaskRecipe,
+    column: Column,
+    scores: Mapping[str, Sequence[Sequence[Score]]],
+    seeds: Mapping[str, Sequence[int]],
+) -> dict[str, Sample]:
+    """What a column's estimator makes of every row that has its scores, with the row's training seeds."""
+    made = {name: estimate(task.name, column, own, estimators()) for name, own in scores.items()}
+    return {
+        name: replace(sample, seeds=tuple(seeds.get(name, ()))) for name, sample in made.items() if sample is not None
+    }
+
+
+def is_primary(tasks: Sequence[TaskRecipe], primary: PrimaryRecipe | None) -> Callable[[Comparison], bool] | None:
+    """Which comparisons a table declares as its primary ones; None where it declares none."""
+    if primary is None:
+        return None
+    first = [f"{task.name}.{column.metric}" for task in tasks for column in task.columns if task.is_first(column)]
+    columns = primary.columns or first
+    return lambda pair: primary.against in (pair.a, pair.b) and f"{pair.task}.{pair.metric}" in columns
 
 
 def _of_task(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> list[Comparison]:
-    """The comparisons of one task, before Holm's correction."""
+    """The comparisons of one task, before they are adjusted."""
     inputs: dict[str, Any] = {
         "task": task.name,
-        "rows": [[label, one.stage.key] for label, one in rows.items()],
+        "rows": [[label, row.stage.key, list(row.seeds)] for label, row in rows.items()],
         "code": source_hash(*MEASURE_CODE),
     }
     cached = store.stage("compared", content_key("compared", inputs))
@@ -122,15 +156,14 @@ def _of_task(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> li
 
 def _samples(task: TaskRecipe, index: int, rows: Mapping[str, Measured]) -> dict[str, Sample]:
     """Each row's sample of one column: as kept, or made again where refitted ones are not of the same prompts."""
-    paths = {label: _sample_path(one.stage, index) for label, one in rows.items()}
-    kept = {label: _read_sample(path) for label, path in paths.items() if path.exists()}
+    paths = {label: _sample_path(row.stage, index) for label, row in rows.items()}
+    seeds = {label: row.seeds for label, row in rows.items()}
+    kept = {label: replace(_read_sample(path), seeds=seeds[label]) for label, path in paths.items() if path.exists()}
     refitted = [sample for sample in kept.values() if sample.drawn_RS is not None]
     if len({sample.clusters for sample in refitted}) <= 1:
         return kept
-    column, known = task.columns[index], estimators()
     scores = {label: [read_scores(stage) for stage in rows[label].scores] for label in kept}
-    made = {label: estimate(task.name, column, seeds, known) for label, seeds in scores.items()}
-    return {label: sample for label, sample in made.items() if sample is not None}
+    return samples_of(task, task.columns[index], scores, seeds)
 
 
 def _sample_path(stage: Stage, index: int) -> Path:
@@ -146,6 +179,7 @@ def _write_sample(path: Path, sample: Sample) -> None:
         arrays["strata"] = np.array(sample.strata, dtype=np.str_)
     if sample.drawn_RS is not None:
         arrays["drawn"] = sample.drawn_RS
+    arrays["coverage"] = np.array(sample.coverage)
     np.savez(path, **arrays)
 
 
@@ -157,4 +191,5 @@ def _read_sample(path: Path) -> Sample:
             arrays.get("values"),
             tuple(map(str, arrays["strata"])) if "strata" in arrays else None,
             drawn_RS=arrays.get("drawn"),
+            coverage=float(arrays["coverage"]),
         )

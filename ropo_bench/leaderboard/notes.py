@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ropo_bench.reporting.tables import footers
+from ropo_bench.reporting.tables import Row, footers
 from ropo_bench.runs import Store
+from ropo_bench.statistics import LEAST_COVERAGE
 from ropo_bench.tasks import Column, TaskRecipe
 
 SHOWN_VERSIONS = ("torch", "transformers", "peft")
@@ -42,6 +43,27 @@ def num_prompts(store: Store, rows: Sequence[Mapping[str, Any]], tasks: Sequence
         if keys and task.prompts is not None:
             found[task.name] = store.stage("scores", keys[0]).manifest["num_prompts"]
     return found
+
+
+def uncovered(tasks: Sequence[TaskRecipe], rows: Sequence[Row]) -> list[str]:
+    """Which rows are in no comparison of a tested column because too few of its items are scored."""
+    lines = []
+    for task in tasks:
+        for column in (column for column in task.columns if task.is_tested(column)):
+            cells = {row.name: row.cells.get((task.name, column.metric)) for row in rows}
+            shares = {
+                name: cell.n / (cell.n + cell.n_unscored)
+                for name, cell in cells.items()
+                if cell is not None and cell.n
+            }
+            low = {name: share for name, share in shares.items() if share < LEAST_COVERAGE}
+            if low:
+                names = ", ".join(f"{name} ({100 * share:.0f} %)" for name, share in low.items())
+                lines.append(
+                    f"not compared on {task.name} {column.header}: {names}: fewer than {100 * LEAST_COVERAGE:g} % of"
+                    " its items are scored, and what is missing is seldom missing at random"
+                )
+    return lines
 
 
 def _data(data: Mapping[str, Any] | None) -> str | None:

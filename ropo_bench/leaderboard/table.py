@@ -6,25 +6,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard.joined import joined
 from ropo_bench.leaderboard.measured import Measured, comparisons, measured, stages_of
-from ropo_bench.leaderboard.notes import dagger, found_canaries, notes
+from ropo_bench.leaderboard.notes import dagger, found_canaries, notes, uncovered
+from ropo_bench.recipe_files import suggest
 from ropo_bench.reporting.tables import Column, Leaderboard, Row
 from ropo_bench.runs import Store
+from ropo_bench.suites import PrimaryRecipe
 from ropo_bench.tasks import TaskRecipe
 
 SFT = "SFT"
 PENDING = "pending"
 
 
-def leaderboard(store: Store, names: Sequence[str] | str) -> Leaderboard:
+def leaderboard(store: Store, names: Sequence[str] | str, against: str | None = None) -> Leaderboard:
     """The table of a run, finished or not, or of several side by side.
 
-    Raises UsageError when there is no such run, or runs differ in what makes them comparable (see `joined`).
+    against: the row that all others are tested against first, in place of what the suite declares. Raises UsageError
+    when there is no such run, or runs differ in what makes them comparable (see `joined`).
     """
     names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
     record = joined(store, names)
     request = record["request"]
+    primary = primary_of(record, against)
     tasks = [TaskRecipe.model_validate(task) for task in request["tasks"]]
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in record["rows"]:
@@ -44,8 +49,9 @@ def leaderboard(store: Store, names: Sequence[str] | str) -> Leaderboard:
         title=f"{' + '.join(names)} · base {request['suite']['base']} · data {request['suite']['data']}",
         rows=rows,
         columns=columns,
-        footers=notes(store, record, tasks),
-        comparisons=comparisons(store, tasks, found),
+        footers=[*notes(store, record, tasks), *uncovered(tasks, rows)],
+        comparisons=comparisons(store, tasks, found, primary),
+        primary=None if primary is None else primary.model_dump(),
         provenance=record["provenance"],
     )
 
@@ -55,7 +61,23 @@ def _measured_rows(
 ) -> dict[str, Measured]:
     """Every row that all seeds have finished."""
     stages = {label: stages_of(store, seeds, task) for label, seeds in groups.items()}
-    return {label: measured(store, task, own) for label, own in stages.items() if own}
+    return {
+        label: measured(store, task, own, [row["seed"] for row in groups[label]])
+        for label, own in stages.items()
+        if own
+    }
+
+
+def primary_of(record: Mapping[str, Any], against: str | None = None) -> PrimaryRecipe | None:
+    """What a run's tables test first: against this row, or as its suite says; raises UsageError for no such row."""
+    declared = record["request"]["suite"].get("primary")
+    primary = None if declared is None else PrimaryRecipe.model_validate(declared)
+    if against is None:
+        return primary
+    rows = list(dict.fromkeys(row["name"] for row in record["rows"]))
+    if against not in rows:
+        raise UsageError(f"--against {against}: no such row; {suggest(against, rows) or 'known: ' + ', '.join(rows)}")
+    return PrimaryRecipe(against=against, columns=None if primary is None else primary.columns)
 
 
 def _row(label: str, seeds: Sequence[Mapping[str, Any]], found: Sequence[Measured | None]) -> Row:

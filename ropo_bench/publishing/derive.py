@@ -12,6 +12,7 @@ from ropo_bench.leaderboard import compared, estimators
 from ropo_bench.publishing.scores import ScoresOf
 from ropo_bench.reporting.board import Leaderboard
 from ropo_bench.statistics import measure
+from ropo_bench.suites import PrimaryRecipe
 from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Measurement
 
@@ -29,7 +30,9 @@ def derive(board: Leaderboard, tasks: Sequence[TaskRecipe], scores: ScoresOf) ->
                 found = measure(task.name, task.columns, scores[task.name][row.name], known)
                 cells |= {(task.name, cell.metric): cell for cell in found}
         rows.append(replace(row, cells=cells))
-    return replace(board, rows=rows, comparisons=compared(tasks, scores))
+    seeds = {row.name: row.seeds for row in board.rows}
+    primary = None if board.primary is None else PrimaryRecipe.model_validate(board.primary)
+    return replace(board, rows=rows, comparisons=compared(tasks, scores, seeds, primary))
 
 
 def versions() -> Mapping[str, str]:

@@ -175,8 +175,8 @@ def _apart(what: str, old: Any, new: Any) -> Iterator[str]:
 
 
 def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
-    split = {f"split {source}": value for source, value in fields.get("split", {}).items()}
-    return {key: value for key, value in fields.items() if key != "split"} | split
+    inner = {f"{name} {key}": value for name in ("split", "parts") for key, value in fields.get(name, {}).items()}
+    return {key: value for key, value in fields.items() if key not in ("split", "parts")} | inner
 
 
 def _same(a: Any, b: Any) -> bool:

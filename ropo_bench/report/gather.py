@@ -19,9 +19,9 @@ Place = tuple[str, int]
 """A row and one of its seeds."""
 
 
-def gather(store: Store, name: str) -> ReportData:
+def gather(store: Store, name: str, against: str | None = None) -> ReportData:
     """The data of a report on a run, finished or not; raises UsageError where there is no such run."""
-    board = leaderboard(store, name)
+    board = leaderboard(store, name, against)
     shelf = _shelf(store, name)
     battles, battles_left_out = samples.battles(shelf)
     data = ReportData(

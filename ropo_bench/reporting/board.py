@@ -57,8 +57,8 @@ class Row:
 class Leaderboard:
     """A table: title, rows, columns, and the footers that make its numbers readable on their own.
 
-    comparisons: all pairs of rows on the tested columns, Holm-adjusted over the table. provenance: the run record's,
-    JSON values only.
+    comparisons: all pairs of rows on the tested columns, adjusted over the table. provenance: the run record's, JSON
+    values only. primary: which comparisons are tested first (suites.PrimaryRecipe), None where none are declared.
     """
 
     title: str
@@ -67,6 +67,7 @@ class Leaderboard:
     footers: Sequence[str] = ()
     comparisons: Sequence[Comparison] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    primary: Mapping[str, Any] | None = None
 
     @property
     def ordered_rows(self) -> list[Row]:

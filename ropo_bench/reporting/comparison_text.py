@@ -13,7 +13,7 @@ from ropo_bench.reporting.tables import NOTHING
 
 SCHEMA = "ropo-bench/comparison"
 SCHEMA_VERSION = 1
-_HEADS = ("task", "column", "A", "B", "A - B", "95 % interval", "p", "Holm", "test", "n", "could see")
+_HEADS = ("task", "column", "A", "B", "A - B", "95 % interval", "p", "adjusted", "test", "n", "could see")
 _ARROWS = {"higher": " ↑", "lower": " ↓", "none": ""}
 _LEFT = (0, 1, 8)
 

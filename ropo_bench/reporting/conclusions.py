@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ropo_bench.reporting.board import Leaderboard
-from ropo_bench.reporting.separation import ALPHA, Separation, detectable, is_separated, separations
+from ropo_bench.reporting.separation import (
+    ALPHA,
+    Separation,
+    detectable,
+    family_size,
+    is_separated,
+    separations,
+)
 from ropo_bench.types import Comparison
 
 NAMED = 4  # rows told one by one; letters tell all
@@ -18,13 +25,36 @@ def conclusions(board: Leaderboard) -> list[str]:
         return []
     return [
         *told,
-        f"rows that share a letter in a column are not separated: Holm's p >= {ALPHA:g} over all"
+        *_families(board),
+        f"rows that share a letter in a column are not separated: {_adjusted(board)} p >= {ALPHA:g} over all"
         f" {len(board.comparisons)} paired comparisons of this table; bold is better than every other row, each"
         " separated",
         "could have seen: the smallest true difference that is found four times in five, in the column's least"
-        " certain comparison (with the reference, if any); in this table: at the level that Holm's correction asks of"
-        " the smallest p",
+        f" certain {_which(board)}; in this table: at the level that is asked of the smallest p",
     ]
+
+
+def _families(board: Leaderboard) -> list[str]:
+    """What was declared to be tested first, and what that means for the rest."""
+    primary = [comparison for comparison in board.comparisons if comparison.family == "primary"]
+    if board.primary is None:
+        return []
+    columns = list(dict.fromkeys(f"{comparison.task}.{comparison.metric}" for comparison in primary))
+    if not primary:
+        return [f"primary comparisons: none could be made against {board.primary['against']}"]
+    return [
+        f"primary comparisons, declared and tested first: each row against {board.primary['against']} on"
+        f" {', '.join(columns)} ({len(primary)} in all); the other {len(board.comparisons) - len(primary)} are"
+        " secondary, tested at what rejected primary ones leave; at most 5 % of such tables hold any wrong one"
+    ]
+
+
+def _adjusted(board: Leaderboard) -> str:
+    return "Holm's" if board.primary is None else "adjusted"
+
+
+def _which(board: Leaderboard) -> str:
+    return "comparison (with the reference, if any)" if board.primary is None else "primary comparison"
 
 
 def findings(board: Leaderboard) -> list[str]:
@@ -44,7 +74,7 @@ def _column(board: Leaderboard, separation: Separation) -> str:
 
 def _seen(board: Leaderboard, separation: Separation) -> list[str]:
     """What the whole table could have seen, and what this column could if nothing else were compared."""
-    levels = (ALPHA / len(board.comparisons), ALPHA)
+    levels = (ALPHA / family_size(board), ALPHA)
     effects = [detectable(board, separation, level) for level in levels]
     table, alone = ("" if one is None else f"{one:,.{separation.column.decimals}f}" for one in effects)
     return [f"this table could have seen {table}, one comparison alone {alone}"] if table else []
@@ -98,4 +128,4 @@ def _size(separation: Separation, one: Comparison) -> str:
     points = " points" if "%" in column.header else ""
     p = one.adjusted if one.adjusted is not None else one.p_value
     shown = "< 0.001" if p < 0.001 else f"= {p:.3f}"
-    return f"{abs(one.estimate):,.{column.decimals}f}{error}{points} (Holm p {shown})"
+    return f"{abs(one.estimate):,.{column.decimals}f}{error}{points} ({one.family or 'Holm'} p {shown})"

@@ -72,6 +72,7 @@ def to_json(board: Leaderboard) -> str:
         "footers": list(board.footers),
         "notes": text_table(board).notes,
         "provenance": board.provenance,
+        "primary": board.primary,
     }
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
@@ -96,6 +97,7 @@ def from_json(text: str, where: str = "leaderboard") -> Leaderboard:
             footers=tuple(value["footers"]),
             comparisons=tuple(Comparison(**comparison) for comparison in value["comparisons"]),
             provenance=value["provenance"],
+            primary=value.get("primary"),
         )
     except (KeyError, TypeError) as error:
         raise UsageError(f"{where}: a damaged leaderboard ({error}); {mend}") from None

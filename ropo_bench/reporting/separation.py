@@ -26,7 +26,7 @@ class Separation:
 
 
 def is_separated(difference: Comparison | None) -> bool:
-    """Whether two rows differ after Holm's correction over the whole table."""
+    """Whether two rows differ, adjusted over the whole table."""
     return difference is not None and difference.adjusted is not None and difference.adjusted < ALPHA
 
 
@@ -77,20 +77,42 @@ def _is_measured(row: Row, column: Column) -> bool:
 
 
 def detectable(board: Leaderboard, separation: Separation, level: float) -> float | None:
-    """The smallest true difference to the reference that this column finds with 80 % power, in its unit.
+    """The smallest true difference that this column finds with 80 % power in its least certain comparison, in its
+    unit.
 
-    Of its least certain comparison (with any row where there is no reference). level: two-sided error of one test;
-    ALPHA over the number of the table's comparisons is what Holm asks of its smallest p-value.
+    Of the primary comparisons, where there are some, else with the reference, else of any two rows. level: two-sided
+    error of one test; ALPHA over the number of comparisons of its family is what is asked of the smallest p-value.
     """
-    from ropo_bench.statistics import minimum_detectable_effect
+    from ropo_bench.statistics import minimum_detectable_effect, visible_effect
+    from ropo_bench.statistics.crossed import Parts
 
-    references = {row.name for row in board.rows if row.reference}
-    degrees = [len(row.seeds) - 1 for row in board.rows if row.seeds]
-    seed_degrees = max(sum(degrees) - max(degrees, default=0), max(degrees, default=0))
-    pairs = {pair: one for pair, one in separation.differences.items() if not references or pair[1] in references}
-    effects = [
-        minimum_detectable_effect(one.standard_error, one.degrees, alpha=level, seed_degrees=seed_degrees)
-        for one in pairs.values()
-        if one.standard_error
-    ]
+    effects = []
+    for difference in told(board, separation):
+        if difference.parts:
+            effects.append(visible_effect(Parts(**difference.parts), level, columns=shared_level(board, level)))
+        elif difference.standard_error:
+            effects.append(minimum_detectable_effect(difference.standard_error, difference.degrees, alpha=level))
     return max(effects, default=None)
+
+
+def told(board: Leaderboard, separation: Separation) -> list[Comparison]:
+    """The comparisons that a column is about: the primary ones, else those with the reference, else all."""
+    differences = list(separation.differences.values())
+    references = {row.name for row in board.rows if row.reference}
+    primary = [difference for difference in differences if difference.family == "primary"]
+    return primary or [d for d in differences if not references or d.b in references]
+
+
+def family_size(board: Leaderboard) -> int:
+    """How many comparisons are tested together with those that a column is about."""
+    return sum(c.family == "primary" for c in board.comparisons) or len(board.comparisons)
+
+
+def shared_level(board: Leaderboard, level: float) -> float:
+    """By how much more the part that all comparisons with one reference share is held at (statistics.families)."""
+    from ropo_bench.statistics.families import SHARED
+
+    primary = [c for c in board.comparisons if c.family == "primary"]
+    if not primary or level >= ALPHA:
+        return 0.0
+    return len(primary) / min(len(primary), SHARED * len({(c.task, c.metric) for c in primary}))

@@ -6,8 +6,16 @@ permutation, multiplicity: tests. power: what could be seen. docs/statistics.md 
 
 from __future__ import annotations
 
-from ropo_bench.statistics.cells import Examined, estimate, examine, measure, split
-from ropo_bench.statistics.comparisons import compare, compare_samples, difference
+from ropo_bench.statistics.cells import Examined, estimate, examine, level, measure, split
+from ropo_bench.statistics.comparisons import (
+    LEAST_COVERAGE,
+    as_comparisons,
+    compare,
+    compare_samples,
+    differences,
+    subtract,
+)
+from ropo_bench.statistics.difference import Difference
 from ropo_bench.statistics.estimators import (
     ESTIMATORS,
     bootstrap_clusters,
@@ -17,42 +25,53 @@ from ropo_bench.statistics.estimators import (
     mean,
     within,
 )
+from ropo_bench.statistics.families import adjust
 from ropo_bench.statistics.multiplicity import holm, letters
 from ropo_bench.statistics.power import (
     minimum_detectable_effect,
     planned_effect,
     planned_error,
+    planned_parts,
     prompts_needed,
     seeds_needed,
+    visible_effect,
 )
 from ropo_bench.statistics.sample import REPLICATES, Array, Estimator, Sample, Within
 
 __all__ = [
     "ESTIMATORS",
+    "LEAST_COVERAGE",
     "REPLICATES",
     "Array",
+    "Difference",
     "Estimator",
     "Examined",
     "Sample",
     "Within",
+    "adjust",
+    "as_comparisons",
     "bootstrap_clusters",
     "census",
     "cluster_means",
     "compare",
     "compare_samples",
-    "difference",
+    "differences",
     "estimate",
     "examine",
     "holm",
     "letters",
+    "level",
     "maximum",
     "mean",
     "measure",
     "minimum_detectable_effect",
     "planned_effect",
     "planned_error",
+    "planned_parts",
     "prompts_needed",
     "seeds_needed",
     "split",
+    "subtract",
+    "visible_effect",
     "within",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ropo_bench.errors import UsageError
+from ropo_bench.statistics.bounded import Level, Scale
 from ropo_bench.statistics.crossed import Parts, sample_parts
 from ropo_bench.statistics.estimators import ESTIMATORS, ScoresBySeed
 from ropo_bench.statistics.sample import Estimator, Sample
@@ -57,7 +59,7 @@ def examine(
             found.append(Examined(Measurement(task, column.metric, None, None, *counts), None))
             continue
         sample = sample.with_draws()
-        found.append(Examined(_cell(task, column.metric, sample, counts), sample))
+        found.append(Examined(_cell(task, column, sample, counts), sample))
     return found
 
 
@@ -74,25 +76,36 @@ def estimate(
         [score for score in scores if score.metric == column.metric and score.value is not None]
         for scores in scores_by_seed
     ]
-    return known[column.estimator](scored) if scored and all(scored) else None
+    if not scored or not all(scored):
+        return None
+    asked = sum(score.metric == column.metric for scores in scores_by_seed for score in scores)
+    return replace(known[column.estimator](scored), coverage=sum(map(len, scored)) / asked)
 
 
-def _cell(task: str, metric: str, sample: Sample, counts: tuple[int, int, int]) -> Measurement:
+def level(sample: Sample, scale: Scale | None) -> Level | None:
+    """A row's own number with its error; None where there is none to give."""
     parts = sample_parts(sample)
-    seed_sd = float(sample.estimates_S.std(ddof=1)) if len(sample.estimates_S) > 1 else None
     if parts is None:
-        return Measurement(task, metric, sample.value, None, *counts, seed_sd=seed_sd)
-    half = float(parts.half_width())
+        return None
+    return Level(sample.value, parts, scale, len(sample.clusters), len(sample.estimates_S) == 1)
+
+
+def _cell(task: str, column: Column, sample: Sample, counts: tuple[int, int, int]) -> Measurement:
+    own = level(sample, column.bounds)
+    seed_sd = float(sample.estimates_S.std(ddof=1)) if len(sample.estimates_S) > 1 else None
+    if own is None:
+        return Measurement(task, column.metric, sample.value, None, *counts, seed_sd=seed_sd)
+    low, high = own.interval()
     return Measurement(
         task,
-        metric,
+        column.metric,
         sample.value,
-        float(parts.standard_error),
+        float(own.parts.standard_error),
         *counts,
-        degrees=float(parts.degrees()),
-        low=sample.value - half,
-        high=sample.value + half,
-        split=split(sample, parts),
+        degrees=float(own.parts.degrees()),
+        low=low,
+        high=high,
+        split=split(sample, own.parts),
         seed_sd=seed_sd,
     )
 

@@ -1,49 +1,33 @@
-"""From two rows' samples to the paired difference a - b on the prompts that both have.
+"""From the rows of a table to paired differences a - b, on the prompts and training seeds that both have.
 
-Shapes: S seeds, C clusters.
+All rows of the table are asked, also where few pairs are: what a seed does is learned from every row that has it, so
+the answer on a pair is the same in a table, a comparison and a claim. Shapes: S seeds, C clusters, R replicates.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ropo_bench.statistics.blocks import Blocks, SeedPart, fixed_part, paired_part, read_blocks
 from ropo_bench.statistics.cells import estimate
-from ropo_bench.statistics.crossed import (
-    Parts,
-    bootstrap_parts,
-    combine,
-    enough,
-    linear_parts,
-    sample_parts,
-    seed_part,
-    stack,
-)
+from ropo_bench.statistics.crossed import Parts, bootstrap_parts, enough, linear_parts, sample_parts, seed_part
+from ropo_bench.statistics.difference import Difference, Pair, intervals, p_values
 from ropo_bench.statistics.estimators import ScoresBySeed
-from ropo_bench.statistics.moderation import raised
-from ropo_bench.statistics.permutation import mcnemar, sign_flips
 from ropo_bench.statistics.sample import Array, Estimator, Sample, strata_indices
-from ropo_bench.types import Comparison, Test
+from ropo_bench.statistics.skewness import third_cumulant
+from ropo_bench.types import Comparison
 
 if TYPE_CHECKING:
     from ropo_bench.tasks import Column
 
-Pair = tuple[str, str]
-
-
-class _Difference(NamedTuple):
-    """One pair: estimate, error, and for a test by permutation what each cluster adds to the estimate."""
-
-    pair: Pair
-    estimate: float
-    parts: Parts
-    n: int
-    test: Test
-    p_value: float | None = None
-    contributions_C: Array | None = None
+LEAST_COVERAGE = 0.95
+"""Of a row's items that must be scored: what is missing is seldom missing at random, and with more of it a difference
+may be one of what is missing (docs/statistics.md has figures)."""
 
 
 def compare(
@@ -56,7 +40,8 @@ def compare(
     """All paired differences a - b of these pairs on these columns, not adjusted for being many.
 
     rows: by name, one sequence of scores a seed. A pair without anything to test on a column (a census of one seed,
-    fewer than two common prompts) is left out. Raises UsageError for an unknown estimator.
+    fewer than two common prompts, coverage below LEAST_COVERAGE) is left out. Raises UsageError for an unknown
+    estimator.
     """
     found = []
     for column in columns:
@@ -67,184 +52,192 @@ def compare(
 
 
 def compare_samples(task: str, metric: str, samples: Mapping[str, Sample], pairs: Sequence[Pair]) -> list[Comparison]:
-    """The paired differences on one column, from what its estimator made of each row.
+    """The paired differences on one column, from what its estimator made of each row of the table."""
+    return as_comparisons(task, metric, differences(samples, pairs))
 
-    One pair alone is paired by seed where both rows have as many (two or more). Over several pairs the variances over
-    seeds are moderated by each other, and seeds are independent (Welch). A row of one seed is one fixed model
-    beside the other's seeds. One seed each: McNemar's exact test where all values are 0 or 100, else sign flips over
-    prompts (refitted estimates: t with bootstrap variances, C - 1 degrees).
-    """
-    known = [(a, b) for a, b in pairs if a in samples and b in samples]
-    drawn = {name: sample.with_draws() for name, sample in samples.items()}
-    spreads = moderated_seeds(drawn) if len(known) > 1 else None
-    differences = [
-        found for pair in known if (found := _difference(pair, drawn[pair[0]], drawn[pair[1]], spreads)) is not None
-    ]
+
+def as_comparisons(task: str, metric: str, differences: Sequence[Difference]) -> list[Comparison]:
+    """Differences as a table keeps them, with their p-values and 95 % intervals."""
     if not differences:
         return []
-    parts = stack([one.parts for one in differences])
-    errors, degrees, halves = parts.standard_error, parts.degrees(), parts.half_width()
-    by_t = parts.p_value(np.array([one.estimate for one in differences]))
-    by_flips = _flipped(differences)
-    comparisons = []
-    for i, one in enumerate(differences):
-        p_value = by_flips.get(one.pair, float(by_t[i])) if one.p_value is None else one.p_value
-        low, high = float(one.estimate - halves[i]), float(one.estimate + halves[i])
-        error, freedom = float(errors[i]), float(degrees[i])
-        comparisons.append(
-            Comparison(task, metric, *one.pair, one.estimate, error, freedom, low, high, p_value, one.n, one.test)
+    tested, (low_P, high_P) = p_values(differences), intervals(differences)
+    return [
+        Comparison(
+            task,
+            metric,
+            *difference.pair,
+            difference.estimate,
+            float(difference.parts.standard_error),
+            float(difference.parts.degrees()),
+            float(low),
+            float(high),
+            float(p_value),
+            difference.n,
+            difference.test,
+            parts=_kept_parts(difference),
+            skewness=difference.skewness,
         )
-    return comparisons
+        for difference, p_value, low, high in zip(differences, tested, low_P, high_P, strict=True)
+    ]
 
 
-def difference(a: Sample, b: Sample) -> Sample | None:
-    """The sample of a - b on their common clusters, paired by seed; one seed is broadcast over several.
+def _kept_parts(difference: Difference) -> dict[str, float]:
+    """What a family of comparisons needs beside the p-value (statistics.families); of tests with seeds in common."""
+    if difference.test != "crossed t":
+        return {}
+    return {name: float(value) for name, value in asdict(difference.parts).items()}
 
-    None where their numbers of seeds differ otherwise, or they have no two clusters (in a stratum) in common.
+
+def differences(samples: Mapping[str, Sample], pairs: Sequence[Pair]) -> list[Difference]:
+    """Each pair that can be compared.
+
+    Two rows with two seeds or more in common are paired by seed on these, a row of one seed is one fixed model beside
+    the other's seeds, and rows that share no two seeds are independent. One seed each: McNemar's exact test where all
+    values are 0 or 100, else sign flips over prompts (refitted estimates: t with bootstrap variances).
     """
-    if not _is_paired(a, b):
-        return None
+    known = [pair for pair in pairs if pair[0] in samples and pair[1] in samples]
+    asked = {name for pair in known for name in pair}  # of the others only their seeds count, which need no bootstrap
+    table = _Table({name: sample.with_draws() if name in asked else sample for name, sample in samples.items()})
+    made = [table.difference(pair) for pair in known]
+    return [difference for difference in made if difference is not None]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """All rows of one column, and what their seeds do, by the seeds asked for."""
+
+    rows: Mapping[str, Sample]
+    known: dict[tuple[int, ...], Blocks] = field(default_factory=dict)
+
+    def difference(self, pair: Pair) -> Difference | None:
+        a, b = (self.rows[name] for name in pair)
+        if min(a.coverage, b.coverage) < LEAST_COVERAGE:
+            return None
+        seeds = tuple(seed for seed in a.seed_names if seed in b.seed_names)
+        fewest = min(len(a.estimates_S), len(b.estimates_S))
+        if fewest > 1 and len(seeds) > 1:
+            whole = subtract(a.on_seeds(seeds), b.on_seeds(seeds))
+            part = paired_part(self.blocks(seeds), *pair, len(seeds))
+            return None if whole is None else _with_seeds(pair, whole, part)
+        if fewest > 1:
+            return _independent(pair, a, b)
+        whole = subtract(a, b)
+        several = a if len(a.estimates_S) > 1 else b
+        if whole is None or len(several.estimates_S) < 2:
+            return None if whole is None else _one_seed(pair, whole, a, b)
+        name = pair[0] if several is a else pair[1]
+        part = fixed_part(self.blocks(several.seed_names), name, len(several.estimates_S))
+        return _with_seeds(pair, whole, part)
+
+    def blocks(self, seeds: tuple[int, ...]) -> Blocks:
+        if seeds not in self.known:
+            self.known[seeds] = read_blocks(self.rows, seeds)
+        return self.known[seeds]
+
+
+def subtract(a: Sample, b: Sample) -> Sample | None:
+    """The sample of a - b on their common clusters, seed by seed; one seed is broadcast over several.
+
+    None where they have no two clusters (in a stratum) in common, or one is a census and the other is none.
+    """
     if a.values_SC is not None and b.values_SC is not None:
-        found = _common(a, b)
-        return None if found is None else Sample.linear(found.names, found.a_SC - found.b_SC, found.strata)
+        common = _common(a, b)
+        return None if common is None else Sample.linear(common.names, common.a_SC - common.b_SC, common.strata)
     if a.clusters and b.clusters:
         names = sorted(set(a.clusters) & set(b.clusters))
         if len(names) < 2:
             return None
         drawn_RS = a.draws(names) - b.draws(names)
         return Sample(tuple(names), a.estimates_on(names) - b.estimates_on(names), drawn_RS=drawn_RS)
-    return Sample.census(a.estimates_S - b.estimates_S)
+    return None if a.clusters or b.clusters else Sample.census(a.estimates_S - b.estimates_S)
 
 
-def _flipped(differences: Sequence[_Difference]) -> dict[Pair, float]:
-    """p-values of all that sign flips decide; pairs of as many clusters are flipped together."""
-    by_size: dict[int, list[_Difference]] = {}
-    for one in differences:
-        if one.contributions_C is not None:
-            by_size.setdefault(len(one.contributions_C), []).append(one)
-    found: dict[Pair, float] = {}
-    for group in by_size.values():
-        table_PC = np.array([one.contributions_C for one in group])
-        found |= dict(zip([one.pair for one in group], map(float, sign_flips(table_PC)), strict=True))
-    return found
-
-
-class Spreads(NamedTuple):
-    """What several rows together tell of their seeds.
-
-    by_row: for rows of several seeds, the moderated variance of one seed's estimate and its degrees. degrees: most
-    that a pair has.
-    """
-
-    by_row: Mapping[str, tuple[float, float]]
-    degrees: float
-
-
-def moderated_seeds(samples: Mapping[str, Sample]) -> Spreads | None:
-    """The rows' variances over seeds, drawn towards each other; None where fewer than two have several seeds.
-
-    Only upwards: a row that spreads more than the others may be of another kind. What that costs, and what is left of
-    the error where spreads are unlike, is simulated in docs/statistics.md.
-    """
-    several = {name: sample.estimates_S for name, sample in samples.items() if len(sample.estimates_S) > 1}
-    if len(several) < 2:
-        return None
-    degrees_M = np.array([len(estimates_S) - 1.0 for estimates_S in several.values()])
-    own_M = np.array([estimates_S.var(ddof=1) for estimates_S in several.values()])
-    variances_M, freedom_M = raised(own_M, degrees_M)
-    found = zip(variances_M.tolist(), freedom_M.tolist(), strict=True)
-    return Spreads(dict(zip(several, found, strict=True)), float(degrees_M.sum() - degrees_M.max()))
-
-
-def _difference(pair: Pair, a: Sample, b: Sample, spreads: Spreads | None) -> _Difference | None:
-    several = len(a.estimates_S) > 1 or len(b.estimates_S) > 1
-    if (several and spreads is not None) or not _is_paired(a, b):
-        return _welch(pair, a, b, spreads)
-    sample = difference(a, b)
-    parts = None if sample is None else sample_parts(sample)
-    if sample is None or parts is None:
-        return None
-    n = len(sample.clusters) or len(sample.estimates_S)
-    one = _Difference(pair, sample.value, parts, n, "crossed t")
-    if len(sample.estimates_S) > 1:
-        return one
-    if sample.values_SC is None:
-        return one._replace(test="bootstrap t")
-    found = _common(a, b)
-    assert found is not None
-    if found.strata is None and np.isin([found.a_SC, found.b_SC], (0.0, 100.0)).all():
-        return one._replace(test="exact McNemar", p_value=mcnemar(found.a_SC[0], found.b_SC[0]))
-    contributions_C = _weights(n, found.strata) * sample.values_SC[0]
-    return one._replace(test="sign flips", contributions_C=contributions_C)
-
-
-def _is_paired(a: Sample, b: Sample) -> bool:
-    """Whether seeds go together: as many of both, or one fixed model on a side."""
-    seeds = len(a.estimates_S), len(b.estimates_S)
-    return seeds[0] == seeds[1] or 1 in seeds
-
-
-def _welch(pair: Pair, a: Sample, b: Sample, spreads: Spreads | None) -> _Difference | None:
-    """Prompts in common, seeds independent: the prompts' part is that of the difference of means over seeds."""
-    names: Sequence[str] = ()
-    if a.values_SC is not None and b.values_SC is not None:
-        found = _common(a, b)
-        if found is None:
-            return None
-        names = found.names
-        both = linear_parts((found.a_SC.mean(axis=0) - found.b_SC.mean(axis=0))[None], found.strata)
-        ours, theirs = (linear_parts(table_SC, found.strata) for table_SC in (found.a_SC, found.b_SC))
-        estimate = float(Sample.linear(names, found.a_SC, found.strata).value)
-        estimate -= float(Sample.linear(names, found.b_SC, found.strata).value)
-    elif a.clusters and b.clusters:
-        names = sorted(set(a.clusters) & set(b.clusters))
-        if len(names) < 2:
-            return None
-        a_S, b_S = a.estimates_on(names), b.estimates_on(names)
-        a_RS, b_RS = a.draws(names), b.draws(names)
-        ours, theirs = bootstrap_parts(a_S, a_RS, len(names)), bootstrap_parts(b_S, b_RS, len(names))
-        difference_R = a_RS.mean(axis=1) - b_RS.mean(axis=1)
-        both = bootstrap_parts(np.zeros(1), difference_R[:, None], len(names))
-        estimate = float(a_S.mean() - b_S.mean())
-    else:
-        ours, theirs = _seeds(a), _seeds(b)
-        both, estimate = Parts(0.0), a.value - b.value
-    if spreads is not None:
-        ours, theirs = (
-            _moderated(part, name, s, spreads) for part, name, s in zip((ours, theirs), pair, (a, b), strict=True)
-        )
-    added = combine([ours, theirs], [1.0, 1.0])
-    most = np.inf if spreads is None else spreads.degrees
-    parts = Parts(
-        both.prompts,
-        added.seeds,
-        added.rest,
-        both.degrees_prompts,
-        np.minimum(added.degrees_seeds, most),
-        added.degrees_rest,
+def _with_seeds(pair: Pair, whole: Sample, part: SeedPart) -> Difference:
+    """A difference over several seeds: prompts and rest are its own, seeds are what the table says of them."""
+    prompts = _prompt_parts(whole)
+    parts = replace(prompts, **part._asdict())
+    return Difference(
+        pair, whole.value, parts, len(whole.clusters) or len(whole.estimates_S), "crossed t", _skewness(whole, parts)
     )
-    n = len(names) or max(len(a.estimates_S), len(b.estimates_S))
-    return _Difference(pair, estimate, parts, n, "crossed t")
 
 
-def _moderated(part: Parts, name: str, sample: Sample, spreads: Spreads) -> Parts:
-    """A row's parts with the variance over seeds that all rows together tell; one fixed model has none."""
-    if name not in spreads.by_row:
-        return part
-    variance, degrees = spreads.by_row[name]
-    return replace(part, seeds=variance / len(sample.estimates_S), degrees_seeds=degrees)
+def _prompt_parts(whole: Sample) -> Parts:
+    """A and D of a difference; none of a census."""
+    if whole.values_SC is not None:
+        return linear_parts(whole.values_SC, whole.strata)
+    if whole.drawn_RS is not None:
+        return bootstrap_parts(whole.estimates_S, whole.drawn_RS, len(whole.clusters))
+    return Parts(0.0)
 
 
-def _seeds(sample: Sample) -> Parts:
-    """The parts of a census: its seeds, where it has several."""
-    if len(sample.estimates_S) < 2:
-        return Parts(0.0)
-    seeds, degrees = seed_part(sample.estimates_S)
-    return Parts(0.0, seeds, 0.0, 0.0, degrees)
+def _one_seed(pair: Pair, whole: Sample, a: Sample, b: Sample) -> Difference | None:
+    if not whole.clusters:
+        return None  # a census of one seed: nothing was drawn
+    parts = _prompt_parts(whole)
+    made = Difference(pair, whole.value, parts, len(whole.clusters), "bootstrap t", _skewness(whole, parts))
+    if whole.values_SC is None:
+        return made
+    common = _common(a, b)
+    assert common is not None
+    values_C, weight_C = whole.values_SC[0], _weights(len(whole.clusters), whole.strata)
+    made = replace(made, test="sign flips", contributions_C=weight_C * values_C, weight_C=weight_C)
+    if common.strata is None and np.isin([common.a_SC, common.b_SC], (0.0, 100.0)).all():
+        return replace(made, test="exact McNemar", wins=(int((values_C > 0).sum()), int((values_C < 0).sum())))
+    return made
+
+
+def _independent(pair: Pair, a: Sample, b: Sample) -> Difference | None:
+    """Prompts in common, seeds of their own: each row's seeds at their own degrees (Banerjee 1960)."""
+    whole = subtract(_mean_over_seeds(a), _mean_over_seeds(b))
+    if whole is None:
+        return None
+    (seeds_a, degrees_a), (seeds_b, degrees_b) = (seed_part(sample.estimates_S) for sample in (a, b))
+    own = [sample_parts(sample) or Parts(0.0) for sample in (a, b)]
+    parts = replace(
+        _prompt_parts(whole),
+        seeds=seeds_a,
+        degrees_seeds=degrees_a,
+        common=seeds_b,
+        degrees_common=degrees_b,
+        rest=float(own[0].rest) + float(own[1].rest),
+        degrees_rest=max(float(part.degrees_rest) for part in own),
+    )
+    n = len(whole.clusters) or max(len(a.estimates_S), len(b.estimates_S))
+    return Difference(pair, whole.value, parts, n, "Welch t", _skewness(whole, parts))
+
+
+def _mean_over_seeds(sample: Sample) -> Sample:
+    """A row as one sample over prompts: the means over its seeds."""
+    evaluate, drawn_RS, values_SC = sample.evaluate, sample.drawn_RS, sample.values_SC
+    if values_SC is not None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a cluster that no seed has stays NaN
+            return Sample.linear(sample.clusters, np.nanmean(values_SC, axis=0, keepdims=True), sample.strata)
+    return replace(
+        sample,
+        estimates_S=sample.estimates_S.mean(keepdims=True),
+        evaluate=None if evaluate is None else lambda weight_RC: evaluate(weight_RC).mean(axis=1, keepdims=True),
+        drawn_RS=None if drawn_RS is None else drawn_RS.mean(axis=1, keepdims=True),
+        seeds=(),
+    )
+
+
+def _skewness(whole: Sample, parts: Parts) -> float:
+    """Of the estimated difference: that of its prompts, over its whole error."""
+    error = float(parts.standard_error)
+    if not error:
+        return 0.0
+    if whole.values_SC is not None:
+        values_C = np.nanmean(whole.values_SC, axis=0)
+        return third_cumulant(_weights(len(values_C), whole.strata) * values_C, whole.strata) / error**3
+    if whole.drawn_RS is not None:
+        drawn_R = whole.drawn_RS.mean(axis=1)
+        return float(((drawn_R - drawn_R.mean()) ** 3).mean()) / error**3
+    return 0.0
 
 
 class _Common(NamedTuple):
-    """The clusters that every seed of both has, their values (S, C) and strata."""
+    """The clusters that both have in some seed, their values (S, C), NaN where one lacks it, and strata."""
 
     names: list[str]
     a_SC: Array
@@ -253,24 +246,24 @@ class _Common(NamedTuple):
 
 
 def _common(a: Sample, b: Sample) -> _Common | None:
-    """None where there are fewer than two common clusters, or in a stratum of either."""
-    whole = [_whole(sample) for sample in (a, b)]
-    names = sorted(whole[0].keys() & whole[1].keys())
-    strata = every = None
+    """None where a seed has fewer than two common clusters, or in a stratum of either."""
+    assert a.values_SC is not None
+    assert b.values_SC is not None
+    places = [{name: place for place, name in enumerate(sample.clusters)} for sample in (a, b)]
+    names = sorted(places[0].keys() & places[1].keys())
+    a_SC, b_SC = (
+        values_SC[:, [place[name] for name in names]]
+        for values_SC, place in zip((a.values_SC, b.values_SC), places, strict=True)
+    )
+    both_C = np.asarray((~np.isnan(a_SC - b_SC)).any(axis=0))
+    names, a_SC, b_SC = [n for n, both in zip(names, both_C, strict=True) if both], a_SC[:, both_C], b_SC[:, both_C]
+    strata = None
     if a.strata is not None and b.strata is not None:
         group = dict(zip(a.clusters, a.strata, strict=True))
-        strata, every = [group[name] for name in names], [*a.strata, *b.strata]
-    if not enough(len(names), strata, every):
-        return None
-    a_SC, b_SC = (np.stack([table[name] for name in names], axis=1) for table in whole)
-    return _Common(names, a_SC, b_SC, strata)
-
-
-def _whole(sample: Sample) -> dict[str, Array]:
-    """Values (S,) of the clusters that every seed has."""
-    assert sample.values_SC is not None
-    columns_CS = sample.values_SC.T
-    return {n: y_S for n, y_S in zip(sample.clusters, columns_CS, strict=True) if not np.isnan(y_S).any()}
+        strata = [group[name] for name in names]
+        if set(strata) != {*a.strata, *b.strata}:
+            return None
+    return _Common(names, a_SC, b_SC, strata) if enough(a_SC - b_SC, strata) else None
 
 
 def _weights(num_clusters: int, strata: Sequence[str] | None) -> Array:

@@ -11,11 +11,12 @@ simulated in docs/statistics.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ropo_bench.statistics import incomplete
 from ropo_bench.statistics.sample import Array, Sample, strata_indices
 
 LEVEL = 0.95
@@ -26,7 +27,9 @@ _HALVINGS = 50
 class Parts:
     """Estimated variances of an estimate: A (prompts), B (seeds), D (what both hold), each with its degrees.
 
-    Numbers or arrays of one shape. degrees_* of 0: there is no such part (one seed has A alone, a census B alone).
+    common: of B, what a seed does to every method alike, where that is known by itself (statistics.blocks): a
+    variance with degrees of its own, beside B. Numbers or arrays of one shape. degrees_* of 0: there is no such part
+    (one seed has A alone, a census B alone).
     """
 
     prompts: Array | float
@@ -35,11 +38,13 @@ class Parts:
     degrees_prompts: Array | float = 0.0
     degrees_seeds: Array | float = 0.0
     degrees_rest: Array | float = 0.0
+    common: Array | float = 0.0
+    degrees_common: Array | float = 0.0
 
     @property
     def variance(self) -> Array:
         """A + B - D, and at least D: the rest is there for certain."""
-        whole: Array = np.asarray(self.prompts) + self.seeds - self.rest
+        whole: Array = np.asarray(self.prompts) + self.seeds + self.common - self.rest
         found: Array = np.maximum(whole, self.rest)
         return found
 
@@ -49,22 +54,24 @@ class Parts:
         found: Array = np.sqrt(self.variance)
         return found
 
-    def half_width(self, alpha: Array | float = 1 - LEVEL) -> Array:
-        """Of the two-sided interval of level 1 - alpha."""
+    def half_width(self, alpha: Array | float = 1 - LEVEL, alpha_common: Array | float | None = None) -> Array:
+        """Of the two-sided interval of level 1 - alpha; alpha_common: the common part's own, where it is another."""
         a, b, d = (
             _squared_quantile(alpha, degrees)
             for degrees in (self.degrees_prompts, self.degrees_seeds, self.degrees_rest)
         )
-        # a, b and d are 0 where there is no such part. Never beyond what the fewest degrees would give.
-        squared = np.maximum(a * self.prompts + b * self.seeds - d * self.rest, d * self.rest)
-        found: Array = np.sqrt(np.minimum(squared, np.maximum(a, b) * self.variance))
+        c = _squared_quantile(alpha if alpha_common is None else alpha_common, self.degrees_common)
+        # a, b, c and d are 0 where there is no such part. Never beyond what the fewest degrees would give.
+        squared = np.maximum(a * self.prompts + b * self.seeds + c * self.common - d * self.rest, d * self.rest)
+        found: Array = np.sqrt(np.minimum(squared, np.maximum(np.maximum(a, b), c) * self.variance))
         return found
 
     def degrees(self) -> Array:
         """Degrees of the t distribution that gives the same 95 % interval around the same standard error."""
         with np.errstate(divide="ignore", invalid="ignore"):
             target = np.where(self.variance > 0, self.half_width() / self.standard_error, np.nan)
-        parts = np.array(np.broadcast_arrays(self.degrees_prompts, self.degrees_seeds, self.degrees_rest, target)[:3])
+        counts = (self.degrees_prompts, self.degrees_seeds, self.degrees_rest, self.degrees_common, target)
+        parts = np.array(np.broadcast_arrays(*counts)[:4])
         high = np.log(parts.max(axis=0))
         low = np.log(np.where(parts > 0, parts, np.inf).min(axis=0))
         fewest = np.exp(low)
@@ -74,13 +81,18 @@ class Parts:
             low, high = np.where(wide, middle, low), np.where(wide, high, middle)
         return np.round(np.where(np.isnan(target), fewest, np.exp((low + high) / 2)), 9)
 
-    def p_value(self, estimate: Array | float) -> Array:
-        """Two-sided, of "the true value is 0": the alpha whose interval ends there."""
+    def p_value(self, estimate: Array | float, comparisons: float = 1, columns: float = 1) -> Array:
+        """Two-sided, of "the true value is 0": the alpha whose interval ends there.
+
+        comparisons, columns: of a family that it is tested in. All comparisons of a column with one reference share
+        the common part, so it is taken at alpha / columns, and all else at alpha / comparisons (statistics.families).
+        """
         size = np.abs(estimate)
         low, high = np.broadcast_arrays(np.full_like(size, -700.0), np.zeros_like(self.variance + size))
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            inside = self.half_width(np.exp(middle)) >= size
+            alpha = np.exp(middle)
+            inside = self.half_width(alpha / comparisons, alpha / columns) >= size
             low, high = np.where(inside, middle, low), np.where(inside, high, middle)
         return np.where(size == 0, 1.0, np.where(self.variance == 0, 0.0, np.exp((low + high) / 2)))
 
@@ -112,9 +124,9 @@ def satterthwaite_half_width(parts: Parts, alpha: float = 1 - LEVEL) -> Array:
 
 
 def combine(parts: Sequence[Parts], weights: Sequence[float]) -> Parts:
-    """Parts of a weighted sum of independent estimates, degrees by Satterthwaite (1946)."""
+    """A and D of a weighted sum of estimates over prompts that are independent, degrees by Satterthwaite (1946)."""
     found: dict[str, float] = {}
-    for name in ("prompts", "seeds", "rest"):
+    for name in ("prompts", "rest"):
         variances = [w**2 * float(getattr(part, name)) for part, w in zip(parts, weights, strict=True)]
         found[name] = sum(variances)
         degrees = [float(getattr(part, f"degrees_{name}")) for part in parts]
@@ -129,23 +141,29 @@ def satterthwaite(variances: Sequence[float], degrees: Sequence[float]) -> float
 
 
 def linear_parts(values_SC: Array, strata: Sequence[str] | None = None) -> Parts:
-    """Parts of the mean over a full table (of the strata's means); two clusters a stratum at least.
+    """Parts of the mean over seeds of each seed's mean (of its strata's means); two clusters a stratum at least.
 
-    The seeds' part is of all strata together: a seed shifts them as it likes.
+    The seeds' part is of all strata together: a seed shifts them as it likes. NaN where a seed has no value: its mean
+    is over what it has.
     """
     indices: Sequence[NDArray[np.intp] | slice] = [slice(None)] if strata is None else strata_indices(strata)
     groups = [values_SC[:, index] for index in indices]
-    weights = [1 / len(groups)] * len(groups)
-    found = combine([prompt_parts(group) for group in groups], weights)
+    found = combine([prompt_parts(group) for group in groups], [1 / len(groups)] * len(groups))
     if len(values_SC) < 2:
         return found
-    estimates_S = np.mean([group.mean(axis=1) for group in groups], axis=0)
-    seeds, degrees = seed_part(estimates_S)
-    return Parts(found.prompts, seeds, found.rest, found.degrees_prompts, degrees, found.degrees_rest)
+    seeds, degrees = seed_part(np.mean([seed_means(group) for group in groups], axis=0))
+    return replace(found, seeds=seeds, degrees_seeds=degrees)
+
+
+def seed_means(values_SC: Array) -> Array:
+    """Each seed's mean (S,), up to a constant; where values are missing, with the prompts taken out."""
+    return incomplete.seed_effects(values_SC) if np.isnan(values_SC).any() else values_SC.mean(axis=1)
 
 
 def prompt_parts(values_SC: Array) -> Parts:
-    """A and D of one table (..., S, C), leading axes kept."""
+    """A and D of one table (..., S, C), leading axes kept; NaN (without leading axes) where a value is missing."""
+    if np.isnan(values_SC).any():
+        return Parts(*incomplete.prompt_part(values_SC))
     num_seeds, num_clusters = values_SC.shape[-2:]
     mean_C = values_SC.mean(axis=-2)
     prompts = mean_C.var(axis=-1, ddof=1) / num_clusters
@@ -185,15 +203,11 @@ def bootstrap_parts(estimates_S: Array, drawn_RS: Array, num_clusters: int) -> P
 def sample_parts(sample: Sample) -> Parts | None:
     """Parts of a sample's mean over seeds; None where there is no error to give.
 
-    Only clusters that every seed has enter. None: one seed of a census, fewer than two clusters (in a stratum).
+    None: one seed of a census, or a seed with fewer than two clusters (in a stratum).
     """
     num_seeds = len(sample.estimates_S)
     if sample.values_SC is not None:
-        common = np.flatnonzero(~np.isnan(sample.values_SC).any(axis=0))
-        strata = None if sample.strata is None else [sample.strata[index] for index in common]
-        if not enough(len(common), strata, sample.strata):
-            return None
-        return linear_parts(sample.values_SC[:, common], strata)
+        return linear_parts(sample.values_SC, sample.strata) if enough(sample.values_SC, sample.strata) else None
     if sample.evaluate is not None or sample.drawn_RS is not None:
         if len(sample.clusters) < 2:
             return None
@@ -204,8 +218,10 @@ def sample_parts(sample: Sample) -> Parts | None:
     return Parts(0.0, seeds, 0.0, 0.0, degrees)
 
 
-def enough(num_clusters: int, strata: Sequence[str] | None, all_strata: Sequence[str] | None) -> bool:
-    """Whether there are two clusters, and in every stratum."""
-    if strata is None or all_strata is None:
-        return num_clusters >= 2
-    return all(list(strata).count(name) >= 2 for name in set(all_strata))
+def enough(values_SC: Array, strata: Sequence[str] | None) -> bool:
+    """Whether every seed has two clusters (in every stratum), and a cluster has two seeds where there are two."""
+    known_SC = ~np.isnan(values_SC)
+    if values_SC.shape[1] < 2 or (len(values_SC) > 1 and not (known_SC.sum(axis=0) > 1).any()):
+        return False
+    groups = [known_SC] if strata is None else [known_SC[:, index] for index in strata_indices(strata)]
+    return all(bool((group.sum(axis=1) >= 2).all()) for group in groups)

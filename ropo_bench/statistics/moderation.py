@@ -7,16 +7,12 @@ distribution whose parameters the table itself gives (Smyth 2004, doi 10.2202/15
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from ropo_bench.statistics.sample import Array
 
 _TINY = 1e-6  # of the largest: a variance of 0 has no logarithm
 _STEPS = 50
-_TABLES = 2000
-_MANY = 200  # degrees at which a variance is known
 
 
 def moderated(variances_M: Array, degrees_M: Array) -> tuple[Array, Array]:
@@ -67,24 +63,3 @@ def raised(variances_M: Array, degrees_M: Array) -> tuple[Array, Array]:
     """Moderated variances, where they are above a group's own, and their degrees (see `moderated`)."""
     found_M, freedom_M = moderated(variances_M, degrees_M)
     return np.maximum(variances_M, found_M), freedom_M
-
-
-@lru_cache(maxsize=1024)
-def simulated_pairs(num_groups: int, degrees: int) -> tuple[Array, Array]:
-    """What `raised` makes of a difference of two groups where all are alike, over simulated tables of normal data.
-
-    The variance over its truth and the degrees, each (2000,); the same at every call. One group: the difference
-    itself, paired by seed, which nothing moderates.
-    """
-    if num_groups == 1:
-        from scipy.special import chdtri
-
-        known_T = chdtri(degrees, (np.arange(_TABLES) + 0.5) / _TABLES) / degrees
-        return np.random.default_rng(0).permutation(known_T), np.full(_TABLES, float(degrees))
-    fewer = min(degrees, _MANY)
-    draws_TM = np.random.default_rng(0).chisquare(fewer, (_TABLES, num_groups)) / fewer
-    found = [raised(draws_M, np.full(num_groups, float(degrees))) for draws_M in draws_TM]
-    variances_T2, degrees_T2 = (np.array([one[i][:2] for one in found]) for i in (0, 1))
-    sums_T = variances_T2.sum(axis=1)
-    degrees_T = sums_T**2 / (variances_T2**2 / degrees_T2).sum(axis=1)
-    return sums_T / 2, np.minimum(degrees_T, (num_groups - 1) * degrees)

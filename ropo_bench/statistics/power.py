@@ -4,83 +4,75 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from statistics import NormalDist
 
+import numpy as np
+
+from ropo_bench.statistics.blocks import Blocks, fixed_part, paired_part, split_seeds
 from ropo_bench.statistics.crossed import Parts
-from ropo_bench.statistics.moderation import simulated_pairs
+from ropo_bench.statistics.moderation import raised
+from ropo_bench.statistics.sample import Array
 
 POWER = 0.8
 ALPHA = 0.05
 _MOST = 1_000_000
+_TABLES = 1000
+_MANY = 60  # seeds beyond which a variance over them is known
+
+
+def visible_effect(parts: Parts, alpha: float = ALPHA, power: float = POWER, columns: float = 0.0) -> float:
+    """The true difference that a two-sided test at this level, with just these variances, finds so often.
+
+    columns: of a family of comparisons with one reference, alpha times its comparisons over the level of the part
+    that they share (statistics.families); 0: the same level.
+    """
+    half = parts.half_width(alpha, alpha * columns if columns else None)
+    return float(half) + NormalDist().inv_cdf(power) * float(parts.standard_error)
 
 
 def minimum_detectable_effect(
-    standard_error: float,
-    degrees: float | None = None,
-    power: float = POWER,
-    alpha: float = ALPHA,
-    seed_degrees: float = 0.0,
+    standard_error: float, degrees: float | None = None, power: float = POWER, alpha: float = ALPHA
 ) -> float:
-    """Smallest true difference that a two-sided test at level alpha finds with this power.
+    """Smallest true difference that a two-sided t test at level alpha finds with this power.
 
-    By the noncentral t distribution (Cohen 1988, chapter 2) with these degrees, a Measurement's or Comparison's;
-    None: normal theory. seed_degrees: of the variance over seeds (seeds - 1, or those of all methods of a table
-    together); needed where alpha is not 5 %, because with several seeds the degrees are those of the 95 % interval,
-    and fewer at a smaller alpha. A significant difference of the wrong sign does not count.
+    By the noncentral t distribution (Cohen 1988, chapter 2) with these degrees; None: normal theory. A significant
+    difference of the wrong sign does not count.
     """
     if degrees is None:
         normal = NormalDist()
         return (normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)) * standard_error
     from scipy.special import nctdtrinc, stdtrit
 
-    if seed_degrees and alpha != ALPHA:
-        degrees = _degrees_at(alpha, degrees, min(seed_degrees, degrees))
     return float(nctdtrinc(degrees, 1 - power, stdtrit(degrees, 1 - alpha / 2))) * standard_error
-
-
-def _degrees_at(alpha: float, degrees: float, fewest: float) -> float:
-    """Degrees of t for the interval of level 1 - alpha, from those of the 95 % interval.
-
-    The half width squared is a mixture of squared quantiles (crossed.Parts), of `fewest` degrees with the share that
-    seeds have of the variance, and else of so many that they are normal; the 95 % interval tells the share.
-    """
-    from scipy.optimize import brentq
-    from scipy.special import ndtri, stdtrit
-
-    def squared(level: float, count: float) -> float:
-        return float(stdtrit(count, 1 - level / 2)) ** 2
-
-    normal = float(ndtri(1 - ALPHA / 2)) ** 2
-    share = min(1.0, max(0.0, (squared(ALPHA, degrees) - normal) / (squared(ALPHA, fewest) - normal)))
-    wanted = share * squared(alpha, fewest) + (1 - share) * float(ndtri(1 - alpha / 2)) ** 2
-    low, high = fewest * (1 - 1e-6), 1e7
-    if squared(alpha, high) >= wanted:
-        return high
-    return float(brentq(lambda count: squared(alpha, count) - wanted, low, high))
 
 
 def planned_error(
     split: Mapping[str, float], num_prompts: int, num_seeds: int, num_methods: int = 1
 ) -> tuple[float, float]:
-    """(standard error, degrees) to expect from so many prompts and seeds, given a split (Measurement.split).
+    """(standard error, degrees) to expect from so many prompts and seeds (see planned_parts)."""
+    parts = planned_parts(split, num_prompts, num_seeds, num_methods)
+    return float(parts.standard_error), float(parts.degrees())
 
-    split: of a row's cell, or of the paired difference of two rows (`split` of `difference`). "sampling" and "judge"
-    count as drawn once a prompt. With one seed "seeds" is left out: the interval is then about the checkpoint.
-    num_methods: of a table, whose seeds tell of each other (statistics.moderation).
+
+def planned_parts(split: Mapping[str, float], num_prompts: int, num_seeds: int, num_methods: int = 1) -> Parts:
+    """The true variances of a cell or difference, with the degrees that estimates of them will have.
+
+    split: standard deviations of one observation by source (Measurement.split), of a row's cell, of the paired
+    difference of two rows, or of a row beside a fixed model, where "common" is what a seed does to all methods and
+    "seeds" what it does to this one beyond that. "sampling" and "judge" count as drawn once a prompt. With one seed
+    "seeds" is left out: the interval is then about the checkpoint. num_methods: of a table, whose seeds tell of each
+    other (statistics.blocks).
     """
-    found = _planned_parts(split, num_prompts, num_seeds, num_methods)
-    return float(found.standard_error), float(found.degrees())
-
-
-def _planned_parts(split: Mapping[str, float], num_prompts: int, num_seeds: int, num_methods: int) -> Parts:
-    """The true parts of a cell or difference, with the degrees that estimates of them have."""
     rest = sum(split.get(source, 0.0) ** 2 for source in ("rest", "sampling", "judge")) / (num_seeds * num_prompts)
-    prompts, seeds = split.get("prompts", 0.0) ** 2 / num_prompts, split.get("seeds", 0.0) ** 2 / num_seeds
-    found = Parts(prompts + rest, degrees_prompts=num_prompts - 1)
-    if num_seeds > 1:
-        degrees = (num_prompts - 1, _seed_degrees(num_seeds, num_methods), (num_prompts - 1) * (num_seeds - 1))
-        found = Parts(prompts + rest, seeds + rest, rest, *degrees)
-    return found
+    prompts = split.get("prompts", 0.0) ** 2 / num_prompts + rest
+    if num_seeds == 1:
+        return Parts(prompts, degrees_prompts=num_prompts - 1)
+    own, common = split.get("seeds", 0.0) ** 2 / num_seeds, split.get("common", 0.0) ** 2 / num_seeds
+    own_degrees = max(num_methods - 1, 1) * (num_seeds - 1)
+    degrees = (num_prompts - 1, own_degrees, (num_prompts - 1) * (num_seeds - 1))
+    parts = Parts(prompts, own + rest, rest, *degrees)
+    return replace(parts, common=common, degrees_common=num_seeds - 1) if "common" in split else parts
 
 
 def prompts_needed(
@@ -90,9 +82,10 @@ def prompts_needed(
     power: float = POWER,
     alpha: float = ALPHA,
     num_methods: int = 1,
+    columns: float = 0.0,
 ) -> int | None:
     """Fewest prompts with which an effect is found with this power; None where no number does (seeds decide)."""
-    return _fewest(lambda n: planned_effect(split, n, num_seeds, power, alpha, num_methods) <= effect)
+    return _fewest(lambda n: planned_effect(split, n, num_seeds, power, alpha, num_methods, columns) <= effect)
 
 
 def seeds_needed(
@@ -102,9 +95,10 @@ def seeds_needed(
     power: float = POWER,
     alpha: float = ALPHA,
     num_methods: int = 1,
+    columns: float = 0.0,
 ) -> int | None:
     """Fewest seeds, two at least, with which an effect is found; None where no number does (prompts decide)."""
-    return _fewest(lambda n: planned_effect(split, num_prompts, n, power, alpha, num_methods) <= effect)
+    return _fewest(lambda n: planned_effect(split, num_prompts, n, power, alpha, num_methods, columns) <= effect)
 
 
 def planned_effect(
@@ -114,34 +108,81 @@ def planned_effect(
     power: float = POWER,
     alpha: float = ALPHA,
     num_methods: int = 1,
+    columns: float = 0.0,
 ) -> float:
-    """The minimum detectable effect of so many prompts and seeds, given a split (see planned_error).
+    """The minimum detectable effect of so many prompts and seeds, given a split (see planned_parts, visible_effect).
 
     With several seeds no t distribution has the test's errors, least of all where several methods' variances are
     moderated upwards, so the test itself is asked over simulated variances.
     """
-    parts = _planned_parts(split, num_prompts, num_seeds, num_methods)
+    parts = planned_parts(split, num_prompts, num_seeds, num_methods)
+    error = float(parts.standard_error)
     if num_seeds == 1:
-        return minimum_detectable_effect(float(parts.standard_error), float(parts.degrees()), power, alpha)
+        return minimum_detectable_effect(error, float(parts.degrees()), power, alpha)
+    if error == 0:
+        return 0.0
     from scipy.optimize import brentq
     from scipy.special import ndtr
 
-    rise_T, degrees_T = simulated_pairs(num_methods, num_seeds - 1)
-    prompts_T, _ = simulated_pairs(1, num_prompts - 1)
-    drawn = replace(
-        parts, prompts=parts.prompts * prompts_T[::-1], seeds=parts.seeds * rise_T, degrees_seeds=degrees_T
-    )
-    half_T = drawn.half_width(alpha)
-    error = float(parts.standard_error)
-    if error == 0:
-        return 0.0
+    half_T = _drawn(parts, num_methods, num_seeds).half_width(alpha, alpha * columns if columns else None)
     high = float(half_T.max()) + 10 * error
     return float(brentq(lambda effect: float(ndtr((effect - half_T) / error).mean()) - power, 0.0, high))
 
 
-def _seed_degrees(num_seeds: int, num_methods: int) -> int:
-    """Of the variance over seeds, moderated by the other methods of a table."""
-    return max(num_methods - 1, 1) * (num_seeds - 1)
+def _drawn(parts: Parts, num_methods: int, num_seeds: int) -> Parts:
+    """What tables of normal data would estimate of these variances, one value a table."""
+    own, common = float(parts.seeds), float(parts.common)
+    share = round(common / (own + common), 2) if float(parts.degrees_common) else None
+    own_T, degrees_T, common_T = _simulated(num_methods, min(num_seeds, _MANY), share)
+    spread = own + common if share is not None else own
+    prompts_T = _chi_squared(int(parts.degrees_prompts), 1)
+    return replace(
+        parts,
+        prompts=parts.prompts * prompts_T,
+        seeds=spread * own_T,
+        degrees_seeds=degrees_T,
+        common=spread * common_T,
+        degrees_common=parts.degrees_common,
+    )
+
+
+@lru_cache(maxsize=256)
+def _simulated(num_methods: int, num_seeds: int, share: float | None) -> tuple[Array, Array, Array]:
+    """Own variance, its degrees and common variance (T,), as statistics.blocks estimates them; the same at every
+    call.
+
+    share: of all that a seed does to a method beside a fixed model, what it does to all methods; the three are then
+    in units of the whole. None: the difference of two methods, in units of its own variance.
+    """
+    draw = np.random.default_rng(0)
+    names = [f"m{i}" for i in range(max(num_methods, 1))]
+    if num_methods < 2:
+        return _chi_squared(num_seeds - 1, 0), np.full(_TABLES, num_seeds - 1.0), np.zeros(_TABLES)
+    found = np.empty((_TABLES, 3))
+    for table in range(_TABLES):
+        estimates_MS = (1 - (share or 0.0)) ** 0.5 * draw.normal(size=(num_methods, num_seeds))
+        estimates_MS += (share or 0.0) ** 0.5 * draw.normal(size=num_seeds)
+        common, own_M = split_seeds(estimates_MS)
+        variances_M, degrees_M = raised(own_M, np.full(num_methods, num_seeds - 1.0))
+        own = dict(zip(names, zip(variances_M.tolist(), degrees_M.tolist(), strict=True), strict=True))
+        total = dict(zip(names, estimates_MS.var(axis=1, ddof=1).tolist(), strict=True))
+        blocks = Blocks(num_methods, common, own, total)
+        if share is None:
+            part = paired_part(blocks, names[0], names[1], num_seeds)
+            found[table] = part.seeds * num_seeds / 2, part.degrees_seeds, 0.0
+        else:
+            part = fixed_part(blocks, names[0], num_seeds)
+            found[table] = part.seeds * num_seeds, part.degrees_seeds, part.common * num_seeds
+    return found[:, 0], found[:, 1], found[:, 2]
+
+
+def _chi_squared(degrees: int, seed: int) -> Array:
+    """Estimated over true variance (T,), of so many degrees, in an order of its own."""
+    from scipy.special import chdtri
+
+    known_T = chdtri(degrees, (np.arange(_TABLES) + 0.5) / _TABLES) / degrees
+    found: Array = np.random.default_rng(seed).permutation(known_T)
+    return found
 
 
 def _fewest(enough: Callable[[int], bool]) -> int | None:

@@ -34,7 +34,8 @@ class Sample:
     NaN where a seed lacks it; a seed's estimate is their mean, or with strata (a name a cluster) the mean of the
     strata's means. evaluate: cluster weights (R, C) -> estimates (R, S) refitted under them; a weight of 0 leaves
     a cluster out. within: source ("sampling", "judge") -> what of a value's variance it is. drawn_RS: bootstrap
-    replicates of a refitted sample over all its clusters, kept once they are made.
+    replicates of a refitted sample over all its clusters, kept once they are made. seeds: which training seeds these
+    are; () means 0, 1, 2 ... coverage: share of the items that have a score, 0..1.
     """
 
     clusters: tuple[str, ...]
@@ -44,6 +45,8 @@ class Sample:
     evaluate: Callable[[Array], Array] | None = None
     within: Mapping[str, Within] = field(default_factory=dict)
     drawn_RS: Array | None = None
+    seeds: tuple[int, ...] = ()
+    coverage: float = 1.0
 
     @classmethod
     def linear(
@@ -75,6 +78,27 @@ class Sample:
     def value(self) -> float:
         """The estimate: the mean over seeds."""
         return float(self.estimates_S.mean())
+
+    @property
+    def seed_names(self) -> tuple[int, ...]:
+        """The training seed of every estimate."""
+        return self.seeds or tuple(range(len(self.estimates_S)))
+
+    def on_seeds(self, seeds: Sequence[int]) -> Sample:
+        """The same with these of its training seeds alone, in the order given."""
+        names = self.seed_names
+        if tuple(seeds) == names:
+            return self
+        places = [names.index(seed) for seed in seeds]
+        evaluate = self.evaluate
+        return replace(
+            self,
+            estimates_S=self.estimates_S[places],
+            values_SC=None if self.values_SC is None else self.values_SC[places],
+            evaluate=None if evaluate is None else lambda weight_RC: evaluate(weight_RC)[:, places],
+            drawn_RS=None if self.drawn_RS is None else self.drawn_RS[:, places],
+            seeds=tuple(seeds),
+        )
 
     def with_draws(self) -> Sample:
         """The same with its bootstrap replicates; itself where it is linear or a census."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard import compared, leaderboard, scores_of
+from ropo_bench.leaderboard import compared, leaderboard, scores_of, seeds_of
 from ropo_bench.leaderboard.measured import comparisons, measured
 from ropo_bench.records import write_scores
 from ropo_bench.runs import Store
@@ -67,7 +67,8 @@ def test_from_scores_alone_the_comparisons_are_the_same(store: Store) -> None:
     record = write(store, "three", rows(3, "dpo", "ropo"))
     board = leaderboard(store, "three")
     assert {c.test for c in board.comparisons} == {"crossed t"}
-    assert compared(TASKS, {task.name: scores_of(store, record, task) for task in TASKS}) == board.comparisons
+    scores = {task.name: scores_of(store, record, task) for task in TASKS}
+    assert compared(TASKS, scores, seeds_of(record)) == board.comparisons
 
 
 def test_a_second_look_computes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

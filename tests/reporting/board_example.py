@@ -11,7 +11,7 @@ ENERGY = ("energy", "drift")
 
 def compared(a: str, b: str, estimate: float, adjusted: float, key: tuple[str, str] = WIN_RATE) -> Comparison:
     low, high = estimate - 4.0, estimate + 4.0
-    return Comparison(*key, a, b, estimate, 2.0, 120.0, low, high, adjusted / 6, 160, "clustered t", adjusted)
+    return Comparison(*key, a, b, estimate, 2.0, 120.0, low, high, adjusted / 6, 160, "crossed t", adjusted)
 
 
 def row(name: str, win_rate: float, drift: float, reference: bool = False) -> Row:

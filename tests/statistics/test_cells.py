@@ -34,7 +34,8 @@ def test_one_prompt_has_no_error() -> None:
 def test_seed_that_lacks_a_prompt_still_counts() -> None:
     found = cell([[item("a", 1), item("b", 3), item("c", 5)], [item("a", 1), item("b", 3)]])
     assert found.value == pytest.approx((3 + 2) / 2)
-    assert found.standard_error == pytest.approx(1.0)  # over a and b: sd sqrt(2), n 2, the seeds agree
+    # What each prompt adds to 2.5: a -2/6 - 1/4, b 1/4, c 2/6; the seeds agree on a and b, so nothing else varies.
+    assert found.standard_error == pytest.approx((3 / 2 * ((7 / 12) ** 2 + (1 / 4) ** 2 + (1 / 3) ** 2)) ** 0.5)
 
 
 def test_census_and_maximum() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ropo_bench.statistics import Array, Sample, compare, compare_samples, difference, split
+from ropo_bench.statistics import Array, Sample, compare, compare_samples, split, subtract
 from ropo_bench.tasks import Column
 from ropo_bench.types import Comparison
 from tests.statistics.score_tables import item, table
@@ -32,18 +33,28 @@ def refitted(values_SC: Array) -> Sample:
 
 def test_worked_example_on_common_prompts() -> None:
     a = [item("p", 5), item("q", 7), item("r", 9), item("only-a", 100)]
-    b = [item("p", 4), item("q", 5), item("r", 6), item("only-b", -100), item("lost", None)]
+    b = [item("p", 4), item("q", 5), item("r", 6), item("only-b", -100)]
     [found] = compare("t", [M], {"a": [a], "b": [b]}, None, [("a", "b")])
     assert (found.estimate, found.n, found.test) == (2.0, 3, "sign flips")
     assert found.standard_error == pytest.approx(1 / 3**0.5)
     assert found.degrees == pytest.approx(2)
     assert found.p_value == pytest.approx(0.25, abs=0.02)  # all three of one sign: 2 of 8 flips
+    assert found.low is not None
+    assert found.low <= 0  # as the test says
     assert found.adjusted is None
 
 
-def test_one_seed_has_the_paired_t_interval() -> None:
-    draw = np.random.default_rng(0)
-    a, b = draw.normal(size=(2, 1, 50))
+@pytest.mark.parametrize(("num_lost", "num_compared"), [(1, 1), (2, 0)])
+def test_a_row_with_too_few_of_its_items_scored_is_not_compared(num_lost: int, num_compared: int) -> None:
+    """Of 25 items one may be missing, which is 4 %; with 8 % what is missing may be all the difference."""
+    a = [item(f"p{i}", None if i < num_lost else i) for i in range(25)]
+    b = [item(f"p{i}", i + i % 3) for i in range(25)]
+    assert len(compare("t", [M], {"a": [a], "b": [b]}, None, [("a", "b")])) == num_compared
+
+
+def test_one_seed_has_the_paired_t_interval_where_nothing_is_skewed() -> None:
+    values = np.concatenate([np.linspace(-1, 3, 25), np.linspace(-3, 1, 25)])
+    a, b = np.concatenate([values, -values])[None], np.full((1, 100), -0.05)
     truth = stats.ttest_rel(a[0], b[0]).confidence_interval()
     assert (one(a, b).low, one(a, b).high) == pytest.approx(tuple(truth))
 
@@ -80,16 +91,40 @@ def test_one_fixed_model_stands_beside_every_seed() -> None:
     assert one(seeds, fixed) == one(seeds, np.repeat(fixed, 4, axis=0))
 
 
-def test_unlike_numbers_of_seeds_are_welchs() -> None:
+def test_rows_with_other_numbers_of_seeds_are_paired_on_those_that_both_have() -> None:
     draw = np.random.default_rng(4)
-    a, b = 3 * draw.normal(size=(3, 1)) * np.ones((3, 40)), draw.normal(size=(5, 1)) * np.ones((5, 40))
-    a, b = a + 1e-3 * draw.normal(size=a.shape), b + 1e-3 * draw.normal(size=b.shape)
-    truth = stats.ttest_ind(a.mean(axis=1), b.mean(axis=1), equal_var=False)
-    found = one(a, b)
-    assert found.p_value == pytest.approx(truth.pvalue, rel=1e-3)
-    assert (found.low, found.high) == pytest.approx(tuple(truth.confidence_interval()), rel=1e-3)
-    by_bootstrap = compare_samples("t", "m", {"a": refitted(a), "b": refitted(b)}, [("a", "b")])[0]
-    assert by_bootstrap.p_value == pytest.approx(found.p_value, rel=1e-2)
+    a, b = draw.normal(size=(3, 1)) + draw.normal(size=(3, 40)), draw.normal(size=(5, 1)) + draw.normal(size=(5, 40))
+    assert one(a, b) == one(a, b[:3])
+
+
+def test_rows_without_a_seed_in_common_are_independent() -> None:
+    draw = np.random.default_rng(4)
+    a, b = 3 * draw.normal(size=(3, 1)) * np.ones((3, 40)), draw.normal(size=(3, 1)) * np.ones((3, 40))
+    a, b = (values + 1e-3 * draw.normal(size=values.shape) for values in (a, b))
+    rows = {"a": Sample.linear(NAMES[:40], a), "b": replace(Sample.linear(NAMES[:40], b), seeds=(3, 4, 5))}
+    [found] = compare_samples("t", "m", rows, [("a", "b")])
+    assert found.test == "Welch t"
+    # Each row's variance over seeds at its own t quantile: between Welch's interval and that of the fewest degrees.
+    error = (a.mean(axis=1).var(ddof=1) / 3 + b.mean(axis=1).var(ddof=1) / 3) ** 0.5
+    assert found.standard_error == pytest.approx(error, rel=1e-3)
+    assert found.high is not None
+    assert found.high - found.estimate == pytest.approx(error * stats.t.ppf(0.975, 2), rel=1e-3)
+    by_bootstrap = {"a": refitted(a), "b": replace(refitted(b), seeds=(3, 4, 5))}
+    [again] = compare_samples("t", "m", by_bootstrap, [("a", "b")])
+    assert again.p_value == pytest.approx(found.p_value, rel=2e-2)
+
+
+@pytest.mark.parametrize(("seeds_a", "spread_a"), [(2, 15.0), (5, 5.0)])
+def test_unlike_spreads_are_respected(seeds_a: int, spread_a: float) -> None:
+    """Two seeds that spread far beside five that do not: equal rows are called different in 5 % at most."""
+    draw = np.random.default_rng(12)
+    seeds_b, spread_b = 7 - seeds_a, 20 - spread_a
+    rejected = 0
+    for _ in range(300):
+        a = spread_a * draw.normal(size=(seeds_a, 1)) + draw.normal(size=(seeds_a, 40))
+        b = spread_b * draw.normal(size=(seeds_b, 1)) + draw.normal(size=(seeds_b, 40))
+        rejected += one(a, b).p_value < 0.05
+    assert rejected / 300 < 0.05 + 2 * (0.05 * 0.95 / 300) ** 0.5
 
 
 @settings(max_examples=25)
@@ -157,11 +192,11 @@ def test_nothing_to_test_is_left_out() -> None:
 
 def test_censuses_over_seeds() -> None:
     a, b = np.array([1.0, 2.0, 4.0]), np.array([0.5, 1.0, 1.5])
-    samples = {"a": Sample.census(a), "b": Sample.census(b), "c": Sample.census(b[:2])}
-    [paired] = compare_samples("t", "m", samples, [("a", "b")])
-    [welch] = compare_samples("t", "m", samples, [("a", "c")])
+    samples = {"a": Sample.census(a), "c": Sample.census(b[:2])}
+    [paired] = compare_samples("t", "m", {"a": Sample.census(a), "b": Sample.census(b)}, [("a", "b")])
+    [common] = compare_samples("t", "m", samples, [("a", "c")])
     assert paired.p_value == pytest.approx(stats.ttest_rel(a, b).pvalue)
-    assert welch.p_value == pytest.approx(stats.ttest_ind(a, b[:2], equal_var=False).pvalue)
+    assert common.p_value == pytest.approx(stats.ttest_rel(a[:2], b[:2]).pvalue)
 
 
 @pytest.mark.filterwarnings("error")
@@ -174,28 +209,34 @@ def test_censuses_without_any_spread() -> None:
 
 
 def test_several_rows_tell_of_each_others_seeds() -> None:
-    draw = np.random.default_rng(11)
-    rows = {f"r{i}": draw.normal(size=(3, 1)) + 0.01 * draw.normal(size=(3, 50)) for i in range(5)}
-    samples = {name: Sample.linear(NAMES[:50], values_SC) for name, values_SC in rows.items()}
-    samples["fixed"] = Sample.linear(NAMES[:50], 0.01 * draw.normal(size=(1, 50)))
-    pairs = [("r0", "r1"), ("r2", "fixed")]
-    between, beside = compare_samples("t", "m", samples, pairs)
-    own = {name: values_SC.mean(axis=1).var(ddof=1) for name, values_SC in rows.items()}
-    pooled = np.mean(list(own.values()))
-    # five variances of two degrees that agree are one (one-way analysis of variance); none is made smaller
-    spread = {name: max(pooled, variance) for name, variance in own.items()}
-    assert between.standard_error == pytest.approx(((spread["r0"] + spread["r1"]) / 3) ** 0.5, rel=1e-3)
-    assert beside.standard_error == pytest.approx((spread["r2"] / 3) ** 0.5, rel=1e-3)
-    assert (between.degrees, beside.degrees) == pytest.approx((8, 8), rel=1e-2)
-    [alone] = compare_samples("t", "m", samples, pairs[:1])
-    assert alone.degrees == pytest.approx(2, rel=1e-2)
+    """Five rows whose own seed effects spread alike, with a common effect: a two-way analysis of variance by hand."""
+    own_MS = np.array([[0, 1, -1], [1, -1, 0], [-1, 0, 1], [0, -1, 1], [1, 0, -1]], dtype=float)
+    common_S = np.array([4.0, -1.0, -3.0])
+    table_MS = own_MS + common_S + np.arange(5.0)[:, None]
+    samples = {f"r{i}": Sample.census(row_S) for i, row_S in enumerate(table_MS)} | {
+        "fixed": Sample.census(np.zeros(1))
+    }
+    between, beside = compare_samples("t", "m", samples, [("r0", "r1"), ("r2", "fixed")])
+    residual_MS = table_MS - table_MS.mean(axis=1, keepdims=True) - table_MS.mean(axis=0) + table_MS.mean()
+    own_M = (
+        (residual_MS**2).sum(axis=1) / 2 * 5 / 4
+    )  # two degrees each, 5/4 for the part that the mean over rows took
+    pooled = own_M.mean()  # they agree, so that the prior has all degrees; none is made smaller than it is
+    spread_M = np.maximum(own_M, pooled)
+    assert between.standard_error == pytest.approx(((spread_M[0] + spread_M[1]) / 3) ** 0.5)
+    assert between.degrees == pytest.approx(8)
+    common = table_MS.mean(axis=0).var(ddof=1)
+    own = max(4 / 5 * spread_M[2], table_MS[2].var(ddof=1) - common)
+    assert beside.standard_error == pytest.approx(((common + own) / 3) ** 0.5)
+    [alone] = compare_samples("t", "m", samples, [("r0", "r1")])
+    assert alone == between  # all rows tell, however few pairs are asked for
 
 
 def test_a_difference_can_be_split_for_planning() -> None:
     draw = np.random.default_rng(9)
     common = 30 * draw.normal(size=(1, 200))
     a, b = (common + draw.normal(size=(5, 200)) for _ in range(2))
-    found = difference(Sample.linear(NAMES, a), Sample.linear(NAMES, b))
+    found = subtract(Sample.linear(NAMES, a), Sample.linear(NAMES, b))
     assert found is not None
     assert split(found)["rest"] == pytest.approx(2**0.5, rel=0.15)
     assert split(found)["prompts"] < 1  # common to both

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from ropo_bench.leaderboard import estimators, scores_of
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.runs import Store
-from ropo_bench.statistics import Sample, estimate
+from ropo_bench.statistics import Sample, estimate, subtract
 from ropo_bench.statistics.cells import split
 from ropo_bench.statistics.crossed import sample_parts
 from ropo_bench.tasks import TaskRecipe
@@ -23,11 +23,15 @@ Split = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Of one column, pooled over rows: what varies in a row, and in the paired difference of two (None: no pair)."""
+    """Of one column, pooled: what varies in a row, in the paired difference of two, in a row less the SFT model.
+
+    None: no such pair. reference: its "common" is what a seed does to all rows alike, None where that cannot be told.
+    """
 
     row: Split
     difference: Split | None
     num_prompts: int
+    reference: Split | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +101,24 @@ def _measured(samples: Mapping[str, Sample]) -> Measured | None:
     pairs = list(combinations(trained, 2))
     if not pairs and SFT in samples:
         pairs = [(trained[0], samples[SFT].with_draws())]
-    differences = [found for a, b in pairs if (one := _difference(a, b)) and (found := _split(one)) is not None]
-    return Measured(_pooled(rows), _pooled(differences) if differences else None, len(trained[0].clusters))
+    differences = [found for a, b in pairs if (one := subtract(a, b)) and (found := _split(one)) is not None]
+    difference = _pooled(differences) if differences else None
+    return Measured(_pooled(rows), difference, len(trained[0].clusters), _reference(samples, trained, difference))
+
+
+def _reference(samples: Mapping[str, Sample], trained: Sequence[Sample], difference: Split | None) -> Split | None:
+    """Of a row less SFT. Of what seeds do, half of a difference's variance is a row's own, the rest is common."""
+    if SFT not in samples:
+        return None
+    beside = [subtract(sample, samples[SFT].with_draws()) for sample in trained]
+    splits = [own for sample in beside if sample is not None and (own := _split(sample)) is not None]
+    if not splits:
+        return None
+    pooled = dict(_pooled(splits))
+    if len(trained) > 1 and difference is not None and "seeds" in pooled and "seeds" in difference:
+        variance = min(difference["seeds"] ** 2 / 2, pooled["seeds"] ** 2)
+        pooled |= {"seeds": variance**0.5, "common": (pooled["seeds"] ** 2 - variance) ** 0.5}
+    return pooled
 
 
 def _split(sample: Sample) -> Split | None:
@@ -110,16 +130,3 @@ def _pooled(splits: Sequence[Split]) -> Split:
     """Root mean square of each source that all of them tell."""
     sources = [source for source in splits[0] if all(source in one for one in splits)]
     return {source: float(np.sqrt(np.mean([one[source] ** 2 for one in splits]))) for source in sources}
-
-
-def _difference(a: Sample, b: Sample) -> Sample | None:
-    """The paired difference of two rows, by seed; None where their prompts or seeds are not the same."""
-    alike = len(a.estimates_S) == len(b.estimates_S) or len(b.estimates_S) == 1
-    if a.clusters != b.clusters or not alike:
-        return None
-    estimates_S = a.estimates_S - b.estimates_S
-    if a.values_SC is not None and b.values_SC is not None:
-        return Sample.linear(a.clusters, a.values_SC - b.values_SC, a.strata)
-    if not a.clusters:
-        return Sample.census(estimates_S)
-    return replace(a, estimates_S=estimates_S, drawn_RS=a.draws(a.clusters) - b.draws(b.clusters), evaluate=None)

@@ -18,6 +18,7 @@ from ropo_bench.errors import UsageError
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.runs import Store
 from ropo_bench.statistics import planned_effect, planned_error, prompts_needed, seeds_needed
+from ropo_bench.statistics.families import SHARED
 from ropo_bench.tasks import Column, TaskRecipe
 
 ALPHA, POWER = 0.05, 0.8
@@ -67,13 +68,36 @@ def columns_compared(request: Request) -> list[tuple[TaskRecipe, Column]]:
 def power(request: Request, store: Store, effects: Wanted) -> list[dict[str, Any]]:
     """An entry for each tested column, as JSON; None where something cannot be known beforehand."""
     columns = columns_compared(request)
-    num_rows = len({SFT, *request.checkpoints, *(method.name for method in request.methods)})
-    num_comparisons = num_rows * (num_rows - 1) // 2 * len(columns)
+    family = _family(request, columns)
     before = {task.name: earlier(store, request, task) for task in {id(t): t for t, _ in columns}.values()}
     return [
-        _entry(request, task, column, before[task.name], num_comparisons, effects.of(task, column))
-        for task, column in columns
+        _entry(request, task, column, before[task.name], family, effects.of(task, column)) for task, column in columns
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How many comparisons a table makes, and how many it declares as primary on how many columns (0: none)."""
+
+    num_comparisons: int
+    num_primary: int = 0
+    num_columns: int = 0
+
+    @property
+    def shared(self) -> float:
+        """By how much higher the level is of what all primary comparisons of a column share."""
+        return self.num_primary / min(self.num_primary, SHARED * self.num_columns) if self.num_primary else 0.0
+
+
+def _family(request: Request, columns: Sequence[tuple[TaskRecipe, Column]]) -> Family:
+    num_rows = len({SFT, *request.checkpoints, *(method.name for method in request.methods)})
+    num_comparisons = num_rows * (num_rows - 1) // 2 * len(columns)
+    primary = request.suite.primary
+    if primary is None:
+        return Family(num_comparisons)
+    names = [f"{task.name}.{column.metric}" for task, column in columns if primary.columns or task.is_first(column)]
+    own = [name for name in names if primary.columns is None or name in primary.columns]
+    return Family(num_comparisons, (num_rows - 1) * len(own), len(own))
 
 
 def _entry(
@@ -81,10 +105,11 @@ def _entry(
     task: TaskRecipe,
     column: Column,
     found: Earlier | None,
-    num_comparisons: int,
+    family: Family,
     effect: float | None,
 ) -> dict[str, Any]:
     row, difference, at_most, basis = _splits(task, column, found)
+    num_comparisons = family.num_comparisons
     prompts, seeds = _num_prompts(task, column, found), request.seeds
     entry: dict[str, Any] = {
         "task": task.name,
@@ -97,6 +122,8 @@ def _entry(
         "seed_noise_known": "seeds" in row,
         "row": None,
         "difference": None,
+        "reference": None,
+        "num_primary": family.num_primary,
         "wanted": None,
     }
     if prompts is None or not row or (seeds == 1 and row.keys() == {"seeds"}):  # one seed of a census has no error
@@ -104,6 +131,9 @@ def _entry(
     methods = len(request.methods) or 1
     entry["row"] = _seen(row, prompts, seeds, 1, 1)
     entry["difference"] = _seen(difference, prompts, seeds, num_comparisons, methods) | {"at_most": at_most}
+    measured = None if found is None else found.columns.get(column.metric)
+    if measured is not None and measured.reference is not None:
+        entry["reference"] = _seen_from_reference(measured.reference, prompts, seeds, family, methods)
     if effect is not None:
         entry["wanted"] = _needed(difference, effect, prompts, seeds, num_comparisons, methods)
     return entry
@@ -145,6 +175,18 @@ def _seen(split: Mapping[str, float], prompts: int, seeds: int, num_comparisons:
     if num_comparisons > 1:
         level = ALPHA / num_comparisons
         seen["effect_after_holm"] = planned_effect(split, max(prompts, 2), seeds, POWER, level, methods)
+    return seen
+
+
+def _seen_from_reference(
+    split: Mapping[str, float], prompts: int, seeds: int, family: Family, methods: int
+) -> dict[str, Any]:
+    """What a method's comparison with the reference can see, alone and as the first step of the primary family."""
+    error, degrees = planned_error(split, max(prompts, 2), seeds, methods)
+    seen = {"split": dict(split), "standard_error": error, "degrees": degrees}
+    seen["effect"] = planned_effect(split, max(prompts, 2), seeds, POWER, ALPHA, methods)
+    level = ALPHA / (family.num_primary or family.num_comparisons)
+    seen["effect_in_family"] = planned_effect(split, max(prompts, 2), seeds, POWER, level, methods, family.shared)
     return seen
 
 

@@ -128,7 +128,8 @@ def _judging(entries: Sequence[dict[str, Any]]) -> Table:
 
 def _power(entries: Sequence[dict[str, Any]]) -> Table:
     """A line a tested column: standard errors, and the smallest true effects that are found in 80 % of tables."""
-    table = _table("what it can see", "prompts", "seeds", "a row ±", "finds", "two rows ±", "finds", "after Holm")
+    heads = ["prompts", "seeds", "a row ±", "finds", "two rows ±", "finds", "after Holm", "less SFT ±", "finds"]
+    table = _table("what it can see", *heads, "primary" if entries[0]["num_primary"] else "in the table")
     for entry in entries:
         row, pair = entry["row"] or {}, entry["difference"] or {}
         bound = "<= " if pair.get("at_most") else ""
@@ -137,6 +138,8 @@ def _power(entries: Sequence[dict[str, Any]]) -> Table:
             bound * (key in pair) + _points(pair.get(key))
             for key in ("standard_error", "effect", "effect_after_holm")
         ]
+        beside = entry["reference"] or {}
+        numbers += [_points(beside.get(key)) for key in ("standard_error", "effect", "effect_in_family")]
         name = f"{entry['task']} {entry['header']}"
         table.add_row(escape(name), _count(entry["num_prompts"]), str(entry["num_seeds"]), *numbers)
     return table
@@ -146,8 +149,12 @@ def power_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
     """What the figures rest on, and what wanted effects need."""
     lines = [
         "finds: smallest true effect found with 80 % power at 5 % two-sided, of a row from a fixed value, and of "
-        f"two rows; after Holm: of {entries[0]['num_comparisons']:,} comparisons"
+        f"two rows; after Holm: of {entries[0]['num_comparisons']:,} comparisons; less SFT: of a row from SFT"
     ]
+    if entries[0]["num_primary"]:
+        lines.append(
+            f"primary: as the first of the {entries[0]['num_primary']:,} comparisons that the suite declares"
+        )
     for basis in dict.fromkeys(entry["basis"] for entry in entries):
         names = ", ".join(dict.fromkeys(entry["task"] for entry in entries if entry["basis"] == basis))
         lines.append(f"{names}: {basis}")

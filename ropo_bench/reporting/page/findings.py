@@ -33,7 +33,7 @@ def notes(board: Leaderboard) -> list[str]:
 
 
 def comparison_table(board: Leaderboard) -> PlainTable | None:
-    """Every paired difference that Holm's correction counts, a metric after the other, the clearest first."""
+    """Every paired difference of the table, a metric after the other, the clearest first."""
     lines = []
     for found in separations(board).values():
         own = [each for each in board.comparisons if (each.a, each.b) in found.differences]
@@ -41,8 +41,8 @@ def comparison_table(board: Leaderboard) -> PlainTable | None:
         lines += [_line(found, each) for each in sorted(own, key=lambda one: (one.adjusted or 0.0, one.p_value))]
     if not lines:
         return None
-    caption = f"Paired differences on common prompts. Bold: separated, Holm’s p < {ALPHA:g} over this whole table."
-    headers = ["difference", "metric", "estimate", "95 % interval", "p (Holm)", "prompts", "test"]
+    caption = f"Paired differences on common prompts. Bold: separated, p < {ALPHA:g} adjusted over this whole table."
+    headers = ["difference", "metric", "estimate", "95 % interval", "p (adjusted)", "prompts", "test"]
     return PlainTable(caption, headers, lines)
 
 
