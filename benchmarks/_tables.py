@@ -5,14 +5,13 @@ Shapes: T tables, M methods, S seeds, C clusters, I items each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ropo_bench.statistics import Array, Sample, compare_samples
+from ropo_bench.statistics import Array
 from ropo_bench.statistics.crossed import LEVEL, Parts, prompt_parts
-from ropo_bench.types import Comparison
 
 SEEDS, RATIOS = (1, 3, 5), (0.0, 0.5, 3.0)
 ALPHA = 1 - LEVEL
@@ -118,12 +117,3 @@ def batches(num_tables: int) -> Iterator[tuple[int, np.random.Generator]]:
     """Sizes of batches that fit in memory, each with a stream of its own."""
     for start in range(0, num_tables, _BATCH):
         yield min(_BATCH, num_tables - start), np.random.default_rng([17, start])
-
-
-def compared(
-    values_MSC: Sequence[Array] | Array, names: Sequence[str], pairs: Sequence[tuple[str, str]]
-) -> list[Comparison]:
-    """All pairs of one table on one metric."""
-    clusters = [f"p{c:04}" for c in range(values_MSC[0].shape[-1])]
-    samples = {name: Sample.linear(clusters, one_SC) for name, one_SC in zip(names, values_MSC, strict=True)}
-    return compare_samples("", "", samples, pairs)

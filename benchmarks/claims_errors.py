@@ -1,8 +1,9 @@
 """How often does a claims file hold a wrong verdict? python -m benchmarks.claims_errors [--files 2000] [--json]
 
 Files of K claims, each exactly at its margin (where both a verdict for and one against are wrong), of pairs of rows
-with S seeds on C prompts; ratio: the seeds' standard error over the prompts'. Through the comparison and the rule of
-ropo_bench.claims. The promise: SUPPORTED in at most 2.5 % of the files, NOT SUPPORTED in at most 2.5 %.
+with S seeds on C prompts; ratio: the seeds' standard error over the prompts', SHARED of its variance common to all
+rows. Through the comparison and the rule of ropo_bench.claims. The promise: SUPPORTED in at most 2.5 % of the files,
+NOT SUPPORTED in at most 2.5 %.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ropo_bench.statistics import Sample
 
 PROMPTS = 60
 MARGINS = (0.0, 2.0, -1.0, 0.5, -3.0, 0.0)
+SHARED = 0.6
 CASES = [(1, 0.0), (3, 0.0), (3, 0.5), (3, 3.0), (5, 0.0), (5, 0.5), (5, 3.0)]
 
 
@@ -28,20 +30,21 @@ def shares(num_seeds: int, ratio: float, num_claims: int, num_files: int) -> tup
     margins = MARGINS[:num_claims]
     found = np.zeros(2)
     for _ in range(num_files):
-        evidence = []
+        evidence, common_S1 = [], draw.normal(size=(num_seeds, 1))
         for margin in margins:
             common_C = draw.normal(size=PROMPTS)
-            a, b = (_row(draw, truth + common_C, num_seeds, ratio) for truth in (margin, 0.0))
-            evidence.append(difference_evidence(a, b)[0])
+            a, b = (_row(draw, truth + common_C, common_S1, ratio) for truth in (margin, 0.0))
+            evidence.append(difference_evidence({"a": a, "b": b}, "a", "b")[0])
         decided = decide(evidence, [Region(low=margin) for margin in margins])
         verdicts = {one.verdict for one in decided if one is not None}
         found += ["SUPPORTED" in verdicts, "NOT SUPPORTED" in verdicts]
     return float(found[0] / num_files), float(found[1] / num_files)
 
 
-def _row(draw: np.random.Generator, truth_C: np.ndarray, num_seeds: int, ratio: float) -> Sample:
-    seeds_S1 = ratio / PROMPTS**0.5 * draw.normal(size=(num_seeds, 1))
-    values_SC = truth_C + seeds_S1 + draw.normal(size=(num_seeds, PROMPTS))
+def _row(draw: np.random.Generator, truth_C: np.ndarray, common_S1: np.ndarray, ratio: float) -> Sample:
+    own_S1 = draw.normal(size=common_S1.shape)
+    seeds_S1 = ratio / PROMPTS**0.5 * (SHARED**0.5 * common_S1 + (1 - SHARED) ** 0.5 * own_S1)
+    values_SC = truth_C + seeds_S1 + draw.normal(size=(len(common_S1), PROMPTS))
     return Sample.linear([f"p{i:02}" for i in range(PROMPTS)], values_SC)
 
 

@@ -1,4 +1,4 @@
-"""Do intervals cover, tests err and powers reach as promised? python -m benchmarks.coverage [--tables 2000] [--json]
+"""Do intervals cover and powers of two rows reach as promised? python -m benchmarks.coverage [--tables 2000] [--json]
 
 Simulated tables of four metrics: an answer's quality is prompt + turn or question + seed + rest, all normal, and a
 grade is where quality falls between cuts, so that the truth is known in closed form. ratio: the standard error of the
@@ -24,11 +24,10 @@ from benchmarks._tables import (
     WORLDS,
     World,
     batches,
-    compared,
     parts_of,
     with_ratio,
 )
-from ropo_bench.statistics import holm, planned_effect, planned_error
+from ropo_bench.statistics import planned_effect, planned_error
 from ropo_bench.statistics.crossed import satterthwaite_half_width
 from ropo_bench.statistics.permutation import sign_flips
 
@@ -55,39 +54,6 @@ def coverage(world: World, num_seeds: int, ratio: float, num_tables: int) -> dic
         "width": 2 * float(half_T.mean()),
         "ideal_width": 2 * 1.96 * float(error_T.std()),
         "satterthwaite": 100 * float((np.abs(error_T) <= other_T).mean()),
-        "tables": num_tables,
-    }
-
-
-def family_error(
-    num_seeds: int, ratio: float, num_tables: int, unlike: float = 1.0, methods: int = 4
-) -> dict[str, Any]:
-    """Share of tables (percent) with any wrong "differs" after Holm: all pairs of equal methods on three metrics.
-
-    unlike: how many times the first method's seeds spread as far as the others'. Tables go through `compare_samples`.
-    """
-    worlds = [with_ratio(world, num_seeds, ratio) for world in WORLDS[:3]]
-    names = [f"m{i}" for i in range(methods)]
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
-    wrong = alone = 0
-    degrees: list[float] = []
-    for size, draw in batches(num_tables):
-        tables = [world.tables(draw, size, num_seeds, methods, unlike)[0] for world in worlds]
-        for table in range(size):
-            found = [one for values in tables for one in compared(values[:, table], names, pairs)]
-            p_values = [one.p_value for one in found]
-            wrong += min(holm(p_values)) <= ALPHA
-            alone += sum(p <= ALPHA for p in p_values)
-            degrees += [one.degrees for one in found if one.degrees]
-    count = len(pairs) * len(worlds)
-    return {
-        "seeds": num_seeds,
-        "ratio": ratio,
-        "unlike": unlike,
-        "comparisons": count,
-        "any_after_holm": 100 * wrong / num_tables,
-        "one_alone": 100 * alone / num_tables / count,
-        "median_degrees": float(np.median(degrees)),
         "tables": num_tables,
     }
 
@@ -122,49 +88,14 @@ def power(num_seeds: int, ratio: float, alpha: float, num_tables: int, num_promp
     }
 
 
-def table_power(num_seeds: int, ratio: float, num_tables: int, methods: int = 4) -> dict[str, Any]:
-    """How often a table of several methods finds the effect that `plan` promises it, at 5 % and at Holm's smallest.
-
-    One method is better than the others by the effect; its comparisons with them count, through `compare_samples`,
-    beside a reference of one seed. The split is of a difference: half of it is each method's own.
-    """
-    num_prompts, split = 240, {"prompts": 30.0, "rest": 35.0}
-    prompts = (split["prompts"] ** 2 + split["rest"] ** 2 / num_seeds) / num_prompts
-    split["seeds"] = ratio * (prompts * num_seeds) ** 0.5
-    names = [f"m{i}" for i in range(methods)]
-    pairs = [("m0", name) for name in [*names[1:], "SFT"]]
-    found = {}
-    for alpha in (ALPHA, ALPHA / 18):
-        effect = planned_effect(split, num_prompts, num_seeds, alpha=alpha, num_methods=methods)
-        hits = 0
-        for size, draw in batches(num_tables):
-            own = {name: spread / 2**0.5 for name, spread in split.items()}
-            table_MTSC = own["prompts"] * draw.normal(size=(methods, size, 1, num_prompts))
-            table_MTSC = table_MTSC + own["seeds"] * draw.normal(size=(methods, size, num_seeds, 1))
-            table_MTSC = table_MTSC + own["rest"] * draw.normal(size=(methods, size, num_seeds, num_prompts))
-            table_MTSC[0] += effect
-            for table in range(size):
-                rows = [*table_MTSC[:, table], table_MTSC[1, table, :1]]  # SFT is there, and not counted
-                made = compared(rows, [*names, "SFT"], pairs)[:-1]
-                hits += sum(one.p_value <= alpha and one.estimate > 0 for one in made)
-        found[f"{alpha:.2g}"] = {"effect": effect, "power": 100 * hits / num_tables / len(names[1:])}
-    return {"methods": methods, "seeds": num_seeds, "ratio": ratio, "levels": found, "tables": num_tables}
-
-
 def simulate(num_tables: int) -> dict[str, Any]:
-    """All three questions."""
+    """Both questions."""
     began = time.process_time()
     grid = [(s, r) for s in SEEDS for r in RATIOS]
     without_seeds = [(s, r) for s, r in grid if s > 1 or r == 0]
     return {
         "coverage": [coverage(world, s, r, num_tables) for world in WORLDS for s, r in grid],
-        "family_error": [
-            family_error(s, r, num_tables // 2, unlike)
-            for s, r in without_seeds
-            for unlike in ((1.0, 3.0) if s > 1 and r > 0 else (1.0,))
-        ],
         "power": [power(s, r, alpha, num_tables) for alpha in (ALPHA, ALPHA / 18) for s, r in without_seeds],
-        "table_power": [table_power(s, r, num_tables // 4, m) for m in (2, 4, 8) for s, r in without_seeds if s > 1],
         "cpu_seconds": time.process_time() - began,
         "worlds": [asdict(world) for world in WORLDS],
     }
@@ -183,14 +114,6 @@ def markdown(found: Mapping[str, Any]) -> str:
             "width / known error's": lambda one: f"{one['width'] / one['ideal_width']:.2f}",
             "Satterthwaite's coverage %": lambda one: f"{one['satterthwaite']:.1f}",
         },
-        "family_error": {
-            "seeds": lambda one: str(one["seeds"]),
-            "ratio": lambda one: f"{one['ratio']:g}",
-            "one method's seeds spread": lambda one: f"{one['unlike']:g} times as far",
-            "comparisons": lambda one: str(one["comparisons"]),
-            "any wrong after Holm %": lambda one: f"{one['any_after_holm']:.1f}",
-            "one comparison alone %": lambda one: f"{one['one_alone']:.1f}",
-        },
         "power": {
             "seeds": lambda one: str(one["seeds"]),
             "ratio": lambda one: f"{one['ratio']:g}",
@@ -200,18 +123,10 @@ def markdown(found: Mapping[str, Any]) -> str:
             "effect": lambda one: f"{one['effect']:.2f}",
             "found %": lambda one: f"{one['power']:.1f}",
         },
-        "table_power": {
-            "methods": lambda one: str(one["methods"]),
-            "seeds": lambda one: str(one["seeds"]),
-            "ratio": lambda one: f"{one['ratio']:g}",
-            "level: effect, found %": lambda one: "; ".join(
-                f"{level}: {at['effect']:.2f}, {at['power']:.1f}" for level, at in one["levels"].items()
-            ),
-        },
     }
     blocks = [_table(found[name], texts) for name, texts in columns.items()]
     tables = found["power"][0]["tables"]
-    counts = f"{tables:,} tables a line (whole tables: half as many, and a quarter for their power)"
+    counts = f"{tables:,} tables a line"
     return "\n\n".join([*blocks, f"{counts}, {found['cpu_seconds']:.0f} CPU seconds in all"])
 
 
