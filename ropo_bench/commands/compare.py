@@ -63,6 +63,8 @@ class _Room:
     store: Store
     top: int
     notes: list[str] = field(default_factory=list)
+    known_scores: dict[tuple[str, str], Mapping[str, Seeds]] = field(default_factory=dict)
+    known_tables: dict[tuple[str, ...], dict[str, Sample]] = field(default_factory=dict)
 
     def compared(self, a: Side, b: Side) -> ComparedRows:
         """Every task that both rows have finished and that makes a pair."""
@@ -92,13 +94,19 @@ class _Room:
             self.notes += [text for name in compared for text in self._opponents(tasks[name], a, b)]
         return ComparedRows(a.label, b.label, a.num_seeds, b.num_seeds, columns)
 
+    def _scores(self, side: Side, task: TaskRecipe) -> Mapping[str, Seeds]:
+        """The scores of all rows of a side's run on a task, read once."""
+        if (side.run, task.name) not in self.known_scores:
+            self.known_scores[side.run, task.name] = scores_of(self.store, side.record, task)
+        return self.known_scores[side.run, task.name]
+
     def _unfinished(self, task: str, side: Side) -> str | None:
-        if side.row in scores_of(self.store, side.record, tasks_of(side.record)[task]):
+        if side.row in self._scores(side, tasks_of(side.record)[task]):
             return None
         return f"{side.label} is not scored ({side.state})"
 
     def _columns(self, task: TaskRecipe, a: Side, b: Side) -> list[ComparedColumn]:
-        pair = tuple(scores_of(self.store, side.record, task)[side.row] for side in (a, b))
+        pair = tuple(self._scores(side, task)[side.row] for side in (a, b))
         seen = {score.metric for seeds in pair for one in seeds for score in one}
         return [
             self._column(task, column, (a, b), (pair[0], pair[1])) for column in task.columns if column.metric in seen
@@ -123,16 +131,21 @@ class _Room:
 
     def _table(self, task: TaskRecipe, column: Column, sides: tuple[Side, Side]) -> dict[str, Sample]:
         """All rows of both runs by label: what seeds do is learned from every row, as in the runs' own tables."""
+        runs = {side.run: side for side in sides}
+        key = (task.name, column.metric, *runs, *sorted(side.label for side in sides if len(runs) > 1))
+        if key in self.known_tables:
+            return self.known_tables[key]
         samples: dict[str, Sample] = {}
         known: list[Sequence[str]] = []
         asked = {side.label for side in sides}
-        for run, record in {side.run: side.record for side in sides}.items():
-            scores, prefix = scores_of(self.store, record, task), "" if sides[0].run == sides[1].run else f"{run}:"
-            rows = [Side(run, name, f"{prefix}{name}", record) for name in scores]
+        for run, side in runs.items():
+            scores, prefix = self._scores(side, task), f"{run}:" if len(runs) > 1 else ""
+            rows = [Side(run, name, f"{prefix}{name}", side.record) for name in scores]
             kept = [row for row in rows if row.label in asked or row.stages(task.name, "scores") not in known]
             known += [row.stages(task.name, "scores") for row in kept]
-            made = samples_of(task, column, {row.row: scores[row.row] for row in kept}, seeds_of(record))
+            made = samples_of(task, column, {row.row: scores[row.row] for row in kept}, seeds_of(side.record))
             samples |= {f"{prefix}{name}": sample for name, sample in made.items()}
+        self.known_tables[key] = samples
         return samples
 
     def _items(

@@ -113,7 +113,7 @@ class _Table:
         a, b = (self.rows[name] for name in pair)
         if min(a.coverage, b.coverage) < LEAST_COVERAGE:
             return None
-        seeds = tuple(seed for seed in a.seed_names if seed in b.seed_names)
+        seeds = shared_seeds(a, b)
         fewest = min(len(a.estimates_S), len(b.estimates_S))
         if fewest > 1 and len(seeds) > 1:
             whole = subtract(a.on_seeds(seeds), b.on_seeds(seeds))
@@ -135,11 +135,20 @@ class _Table:
         return self.known[seeds]
 
 
+def shared_seeds(a: Sample, b: Sample) -> tuple[int, ...]:
+    """The training seeds that both rows have."""
+    return tuple(seed for seed in a.seed_names if seed in b.seed_names)
+
+
 def subtract(a: Sample, b: Sample) -> Sample | None:
     """The sample of a - b on their common clusters, seed by seed; one seed is broadcast over several.
 
-    None where they have no two clusters (in a stratum) in common, or one is a census and the other is none.
+    Where both have several, on those that both have. None where these are fewer than two, they have no two clusters
+    (in a stratum) in common, or one is a census and the other is none.
     """
+    if min(len(a.estimates_S), len(b.estimates_S)) > 1 and a.seed_names != b.seed_names:
+        seeds = shared_seeds(a, b)
+        return subtract(a.on_seeds(seeds), b.on_seeds(seeds)) if len(seeds) > 1 else None
     if a.values_SC is not None and b.values_SC is not None:
         common = _common(a, b)
         return None if common is None else Sample.linear(common.names, common.a_SC - common.b_SC, common.strata)
