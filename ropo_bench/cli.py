@@ -50,6 +50,8 @@ def run(
     backend: opt.Backend = None,
     checkpoint: opt.Checkpoint = [],  # noqa: B006 (typer copies it)
     sets: opt.Sets = [],  # noqa: B006
+    rates: opt.Rates = "suite",
+    tuning: opt.Tuning = None,
     include: opt.Include = [],  # noqa: B006
     assets: opt.Assets = None,
     budget_calls: opt.Calls = None,
@@ -81,6 +83,8 @@ def run(
         include,
         not no_canaries,
         first_seed,
+        rates,
+        tuning,
     )
     run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard))
 

@@ -116,7 +116,9 @@ def _choice(tuned: Tuned) -> str:
         return "no rate: every trial failed"
     chosen = next(point for point in tuned.points if point.lr == tuned.lr)
     error = "" if chosen.standard_error is None else f" ± {chosen.standard_error:.1f}"
-    corrected = "" if tuned.corrected is None else f", {tuned.corrected:.1f} corrected for choosing"
+    corrected = (
+        "" if tuned.corrected is None else f", {tuned.corrected:.1f} on prompts and seeds that did not choose it"
+    )
     others = ", ".join(f"{p.lr:g} {100 * p.share:.0f} %" for p in tuned.points if p.share >= 0.05 and p is not chosen)
     edge = "; the peak lies at an end of the grid: widen it with --grid" if tuned.at_edge else ""
     return (

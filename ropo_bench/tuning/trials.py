@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ropo_bench.errors import MethodFailed, first_line
 from ropo_bench.methods import MethodRecipe
+from ropo_bench.rates import at_rate
 from ropo_bench.stages import Evaluation
 from ropo_bench.tasks import TaskRecipe
 
@@ -22,7 +23,7 @@ class Trial:
     @property
     def recipe(self) -> MethodRecipe:
         """The method at the rate of this trial."""
-        return self.method.model_copy(update={"train": self.method.train.model_copy(update={"lr": self.lr})})
+        return at_rate(self.method, self.lr)
 
 
 @dataclass(frozen=True, slots=True)
