@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ropo_bench.leaderboard.alike import alike_lines
 from ropo_bench.leaderboard.joined import joined
 from ropo_bench.leaderboard.measured import Measured, comparisons, measured, stages_of
 from ropo_bench.leaderboard.notes import dagger, found_canaries, notes
@@ -51,6 +52,7 @@ def leaderboard(store: Store, names: Sequence[str] | str) -> Leaderboard:
         rows=rows,
         columns=columns,
         footers=[
+            *alike_lines(store, tasks, found),
             *notes(store, record, tasks),
             *dict.fromkeys(line for name in names for line in rate_lines(store.read_run(name))),
             *choice_lines(record, tasks, measured_rows),
