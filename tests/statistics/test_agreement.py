@@ -44,7 +44,9 @@ def test_the_committed_reference_run_has_the_groups_that_its_scores_have() -> No
         for record in map(json.loads, lines):
             if record["task"].startswith("pocket-arena") and record["metric"] == "win_rate":
                 for row, seeds in record["rows"].items():
-                    values.setdefault(row, []).append([seed["value"] if isinstance(seed, dict) else seed for seed in seeds])
+                    values.setdefault(row, []).append(
+                        [seed["value"] if isinstance(seed, dict) else seed for seed in seeds]
+                    )
     scores = {row: np.array(items).T for row, items in values.items()}
     for group in groups_alike(scores):
         for a in group.rows:
