@@ -74,7 +74,7 @@ class TuningRecord(_Part):
     base: str
     """Content key of the base model."""
     data: str
-    """Content key of the preference pairs."""
+    """sha256 of the preference pairs."""
     grid: list[float]
     seeds: list[int]
     """Training seeds; the first tries every rate, all of them the peak and its neighbours."""

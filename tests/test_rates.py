@@ -95,7 +95,7 @@ def store(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     with Progress() as progress:
         plain = run(resolve(Asked("dpo,ropo", "tiny", 1, include=[folder])), found, "plain", progress)
         method = load_method("dpo", suite=load_suite("tiny", include=[folder]), include=[folder])
-        known = record({"dpo": tuned(method, 4e-3, at_edge=True)}, plain["base"], plain["data"]["key"])
+        known = record({"dpo": tuned(method, 4e-3, at_edge=True)}, plain["base"], plain["data"]["sha256"])
         write_tuning(folder / "tuned.json", known)
         asked = Asked("dpo", "tiny", 1, include=[folder], rates="curve", tuning=folder / "tuned.json")
         run(resolve(asked), found, "curve", progress)

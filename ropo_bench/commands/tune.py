@@ -41,10 +41,10 @@ def tune_command(asked: TuneAsked, runs: Path, json: bool) -> None:
         raise UsageError(f"suite {recipe.name}: it names no validation task, which tune selects by; add validation:")
     task = load_task(recipe.validation, include=asked.include)
     methods = load_methods(asked.methods, suite=recipe, include=asked.include)
-    grid = _grid(asked.grid, recipe, methods)
+    before = read_tuning(asked.out) if asked.out is not None and asked.out.exists() else None
+    grid = _grid(asked.grid, recipe, methods, before)
     if asked.write is not None and not asked.write.is_file():
         raise UsageError(f"--write {asked.write}: no such file; give the suite's YAML file, which gets the overrides")
-    before = read_tuning(asked.out) if asked.out is not None and asked.out.exists() else None
     store = Store(runs)
     path = store.run_folder(_name(recipe, methods, grid, asked.seeds)) / "tune.json"
     with Progress() as progress, Evaluation(Stages(store, recipe, progress)) as evaluation:
@@ -63,8 +63,12 @@ def tune_command(asked: TuneAsked, runs: Path, json: bool) -> None:
         write_overrides(asked.write, {name: t.lr for name, t in record.methods.items() if t.lr is not None})
 
 
-def _grid(given: str | None, suite: SuiteRecipe, methods: Sequence[MethodRecipe]) -> list[float]:
-    """The grid that is asked for, else the one around the rates that suite and methods have already."""
+def _grid(
+    given: str | None, suite: SuiteRecipe, methods: Sequence[MethodRecipe], before: TuningRecord | None
+) -> list[float]:
+    """The grid that is asked for, else that of the record which the methods join, else around the known rates."""
+    if given is None and before is not None:
+        return list(before.grid)
     if given is None:
         known = [float(change["train.lr"]) for change in suite.overrides.values() if "train.lr" in change]
         return grid_around([*known, *(method.train.lr for method in methods)])

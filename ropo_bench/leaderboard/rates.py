@@ -33,7 +33,7 @@ def rate_lines(record: Record) -> list[str]:
         return []
     methods = [MethodRecipe.model_validate(method) for method in record["request"]["methods"]]
     methods = [method for method in methods if method.name not in rates.neighbours]
-    data = record["data"]["key"] if record["data"] else None
+    data = record["data"]["sha256"] if record["data"] else None
     tuned = [method for method in methods if rates.is_tuned(method, record["base"], data)]
     others = [method for method in methods if method not in tuned]
     lines = [_tuned_line(rates, tuned)] if tuned else []

@@ -70,7 +70,7 @@ class Search:
             metric=self.task.columns[0].metric,
             num_prompts=self.evaluation.completions(stages.base, self.task).manifest["num_completions"],
             base=stages.base.key,
-            data=stages.pairs.key,
+            data=stages.pairs.manifest["sha256"],
             grid=list(self.grid),
             seeds=self.seeds,
             draws=DRAWS,

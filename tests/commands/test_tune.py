@@ -91,7 +91,9 @@ def test_another_method_joins_the_same_search_only(
 ) -> None:
     out, runs = tmp_path / "tuned.json", tmp_path / "runs"
     tune_command(asked(suite, "dpo", out=out), runs, True)
-    tune_command(asked(suite, "ipo", out=out), runs, True)
+    tune_command(
+        asked(suite, "ipo", out=out, grid=None), runs, True
+    )  # on the grid of the file, whatever is known now
     assert list(read_tuning(out).methods) == ["dpo", "ipo"]
     before = out.read_text()
     with pytest.raises(UsageError, match="holds another search"):
