@@ -22,6 +22,7 @@ from ropo_bench.methods import CoreRecipe, TrainRecipe
 from ropo_bench.models import load_model, load_tokenizer
 from ropo_bench.pocket.corpus import pretraining_texts, sft_dialogues
 from ropo_bench.pocket.grader import grade
+from ropo_bench.pocket.larger import spends
 from ropo_bench.pocket.prompts import pocket_prompts
 from ropo_bench.pocket.world import World
 from ropo_bench.reporting.progress import Progress
@@ -84,7 +85,8 @@ MODEL = {
     "max_position_embeddings": 2048,
 }
 PAIRS = "preference.jsonl.gz"
-DIFFICULTY = "difficulty.json"
+DIFFICULTIES = {"pocket-arena": "difficulty.json", "pocket-arena-large": "difficulty-large.json"}
+DIFFICULTY_LR = 1e-4  # dpo's, whatever rate a later tuning chooses: what is frozen stays what it was
 DIFFICULTY_TEMPERATURES = (0.3, 0.5, 0.9, 1.2)
 """Of the SFT decoding variants that, beside dpo, fix how hard each arena prompt is."""
 
@@ -222,7 +224,7 @@ PAIR_DECODING = Decoding(max_new_tokens=96, temperature=1.0, num_samples=CANDIDA
 
 def pair_prompts() -> list[Prompt]:
     """Two in three of the preference prompts: as many as one epoch may take in the demo's three minutes."""
-    return [prompt for number, prompt in enumerate(pocket_prompts("preference")) if number % 3]
+    return [prompt for number, prompt in enumerate(pocket_prompts("preference")) if spends(number)]
 
 
 def sample_pairs(world: World, sft: Path, progress: Progress) -> list[dict[str, Any]]:

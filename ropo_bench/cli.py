@@ -50,6 +50,8 @@ def run(
     backend: opt.Backend = None,
     checkpoint: opt.Checkpoint = [],  # noqa: B006 (typer copies it)
     sets: opt.Sets = [],  # noqa: B006
+    rates: opt.Rates = "suite",
+    tuning: opt.Tuning = None,
     include: opt.Include = [],  # noqa: B006
     assets: opt.Assets = None,
     budget_calls: opt.Calls = None,
@@ -81,6 +83,8 @@ def run(
         include,
         not no_canaries,
         first_seed,
+        rates,
+        tuning,
     )
     run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard))
 
@@ -235,19 +239,26 @@ def doctor(
 def tune(
     methods: Annotated[str, typer.Option("--methods", help="Names or files, comma-separated, or: all.")] = "all",
     suite: opt.Suite = "pocket",
-    trials: Annotated[int, typer.Option("--trials", min=1, max=9, help="Grid points for every method.")] = 5,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Seeds around each peak.")] = 3,
+    grid: Annotated[
+        str | None, typer.Option("--grid", help="LOWEST:HIGHEST rate (default: around the rates known so far).")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Trials at a time, each in a process.")] = 1,
     write: Annotated[Path | None, typer.Option("--write", help="Suite file to put the overrides into.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File for the record too, such as results/tuning/SUITE.json.")
+    ] = None,
     include: opt.Include = [],  # noqa: B006
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
 ) -> None:
-    """Find every method's learning rate with the same budget.
+    """Measure every method over one grid of learning rates, and choose.
 
-    Trials are scored on the suite's validation prompts.
+    Trials are scored on the suite's validation prompts. A repeated command goes on where the last one stopped.
     """
-    from ropo_bench.commands.tune import tune_command
+    from ropo_bench.commands.tune import TuneAsked, tune_command
 
-    tune_command(methods, suite, trials, write, include, runs, json)
+    tune_command(TuneAsked(methods, suite, seeds, grid, workers, write, out, include), runs, json)
 
 
 @pocket_app.command("build")

@@ -14,6 +14,7 @@ from ropo_bench.errors import BudgetReached, RopoBenchError, first_line
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.provenance import provenance
+from ropo_bench.rates import Rates
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store, content_key
 from ropo_bench.stages import Evaluation, Model, Stages
@@ -33,7 +34,7 @@ class Request:
     """What a user asked for, fully resolved: no name in it needs a recipe file any more.
 
     seeds: how many a method, counted from first_seed. judges: by the name of the task that they judge. canaries:
-    whether they are checked for bias first.
+    whether they are checked for bias first. rates: how the methods' learning rates were chosen.
     """
 
     suite: SuiteRecipe
@@ -44,6 +45,7 @@ class Request:
     judges: Mapping[str, JudgeRecipe] = field(default_factory=dict)
     canaries: bool = True
     first_seed: int = 0
+    rates: Rates = field(default_factory=lambda: Rates(how="suite"))
 
     @property
     def training_seeds(self) -> range:
@@ -61,6 +63,7 @@ class Request:
             "judges": {task: judge.model_dump() for task, judge in self.judges.items()},
             "canaries": self.canaries,
             "first_seed": self.first_seed,
+            "rates": self.rates.model_dump(),
         }
 
     def run_name(self) -> str:

@@ -83,7 +83,8 @@ class SuiteRecipe(Recipe):
     """`suites/NAME.yaml`.
 
     base: "pocket:sft", a model folder or a hub id. data: preference pairs ("pocket:preference", a file, a hub
-    id). validation: the task whose first column `ropo-bench tune` selects by. train: keys of TrainRecipe for all
+    id). validation: the task whose first column `ropo-bench tune` selects by. tuning: its record, a name in
+    results/tuning or a file. train: keys of TrainRecipe for all
     methods. overrides: method -> {"train.lr": value}, for figures that depend on the base model and were found
     with the same budget for all methods. backend: which engine generates; auto is vLLM where it is installed.
     judge: the recipe in judges/ that judges every task, in place of the tasks' own. decoding: task -> changes.
@@ -96,6 +97,7 @@ class SuiteRecipe(Recipe):
     base: str
     data: str
     validation: str | None = None
+    tuning: str | None = None
     tasks: list[str] = Field(min_length=1)
     train: dict[str, Any] = Field(default_factory=dict)
     overrides: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -12,7 +12,7 @@ from ropo_bench.claims.decision import ALPHA, Decision, Evidence, Region, Verdic
 from ropo_bench.claims.needs import Needs, needs
 from ropo_bench.claims.reading import Claim
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard import samples_of, scores_of, seeds_of
+from ropo_bench.leaderboard import rows_of_table, samples_of, scores_of, seeds_of
 from ropo_bench.recipe_files import suggest
 from ropo_bench.runs import Store
 from ropo_bench.statistics import Difference, Sample, differences, level, subtract, visible_effect
@@ -66,8 +66,10 @@ def decide_claims(store: Store, run: str, claims: Sequence[Claim]) -> list[Decid
     scores = {name: scores_of(store, record, tasks[name]) for name in {claim.task for claim in claims}}
     missing = [_missing(claim, record, scores[claim.task]) for claim in claims]
     seeds = seeds_of(record)
+    shown = rows_of_table(record, [name for claim in claims for name in (claim.row, claim.other) if name])
+    table = {task: {name: own for name, own in rows.items() if name in shown} for task, rows in scores.items()}
     samples = {
-        (claim.task, claim.metric): samples_of(tasks[claim.task], column, scores[claim.task], seeds)
+        (claim.task, claim.metric): samples_of(tasks[claim.task], column, table[claim.task], seeds)
         for claim, column, gap in zip(claims, columns, missing, strict=True)
         if gap is None
     }

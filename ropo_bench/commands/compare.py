@@ -11,7 +11,7 @@ from pathlib import Path
 from ropo_bench.commands.compare_runs import Side, choose, judged_against_base, obstacle, tasks_of
 from ropo_bench.commands.compare_runs import differences as settings_that_differ
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard import leaderboard, samples_of, scores_of, seeds_of
+from ropo_bench.leaderboard import leaderboard, rows_of_table, samples_of, scores_of, seeds_of
 from ropo_bench.records import read_completions
 from ropo_bench.reporting.comparison import ComparedColumn, ComparedRows, Flips, flips, most_changed
 from ropo_bench.reporting.comparison_text import comparison_json, comparison_text
@@ -132,7 +132,9 @@ class _Room:
     def _table(self, task: TaskRecipe, column: Column, sides: tuple[Side, Side]) -> dict[str, Sample]:
         """All rows of both runs by label: what seeds do is learned from every row, as in the runs' own tables."""
         runs = {side.run: side for side in sides}
-        key = (task.name, column.metric, *runs, *sorted(side.label for side in sides if len(runs) > 1))
+        shown = {run: rows_of_table(side.record) for run, side in runs.items()}
+        extra = [side.label for side in sides if len(runs) > 1 or side.row not in shown[side.run]]
+        key = (task.name, column.metric, *runs, *sorted(extra))
         if key in self.known_tables:
             return self.known_tables[key]
         samples: dict[str, Sample] = {}
@@ -141,6 +143,7 @@ class _Room:
         for run, side in runs.items():
             scores, prefix = self._scores(side, task), f"{run}:" if len(runs) > 1 else ""
             rows = [Side(run, name, f"{prefix}{name}", side.record) for name in scores]
+            rows = [row for row in rows if row.row in shown[run] or row.label in asked]
             kept = [row for row in rows if row.label in asked or row.stages(task.name, "scores") not in known]
             known += [row.stages(task.name, "scores") for row in kept]
             made = samples_of(task, column, {row.row: scores[row.row] for row in kept}, seeds_of(side.record))

@@ -39,6 +39,15 @@ Calls = Annotated[int | None, typer.Option("--budget-calls", min=0, help="Most r
 Usd = Annotated[float | None, typer.Option("--budget-usd", min=0, help="Most dollars for judges.")]
 NoCanaries = Annotated[bool, typer.Option("--no-canaries", help="Do not check the judges for bias.")]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: suite and a hash).")]
+Rates = Annotated[
+    str,
+    typer.Option(
+        "--rates", help="Learning rates: suite (its overrides), tuned (tune's choice), curve (its neighbours too)."
+    ),
+]
+Tuning = Annotated[
+    Path | None, typer.Option("--tuning", help="Record of `tune` (default: the one that the suite names).")
+]
 Processes = Annotated[
     int, typer.Option("--processes", min=1, envvar=PROCESSES, help="Processes (GPUs) that train together.")
 ]

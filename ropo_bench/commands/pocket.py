@@ -35,8 +35,8 @@ def build_command(out: Path | None, runs: Path) -> None:
         pairs = _pairs(store, world, sft, progress)
         target = out or POCKET_ASSETS
         builder.install(sft.path / "model", pairs.path / builder.PAIRS, target)
-        difficulty = _difficulties(store, target, progress)
-        builder.install_file(difficulty.path / builder.DIFFICULTY, target)
+        for task, file in builder.DIFFICULTIES.items():
+            builder.install_file(_difficulties(store, target, task, progress).path / file, target)
         record: dict[str, Any] = {
             "seed": builder.SEED,
             "world": world_hash(world),
@@ -144,12 +144,13 @@ def _pairs(store: Store, world: Any, sft: Stage, progress: Progress) -> Stage:
     return stage
 
 
-def _difficulties(store: Store, assets: Path, progress: Progress) -> Stage:
-    """Frozen prompt difficulties of pocket-arena, from decoding variants of the SFT model and from dpo."""
+def _difficulties(store: Store, assets: Path, name: str, progress: Progress) -> Stage:
+    """Frozen prompt difficulties of an arena, from decoding variants of the SFT model and from dpo."""
     suite = load_suite("pocket").model_copy(update={"base": str(assets / "sft"), "data": str(assets / builder.PAIRS)})
-    task = load_task("pocket-arena")
+    task = load_task(name)
     task = task.model_copy(update={"options": {k: v for k, v in task.options.items() if k != "difficulties"}})
-    stages, dpo = Stages(store, suite, progress), load_method("dpo", suite=suite)
+    stages = Stages(store, suite, progress)
+    dpo = load_method("dpo", suite=suite, sets=[f"train.lr={builder.DIFFICULTY_LR}"])
     stages.make_policy(dpo, 0)
     trained = stages.make_merged(dpo, 0)
     with Evaluation(stages) as evaluation:
@@ -164,7 +165,8 @@ def _difficulties(store: Store, assets: Path, progress: Progress) -> Stage:
         if todo:
             prompts = [prompt.id for prompt in read_prompts(task.prompts or "")]
             atomic_write_json(
-                stage.path / builder.DIFFICULTY, builder.difficulties(prompts, [read_scores(b) for b in battles])
+                stage.path / builder.DIFFICULTIES[name],
+                builder.difficulties(prompts, [read_scores(b) for b in battles]),
             )
             stage.finish({"num_references": len(battles)})
     return stage

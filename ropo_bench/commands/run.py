@@ -14,9 +14,11 @@ from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
 from ropo_bench.commands.table import print_leaderboard
 from ropo_bench.errors import RopoBenchError, UsageError
 from ropo_bench.judges import JudgeRecipe
+from ropo_bench.methods import MethodRecipe
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
+from ropo_bench.rates import Rates, read_tuning, set_rates, tuning_path
 from ropo_bench.recipes import load_judge, load_methods, load_suite, load_task
 from ropo_bench.reporting.progress import Progress
 from ropo_bench.runs import Store
@@ -45,6 +47,8 @@ class Asked:
     include: Sequence[Path] = ()
     canaries: bool = True
     first_seed: int = 0
+    rates: str = "suite"
+    tuning: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ def resolve(asked: Asked) -> Request:
         changes["tasks"] = _names(asked.tasks)
     suite = SuiteRecipe.model_validate(suite.model_dump() | changes)
     rows = load_methods(asked.methods, suite=suite, sets=asked.sets, include=asked.include) if asked.methods else []
+    rows, rates = _rates(asked, suite, rows)
     tasks = [suite.decoded(load_task(task, include=asked.include)) for task in suite.tasks]
     return Request(
         suite=suite,
@@ -104,15 +109,33 @@ def resolve(asked: Asked) -> Request:
         methods=rows,
         seeds=asked.seeds or suite.seeds,
         checkpoints=_checkpoints(asked.checkpoints, {SFT, *(method.name for method in rows)}),
+        rates=rates,
         judges=_judges(tasks, suite, asked.include),
         canaries=asked.canaries,
         first_seed=asked.first_seed,
     )
 
 
+def _rates(asked: Asked, suite: SuiteRecipe, methods: list[MethodRecipe]) -> tuple[list[MethodRecipe], Rates]:
+    """The methods at the rates that are asked for; the suite's own record is read where it is there."""
+    tuning = None
+    if asked.tuning is not None:
+        tuning = read_tuning(asked.tuning)
+    elif suite.tuning is not None and tuning_path(suite.tuning).exists():
+        tuning = read_tuning(tuning_path(suite.tuning))
+    rate_sets = [text for text in asked.sets if text.partition("=")[0].endswith("train.lr")]
+    if asked.rates != "suite" and rate_sets:
+        raise UsageError(
+            f"--set {rate_sets[0]}: --rates {asked.rates} sets the learning rates; leave one of them out"
+        )
+    return set_rates(asked.rates, methods, tuning)
+
+
 def untuned(request: Request) -> list[str]:
     """Methods that a suite with overrides has none for: they train with figures for another size of model."""
     known = request.suite.overrides
+    if request.rates.how != "suite":
+        return []
     return [method.name for method in request.methods if known and method.name not in known]
 
 

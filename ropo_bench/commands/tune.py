@@ -1,118 +1,142 @@
-"""`ropo-bench tune`: every method's learning rate from one grid, with the same budget, by one stated metric."""
+"""`ropo-bench tune`: every method's score against its learning rate, and the rate that is chosen, by one search."""
 
 from __future__ import annotations
 
-import json as jsonlib
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.errors import MethodFailed, UsageError
-from ropo_bench.leaderboard import estimators
+from ropo_bench.errors import UsageError
 from ropo_bench.methods import MethodRecipe
-from ropo_bench.provenance import provenance
+from ropo_bench.rates import Tuned, TuningRecord, read_tuning, write_tuning
 from ropo_bench.recipes import load_methods, load_suite, load_task, settings
-from ropo_bench.records import read_scores
 from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import Store, atomic_write_json, atomic_write_text, content_key
+from ropo_bench.runs import Store, atomic_write_text, content_key
 from ropo_bench.stages import Evaluation, Stages
-from ropo_bench.statistics import measure
-from ropo_bench.tasks import TaskRecipe
-
-GRID = tuple(float(f"{10 ** (exponent / 2):.2g}") for exponent in range(-10, -1))
-"""1e-5, 3.2e-5, 1e-4 ... 1e-1: half decades."""
-
-Trial = dict[str, Any]
+from ropo_bench.suites import SuiteRecipe
+from ropo_bench.tuning.grid import grid_around, grid_between
+from ropo_bench.tuning.search import Search
 
 
-def tune_command(
-    methods: str, suite: str, trials: int, write: Path | None, include: Sequence[Path], runs: Path, json: bool
-) -> None:
-    """Run the trials, record them all, print the choice, and write it into a suite file if asked."""
-    recipe = load_suite(suite, include=include)
+@dataclass(frozen=True, slots=True)
+class TuneAsked:
+    """What the command line said. grid: LOWEST:HIGHEST, None: around the first guesses. write: a suite file that gets
+    the rates as overrides. out: a file of records, whose other methods stay."""
+
+    methods: str
+    suite: str
+    seeds: int
+    grid: str | None = None
+    workers: int = 1
+    write: Path | None = None
+    out: Path | None = None
+    include: Sequence[Path] = ()
+
+
+def tune_command(asked: TuneAsked, runs: Path, json: bool) -> None:
+    """Run the trials, record them as they come, print the choice, and write it where that is asked for."""
+    recipe = load_suite(asked.suite, include=asked.include)
     if recipe.validation is None:
         raise UsageError(f"suite {recipe.name}: it names no validation task, which tune selects by; add validation:")
-    task = load_task(recipe.validation, include=include)
-    rows = load_methods(methods, suite=recipe, include=include)
-    if write is not None and not write.is_file():
-        raise UsageError(f"--write {write}: no such file; give the suite's YAML file, which gets the overrides")
+    task = load_task(recipe.validation, include=asked.include)
+    methods = load_methods(asked.methods, suite=recipe, include=asked.include)
+    before = read_tuning(asked.out) if asked.out is not None and asked.out.exists() else None
+    grid = _grid(asked.grid, recipe, methods, before)
+    if asked.write is not None and not asked.write.is_file():
+        raise UsageError(f"--write {asked.write}: no such file; give the suite's YAML file, which gets the overrides")
     store = Store(runs)
+    path = store.run_folder(_name(recipe, methods, grid, asked.seeds)) / "tune.json"
     with Progress() as progress, Evaluation(Stages(store, recipe, progress)) as evaluation:
-        found = {method.name: _tune(evaluation, method, task, trials) for method in rows}
-    record: dict[str, Any] = {
-        "suite": recipe.name,
-        "task": task.name,
-        "metric": task.columns[0].metric,
-        "grid": list(GRID),
-        "trials_per_method": trials,
-        "methods": found,
-        "provenance": dict(provenance()),
-    }
-    inputs: dict[str, Any] = {"suite": recipe.model_dump(), "rows": [settings(row) for row in rows], "trials": trials}
-    name = f"tune-{recipe.name}-{content_key('tune', inputs)[:8]}"
-    atomic_write_json(store.run_folder(name) / "tune.json", record)
-    if json:
-        print(jsonlib.dumps(record, indent=1))
-    else:
-        print("\n".join(_lines(found)))
-    if write is not None:
-        rates = {name: r["best"]["lr"] for name, r in found.items() if r["best"]["value"] is not None}
-        _write_overrides(write, rates)
-
-
-def window(rate: float, count: int) -> list[int]:
-    """Positions of `count` neighbouring grid points, centred on the one nearest to `rate`."""
-    nearest = min(range(len(GRID)), key=lambda i: abs(math.log(GRID[i] / rate)))
-    first = min(max(0, nearest - count // 2), len(GRID) - count)
-    return list(range(first, first + count))
-
-
-def _tune(evaluation: Evaluation, method: MethodRecipe, task: TaskRecipe, count: int) -> dict[str, Any]:
-    """All trials of one method: its window, and one more point where the best lies at the window's edge."""
-    tried = {i: _trial(evaluation, method, task, GRID[i]) for i in window(method.train.lr, count)}
-    best = _best(tried)
-    beyond = {min(tried): min(tried) - 1, max(tried): max(tried) + 1}.get(best)
-    if beyond is not None and 0 <= beyond < len(GRID):
-        tried[beyond] = _trial(evaluation, method, task, GRID[beyond])
-        best = _best(tried)
-    return {"best": tried[best], "trials": [tried[i] for i in sorted(tried)]}
-
-
-def _best(tried: Mapping[int, Trial]) -> int:
-    """The highest value; of equal ones the lowest rate."""
-    return max(sorted(tried), key=lambda i: -math.inf if tried[i]["value"] is None else tried[i]["value"])
-
-
-def _trial(evaluation: Evaluation, method: MethodRecipe, task: TaskRecipe, rate: float) -> Trial:
-    changed = method.model_copy(update={"train": method.train.model_copy(update={"lr": rate})})
-    label = f"{method.name} lr {rate:g}"
-    stages = evaluation.stages
-    evaluation.close_engine()
-    try:
-        stages.make_policy(changed, 0)
-        scores = evaluation.make_scores(stages.make_merged(changed, 0), task, label)
-    except MethodFailed as error:
-        stages.progress.note(f"{label}: {error}")
-        return {"lr": rate, "value": None, "standard_error": None, "failed": str(error)}
-    found = measure(task.name, task.columns[:1], [read_scores(scores)], estimators())[0]
-    shown = f"{found.value:.1f}" if found.value is not None else "unscored"
-    stages.progress.note(f"{label}: {found.metric} {shown}")
-    return {"lr": rate, "value": found.value, "standard_error": found.standard_error}
-
-
-def _lines(found: Mapping[str, Any]) -> list[str]:
-    width = max(map(len, found))
-    return [
-        f"{name:<{width}}  lr {result['best']['lr']:<8g}"
-        + "  ".join(
-            f"{t['lr']:g}: {'failed' if t['value'] is None else format(t['value'], '.1f')}" for t in result["trials"]
+        search = Search(
+            evaluation, task, methods, grid, asked.seeds, asked.workers, lambda record: write_tuning(path, record)
         )
-        for name, result in found.items()
+        if before is not None:
+            _refuse_another_search(asked.out, before, search)
+        record = search.run()
+        progress.note(f"record: {path}")
+    print(record.model_dump_json(indent=1) if json else "\n".join(choice_lines(record)))
+    if asked.out is not None:
+        others = {} if before is None else before.methods
+        write_tuning(asked.out, record.model_copy(update={"methods": others | record.methods}))
+    if asked.write is not None:
+        write_overrides(asked.write, {name: t.lr for name, t in record.methods.items() if t.lr is not None})
+
+
+def _grid(
+    given: str | None, suite: SuiteRecipe, methods: Sequence[MethodRecipe], before: TuningRecord | None
+) -> list[float]:
+    """The grid that is asked for, else that of the record which the methods join, else around the known rates."""
+    if given is None and before is not None:
+        return list(before.grid)
+    if given is None:
+        known = [float(change["train.lr"]) for change in suite.overrides.values() if "train.lr" in change]
+        return grid_around([*known, *(method.train.lr for method in methods)])
+    try:
+        low, high = map(float, given.split(":"))
+    except ValueError:
+        raise UsageError(f"--grid {given}: give LOWEST:HIGHEST, such as 4e-6:6e-2") from None
+    points = grid_between(low, high) if 0 < low < high else []
+    if len(points) < 3:
+        raise UsageError(f"--grid {given}: fewer than 3 factors of 2 between them; give LOWEST:HIGHEST, 4e-6:6e-2")
+    return points
+
+
+def _name(suite: SuiteRecipe, methods: Sequence[MethodRecipe], grid: Sequence[float], seeds: int) -> str:
+    inputs: dict[str, Any] = {
+        "suite": suite.model_dump(),
+        "rows": [settings(method) for method in methods],
+        "grid": list(grid),
+        "seeds": seeds,
+    }
+    return f"tune-{suite.name}-{content_key('tune', inputs)[:8]}"
+
+
+def _refuse_another_search(path: Path | None, before: TuningRecord, search: Search) -> None:
+    """Raise UsageError where a file's methods were chosen in another way: they could not stand side by side."""
+    search.evaluation.make_completions(search.evaluation.stages.base, search.task, "SFT")
+    if not before.same_search(search.record()):
+        raise UsageError(
+            f"--out {path}: it holds another search (other grid, seeds, prompts, base or data); "
+            "choose another file, or tune all methods anew into a new one"
+        )
+
+
+def choice_lines(record: TuningRecord) -> list[str]:
+    """What was chosen, a line a method, with its curve below it."""
+    lines = [
+        f"{record.metric} on {record.task}, {record.num_prompts} prompts: grid of {len(record.grid)} rates over "
+        f"{record.decades:.1f} decades, {len(record.seeds)} seeds around the peak"
     ]
+    width = max(map(len, record.methods))
+    for name, tuned in record.methods.items():
+        lines.append(f"{name:<{width}}  {_choice(tuned)}")
+        lines.append(f"{'':<{width}}  " + "  ".join(_point(point.lr, point.value) for point in tuned.points))
+    return lines
 
 
-def _write_overrides(path: Path, rates: Mapping[str, float]) -> None:
+def _choice(tuned: Tuned) -> str:
+    if tuned.lr is None or tuned.value is None:
+        return "no rate: every trial failed"
+    chosen = next(point for point in tuned.points if point.lr == tuned.lr)
+    error = "" if chosen.standard_error is None else f" ± {chosen.standard_error:.1f}"
+    corrected = (
+        "" if tuned.corrected is None else f", {tuned.corrected:.1f} on prompts and seeds that did not choose it"
+    )
+    others = ", ".join(f"{p.lr:g} {100 * p.share:.0f} %" for p in tuned.points if p.share >= 0.05 and p is not chosen)
+    edge = "; the peak lies at an end of the grid: widen it with --grid" if tuned.at_edge else ""
+    return (
+        f"lr {tuned.lr:g}: {tuned.value:.1f}{error}{corrected}; chosen in {100 * chosen.share:.0f} % of draws"
+        + (f" (else {others})" if others else "")
+        + edge
+    )
+
+
+def _point(lr: float, value: float | None) -> str:
+    return f"{lr:g}: {'failed' if value is None else format(value, '.1f')}"
+
+
+def write_overrides(path: Path, rates: Mapping[str, float]) -> None:
     """Put the learning rates into a suite file's overrides, keeping everything else as it is."""
     import io
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard.notes import num_prompts
+from ropo_bench.leaderboard.rates import neighbours_of
 from ropo_bench.runs import Store
 from ropo_bench.tasks import TaskRecipe
 
@@ -47,7 +48,8 @@ def _rows(records: Mapping[str, Record]) -> list[Mapping[str, Any]]:
     """All rows under names that tell them apart."""
     groups: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
     for run, record in records.items():
-        for row in record["rows"]:
+        neighbours = neighbours_of(record)  # they belong to a table of their run alone
+        for row in [row for row in record["rows"] if row["name"] not in neighbours]:
             groups.setdefault(row["name"], {}).setdefault(run, []).append(row)
     found: list[Mapping[str, Any]] = []
     for name, by_run in groups.items():

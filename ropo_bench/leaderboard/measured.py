@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -101,6 +101,13 @@ def compared(
                 samples = samples_of(task, column, scores.get(task.name, {}), seeds)
                 found += compare_samples(task.name, column.metric, samples, list(combinations(samples, 2)))
     return adjust(found, is_primary(tasks, primary))
+
+
+def rows_of_table(record: Mapping[str, Any], asked: Collection[str] = ()) -> list[str]:
+    """The rows that a run's table shows, and those asked for; rows at the rates beside a chosen one are not shown."""
+    rates = record["request"].get("rates") or {}
+    names = dict.fromkeys(row["name"] for row in record["rows"])
+    return [name for name in names if name in asked or name not in rates.get("neighbours", {})]
 
 
 def seeds_of(record: Mapping[str, Any]) -> dict[str, list[int]]:

@@ -10,6 +10,9 @@ from ropo_bench.runs import Store
 from ropo_bench.statistics import LEAST_COVERAGE
 from ropo_bench.tasks import Column, TaskRecipe
 
+DEMO = (
+    "pocket-arena has the demo's 240 prompts; for small differences take --suite pocket-reference: 1,280, five seeds"
+)
 SHOWN_VERSIONS = ("torch", "transformers", "peft")
 
 
@@ -17,7 +20,7 @@ def notes(store: Store, record: Mapping[str, Any], tasks: Sequence[TaskRecipe]) 
     """The lines under the table of a run's record."""
     request, canaries = record["request"], found_canaries(record)
     versions = record["provenance"]["packages"]
-    return footers(
+    lines = footers(
         seeds=sorted({row["seed"] for row in record["rows"]}),
         data=_data(record["data"]),
         versions={key: versions[key] for key in SHOWN_VERSIONS if key in versions},
@@ -28,6 +31,7 @@ def notes(store: Store, record: Mapping[str, Any], tasks: Sequence[TaskRecipe]) 
         pocket=any((task.prompts or "").startswith("pocket:") for task in tasks),
         certificate=_certificate(request["suite"]["merge"], record["rows"]),
     )
+    return [*lines, DEMO] if any(task.prompts == "pocket:arena" for task in tasks) else lines
 
 
 def found_canaries(record: Mapping[str, Any]) -> Mapping[str, Sequence[Mapping[str, Any]]]:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from ropo_bench.errors import UsageError
+from ropo_bench.leaderboard.alike import alike_lines
 from ropo_bench.leaderboard.joined import joined
 from ropo_bench.leaderboard.measured import Measured, comparisons, measured, stages_of
 from ropo_bench.leaderboard.notes import dagger, found_canaries, notes, uncovered
+from ropo_bench.leaderboard.rates import choice_lines, neighbours_of, rate_lines
 from ropo_bench.recipe_files import suggest
 from ropo_bench.reporting.tables import Column, Leaderboard, Row
 from ropo_bench.runs import Store
@@ -34,7 +36,12 @@ def leaderboard(store: Store, names: Sequence[str] | str, against: str | None = 
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in record["rows"]:
         groups.setdefault(row["name"], []).append(row)
-    found = {task.name: _measured_rows(store, task, groups) for task in tasks}
+    measured_rows = {task.name: _measured_rows(store, task, groups) for task in tasks}
+    neighbours = neighbours_of(record)  # of another row's rate: measured, but no rows of the table
+    groups = {label: seeds for label, seeds in groups.items() if label not in neighbours}
+    found = {
+        task: {label: row for label, row in rows.items() if label in groups} for task, rows in measured_rows.items()
+    }
     rows = [_row(label, seeds, [found[task.name].get(label) for task in tasks]) for label, seeds in groups.items()]
     canaries = found_canaries(record)
     columns = [
@@ -49,7 +56,13 @@ def leaderboard(store: Store, names: Sequence[str] | str, against: str | None = 
         title=f"{' + '.join(names)} · base {request['suite']['base']} · data {request['suite']['data']}",
         rows=rows,
         columns=columns,
-        footers=[*notes(store, record, tasks), *uncovered(tasks, rows)],
+        footers=[
+            *alike_lines(store, tasks, found),
+            *notes(store, record, tasks),
+            *uncovered(tasks, rows),
+            *dict.fromkeys(line for name in names for line in rate_lines(store.read_run(name))),
+            *choice_lines(record, tasks, measured_rows),
+        ],
         comparisons=comparisons(store, tasks, found, primary),
         primary=None if primary is None else primary.model_dump(),
         provenance=record["provenance"],

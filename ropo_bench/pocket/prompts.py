@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
+from ropo_bench.errors import UsageError
 from ropo_bench.pocket.instructions import instructions
+from ropo_bench.pocket.larger import larger_set
 from ropo_bench.pocket.world import build_world
 from ropo_bench.types import Prompt
 
-PromptSet = Literal["chat", "arena", "diversity", "validation", "preference"]
+PromptSet = Literal["chat", "arena", "diversity", "validation", "preference", "arena-large", "validation-large"]
 
 
 def pocket_prompts(name: PromptSet, seed: int = 0) -> list[Prompt]:
-    """The prompts of one split; chat has two turns, the others the first turn only."""
-    num_turns = 2 if name == "chat" else 1
+    """The prompts of one split or larger set; chat has two turns, the others the first turn only.
+
+    Raises UsageError for a name that is none.
+    """
+    if name not in get_args(PromptSet):
+        raise UsageError(f"prompts pocket:{name}: no such set; known: {', '.join(get_args(PromptSet))}")
+    num_turns, world = 2 if name == "chat" else 1, build_world(seed)
+    match name:
+        case "arena-large" | "validation-large":
+            rows = larger_set(world, name)
+        case _:
+            rows = instructions(world, name)
     return [
         Prompt(
             id=instruction.id,
@@ -25,5 +37,5 @@ def pocket_prompts(name: PromptSet, seed: int = 0) -> list[Prompt]:
                 "entities": list(instruction.entities),
             },
         )
-        for instruction in instructions(build_world(seed), name)
+        for instruction in rows
     ]

@@ -48,9 +48,13 @@ def publish(store: Store, name: str, out: Path, commits: Sequence[str] = ()) -> 
     names = records.local_names(record)
     tasks = [TaskRecipe.model_validate(task) for task in record["request"]["tasks"]]
     metrics = {task.name: {column.metric for column in task.columns} for task in tasks}
-    found = {task.name: scores_of(store, record, task) for task in tasks}
+    table = leaderboard(store, name)
+    shown = {row.name for row in table.rows}
+    found = {
+        task.name: {row: own for row, own in scores_of(store, record, task).items() if row in shown} for task in tasks
+    }
     scores = to_bytes(published_scores(found, metrics))
-    board = derive(without_paths(leaderboard(store, name), names), tasks, from_bytes(scores, SCORES))
+    board = derive(without_paths(table, names), tasks, from_bytes(scores, SCORES))
     files = {
         "recipe.json": _json(without(record["request"], names)),
         "provenance.json": _json(without(records.provenance(name, record, made_by, store), names)),

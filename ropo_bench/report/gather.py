@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ropo_bench.leaderboard import SFT, leaderboard
+from ropo_bench.leaderboard.rates import neighbours_of
 from ropo_bench.report import parts, samples, texts, training
+from ropo_bench.report.rates import rate_curves
 from ropo_bench.report.trained import Shelf, Trained
 from ropo_bench.reporting.board import Leaderboard
 from ropo_bench.reporting.report import ReportData, is_grade, is_win_rate
@@ -27,6 +29,7 @@ def gather(store: Store, name: str, against: str | None = None) -> ReportData:
     data = ReportData(
         title=board.title,
         board=board,
+        rate_curves=rate_curves(store.read_run(name)),
         trajectories=training.trajectories(shelf),
         drifts=training.drifts(shelf),
         categories=parts.categories(shelf),
@@ -41,9 +44,10 @@ def gather(store: Store, name: str, against: str | None = None) -> ReportData:
 def _shelf(store: Store, name: str) -> Shelf:
     record = store.read_run(name)
     models: dict[str, list[Trained]] = {}
-    for row in record["rows"]:
+    neighbours = neighbours_of(record)
+    for row in [row for row in record["rows"] if row["name"] not in neighbours]:
         models.setdefault(row["name"], []).append(Trained(row["name"], row["seed"], row))
-    methods = frozenset(method["name"] for method in record["request"]["methods"])
+    methods = frozenset(method["name"] for method in record["request"]["methods"]) - neighbours.keys()
     return Shelf(
         store, models, methods, [TaskRecipe.model_validate(task) for task in record["request"]["tasks"]], SFT
     )
@@ -61,6 +65,7 @@ def _left_out(data: ReportData, shelf: Shelf, battles: Sequence[str]) -> dict[st
         "quality-length": (everyone, good & {each.row for each in data.lengths}),
         "quality-parameters": (trained, good),
         "quality-time": (trained, good),
+        "learning-rates": (trained, {each.row for each in data.rate_curves}),
         "categories": (everyone, {each.row for each in data.categories}),
         "trajectories": (trained, {(each.row, each.seed) for each in data.trajectories}),
         "energy-drift": (others, {each.row for each in data.drifts if each.energy_drift is not None}),

@@ -43,6 +43,13 @@ SECTIONS: Mapping[str, Section] = {
         "Mean over seeds. The line joins the Pareto front: by point estimates, which separate nobody, no row is both"
         " faster and better than a row on it.",
     ),
+    "learning-rates": Section(
+        "Score against learning rate",
+        "On the validation prompts, a method a panel, with 95 % intervals: over prompts alone where one seed tried a"
+        " rate, over prompts and seeds around the peak. Filled: the chosen rate, whose value is flattered by being"
+        " the best of several; dashed: what prompts and seeds with no part in the choice say of it. A cross: a trial"
+        " that failed.",
+    ),
     "categories": Section("Categories", "Mean grade by category of prompt, with 95 % intervals."),
     "trajectories": Section(
         "Log-probabilities in training",
@@ -86,6 +93,30 @@ class Trajectory:
     seed: int
     steps: tuple[int, ...]
     values: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class RatePoint:
+    """One learning rate: its value with a 95 % interval, None where the trial failed or nothing was scored."""
+
+    lr: float
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RateCurve:
+    """A row's score on the validation task against its learning rate; rates ascending.
+
+    chosen: the rate that it trains at. corrected: what the choice is worth by data that had no part in it.
+    """
+
+    row: str
+    metric: str
+    points: tuple[RatePoint, ...]
+    chosen: float | None
+    corrected: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +237,7 @@ class ReportData:
 
     title: str
     board: Leaderboard
+    rate_curves: Sequence[RateCurve] = ()
     trajectories: Sequence[Trajectory] = ()
     drifts: Sequence[Drift] = ()
     categories: Sequence[Category] = ()

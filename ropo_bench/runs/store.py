@@ -6,6 +6,7 @@ import difflib
 import fcntl
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,6 +151,13 @@ class Stage:
         with storage_errors(self.path):
             (self.path / MANIFEST).unlink(missing_ok=True)
         self._manifest = None
+
+    def discard(self, waiting: Callable[[str], None] = lambda line: None) -> None:
+        """Remove what is in the folder; whoever asks for the stage makes it again."""
+        with locked(self._lock, f"{self.name} {self.key}", waiting):
+            self.reopen()
+            with storage_errors(self.path):
+                shutil.rmtree(self.path, ignore_errors=True)
 
 
 class Store:

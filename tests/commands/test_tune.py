@@ -1,3 +1,5 @@
+"""`ropo-bench tune` on a tiny suite: every trial recorded, resumable, several at a time, written where asked."""
+
 from __future__ import annotations
 
 import json
@@ -6,48 +8,117 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.commands.tune import GRID, tune_command, window
+from ropo_bench.commands.tune import TuneAsked, tune_command
 from ropo_bench.errors import UsageError
+from ropo_bench.rates import TuningRecord, read_tuning
 from ropo_bench.recipes import load_suite
 from tests import tiny_suite
 
 
-def test_the_grid_is_half_decades() -> None:
-    assert GRID == (1e-5, 3.2e-5, 1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2, 3.2e-2, 1e-1)
-
-
-@pytest.mark.parametrize(
-    ("rate", "count", "expected"),
-    [(1e-3, 3, [3, 4, 5]), (1e-5, 3, [0, 1, 2]), (1.0, 4, [5, 6, 7, 8]), (2e-4, 1, [3]), (1e-3, 9, list(range(9)))],
-)
-def test_a_window_stays_inside_the_grid(rate: float, count: int, expected: list[int]) -> None:
-    assert window(rate, count) == expected
-
-
-def test_tune_records_every_trial_and_writes_the_best(
-    base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def suite(base_folder: Path, tmp_path: Path) -> Path:
     tiny_suite.write(tmp_path / "suite", base_folder)
     path = tmp_path / "suite" / "suites" / "tiny.yaml"
     path.write_text(path.read_text().replace("epochs: 4", "epochs: 1"))
-    include = [tmp_path / "suite"]
-    tune_command("ropo,dpo", "tiny", 2, path, include, tmp_path / "runs", True)
-    record: dict[str, Any] = json.loads(capsys.readouterr().out)
-    assert record["task"] == "tiny-arena"
-    assert record["metric"] == "win_rate"
-    for name in ("ropo", "dpo"):
-        trials = record["methods"][name]["trials"]
-        assert 2 <= len(trials) <= 3
-        best = max(trial["value"] for trial in trials)
-        chosen = record["methods"][name]["best"]
-        assert chosen["value"] == best
-        assert chosen["lr"] == min(trial["lr"] for trial in trials if trial["value"] == best)
-        assert load_suite("tiny", include=include).overrides[name] == {"train.lr": chosen["lr"]}
-    assert json.loads(next((tmp_path / "runs").glob("tune-*/tune.json")).read_text())["methods"] == record["methods"]
+    return path
 
 
-def test_a_missing_file_to_write_is_found_before_the_trials(base_folder: Path, tmp_path: Path) -> None:
-    tiny_suite.write(tmp_path / "suite", base_folder)
-    with pytest.raises(UsageError, match="no such file"):
-        tune_command("ropo", "tiny", 2, tmp_path / "no.yaml", [tmp_path / "suite"], tmp_path / "runs", True)
+def asked(suite: Path, methods: str, **changes: Any) -> TuneAsked:
+    return TuneAsked(methods, "tiny", 2, **{"grid": "1e-3:9e-3", "include": [suite.parents[1]], **changes})
+
+
+def record_of(capsys: pytest.CaptureFixture[str]) -> TuningRecord:
+    return TuningRecord.model_validate_json(capsys.readouterr().out)
+
+
+def test_every_trial_is_recorded_and_the_choice_written(
+    suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, runs = tmp_path / "tuned.json", tmp_path / "runs"
+    tune_command(asked(suite, "ropo,dpo", write=suite, out=out), runs, True)
+    record = record_of(capsys)
+    assert (record.task, record.metric, record.num_prompts) == ("tiny-arena", "win_rate", 4)
+    assert record.grid == [1.02e-3, 2.05e-3, 4.1e-3, 8.19e-3]
+    assert record.seeds == [100, 101]
+    assert read_tuning(out) == record == read_tuning(next(runs.glob("tune-*/tune.json")))
+    for name, tuned in record.methods.items():
+        assert [point.lr for point in tuned.points if point.on_grid] == record.grid
+        assert sum(point.share for point in tuned.points) == pytest.approx(1)
+        chosen = next(point for point in tuned.points if point.lr == tuned.lr)
+        assert chosen.num_seeds == 2
+        assert chosen.value == tuned.value
+        assert load_suite("tiny", include=[suite.parents[1]]).overrides[name] == {"train.lr": tuned.lr}
+    assert not list((runs / "cache" / "policy").iterdir())  # nobody needs the weights of trials
+    assert not list((runs / "cache" / "merged").iterdir())
+
+
+def test_a_repeated_search_reads_what_is_there_and_workers_find_the_same(
+    suite: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    tune_command(asked(suite, "dpo", workers=2), runs, True)
+    first, told = capfd.readouterr()
+    assert (
+        told.count("dpo lr")
+        == told.count("win_rate")
+        == len(TuningRecord.model_validate_json(first).grid)
+        + sum(
+            point.num_seeds - point.on_grid for point in TuningRecord.model_validate_json(first).methods["dpo"].points
+        )
+    )
+    tune_command(asked(suite, "dpo"), runs, True)
+    again, told = capfd.readouterr()
+    assert again == first
+    assert told.count("done before") >= told.count("dpo lr")
+    assert "train" not in told
+
+
+def test_a_failed_trial_is_a_point_of_the_curve(
+    suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A merged model may not differ at all: rates that change the weights fail their certificate.
+    suite.write_text(suite.read_text() + "merge: {dtype: float16, surviving_share: 1.0, mean_kl: 0}\n")
+    tune_command(asked(suite, "dpo"), tmp_path / "runs", True)
+    record = record_of(capsys)
+    failed = [point for point in record.methods["dpo"].points if point.failures]
+    assert failed
+    assert all(point.value is None and point.share == 0 for point in failed)
+    assert all(failure.startswith("seed 100: ") for point in failed for failure in point.failures)
+
+
+def test_another_method_joins_the_same_search_only(
+    suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, runs = tmp_path / "tuned.json", tmp_path / "runs"
+    tune_command(asked(suite, "dpo", out=out), runs, True)
+    tune_command(
+        asked(suite, "ipo", out=out, grid=None), runs, True
+    )  # on the grid of the file, whatever is known now
+    assert list(read_tuning(out).methods) == ["dpo", "ipo"]
+    before = out.read_text()
+    with pytest.raises(UsageError, match="holds another search"):
+        tune_command(asked(suite, "cpo", out=out, grid="1e-3:5e-3"), runs, True)
+    assert out.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"write": Path("no.yaml")}, "no such file"),
+        ({"grid": "1e-3"}, "give LOWEST:HIGHEST"),
+        ({"grid": "1e-2:1e-3"}, "fewer than 3"),
+    ],
+)
+def test_what_cannot_be_is_found_before_the_trials(
+    suite: Path, tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        tune_command(asked(suite, "ropo", **changes), tmp_path / "runs", True)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_that_is_no_record_is_named(suite: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old.json"
+    old.write_text(json.dumps({"suite": "pocket", "trials_per_method": 3}))
+    with pytest.raises(UsageError, match=r"old\.json: no record of `ropo-bench tune`"):
+        tune_command(asked(suite, "ropo", out=old), tmp_path / "runs", True)

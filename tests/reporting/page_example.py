@@ -14,6 +14,8 @@ from ropo_bench.reporting.report import (
     Diversity,
     Drift,
     Forgetting,
+    RateCurve,
+    RatePoint,
     ReportData,
     Trajectory,
     Verdict,
@@ -126,6 +128,20 @@ def report_data(count: int = 40, characters: int = 120, seeds: int = 1) -> Repor
         for row in rows
         for seed in range(3)
     ]
+    rates = [1e-5 * 4**i for i in range(6)]
+    rate_curves = [
+        RateCurve(
+            row,
+            "pocket-validation win_rate",
+            (
+                *(RatePoint(lr, 50.0 + i, 46.0 + i, 54.0 + i) for i, lr in enumerate(rates[:-1])),
+                RatePoint(rates[-1], None, None, None),
+            ),
+            rates[-2],
+            53.0,
+        )
+        for row in rows
+    ]
     modules = ("self_attn.q_proj", "self_attn.v_proj", "mlp.down_proj")
     drifts = [
         Drift(row, layer, module, 2e-4 * (row == "dpo"), 1e-3 * layer * (row == "dpo"), 0.01)
@@ -165,6 +181,7 @@ def report_data(count: int = 40, characters: int = 120, seeds: int = 1) -> Repor
     return ReportData(
         title="Report on night <1> · base pocket:sft",
         board=board(),
+        rate_curves=rate_curves,
         trajectories=trajectories,
         drifts=drifts,
         categories=categories,

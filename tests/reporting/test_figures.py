@@ -67,6 +67,20 @@ def test_a_forest_plot_has_a_mark_and_an_interval_a_measured_row() -> None:
     assert [label.get_text() for label in panel.get_yticklabels()] == ["dpo", "ropo"]
 
 
+def test_a_curve_has_its_band_its_choice_and_its_failures() -> None:
+    figure = draw("learning-rates", example())
+    assert figure is not None
+    assert [panel.get_title("left") for panel in figure.axes] == ["dpo", "ropo"]
+    for panel, curve in zip(figure.axes, example().rate_curves, strict=True):
+        line = next(line for line in panel.lines if len(line.get_xdata()) == 5)
+        assert list(zip(line.get_xdata(), line.get_ydata(), strict=True)) == [
+            (point.lr, point.value) for point in curve.points[:-1]
+        ]
+        assert (curve.chosen, curve.points[-2].value) in points(panel)
+        assert [p[0] for p in points(panel)].count(curve.points[-1].lr) == 1  # the cross of the failed trial
+        assert len(panel.collections) == 1
+
+
 def test_categories_have_a_panel_each_and_a_mark_a_row() -> None:
     figure = draw("categories", example())
     assert figure is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ropo_bench.reporting.figures import bars, curves, heat, tradeoffs
+from ropo_bench.reporting.figures import bars, curves, heat, rates, tradeoffs
 from ropo_bench.reporting.figures.style import STYLE, settle
 from ropo_bench.reporting.report import ReportData
 
@@ -17,6 +17,7 @@ FIGURES: Mapping[str, Callable[[ReportData], Figure | None]] = {
     "quality-length": tradeoffs.against_length,
     "quality-parameters": tradeoffs.against_parameters,
     "quality-time": tradeoffs.against_time,
+    "learning-rates": rates.learning_rates,
     "categories": bars.categories,
     "trajectories": curves.trajectories,
     "energy-drift": heat.energy_drift,

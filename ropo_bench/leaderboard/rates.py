@@ -1,0 +1,109 @@
+"""What a table says of its learning rates: how each was chosen, and what another choice would have changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ropo_bench.leaderboard.measured import Measured
+from ropo_bench.methods import MethodRecipe
+from ropo_bench.rates import Neighbour, Rates
+from ropo_bench.tasks import TaskRecipe
+
+Record = Mapping[str, Any]
+
+
+def rates_of(record: Record) -> Rates | None:
+    """How a run's learning rates were chosen; None for a run without methods, or from before this was recorded."""
+    request = record["request"]
+    return Rates.model_validate(request["rates"]) if request.get("rates") and request["methods"] else None
+
+
+def neighbours_of(record: Record) -> Mapping[str, Neighbour]:
+    """The rows that are there for another row's choice, by name; they are no rows of the table."""
+    rates = rates_of(record)
+    return {} if rates is None else rates.neighbours
+
+
+def rate_lines(record: Record) -> list[str]:
+    """The lines under a table: which methods train at tuned rates, how those were found, and which do not."""
+    rates = rates_of(record)
+    if rates is None:
+        return []
+    methods = [MethodRecipe.model_validate(method) for method in record["request"]["methods"]]
+    methods = [method for method in methods if method.name not in rates.neighbours]
+    data = record["data"]["sha256"] if record["data"] else None
+    tuned = [method for method in methods if rates.is_tuned(method, record["base"], data)]
+    others = [method for method in methods if method not in tuned]
+    lines = [_tuned_line(rates, tuned)] if tuned else []
+    if others:
+        lines.append(
+            f"learning rates: {_listed(others)}: one rate a method, not tuned; an order among these may be one of"
+            " their learning rates"
+        )
+    return lines
+
+
+def _tuned_line(rates: Rates, methods: Sequence[MethodRecipe]) -> str:
+    tuning = rates.tuning
+    assert tuning is not None
+    edges = [method.name for method in methods if tuning.methods[method.name].at_edge]
+    return (
+        f"learning rates: {_listed(methods)}: tuned by {tuning.metric} on {tuning.task}"
+        f" ({tuning.num_prompts:,} prompts), grid of {len(tuning.grid)} rates over {tuning.decades:.1f} decades, the"
+        f" same for all, {len(tuning.seeds)} seeds around the peak"
+        + (f"; at an end of the grid, where a better rate may lie beyond: {', '.join(edges)}" if edges else "")
+    )
+
+
+def _listed(methods: Sequence[MethodRecipe]) -> str:
+    return ", ".join(f"{method.name} {method.train.lr:g}" for method in methods)
+
+
+def choice_lines(
+    record: Record, tasks: Sequence[TaskRecipe], measured: Mapping[str, Mapping[str, Measured]]
+) -> list[str]:
+    """For a run of curves, a line a tested column: how far its methods' cells hang on which rate was chosen.
+
+    measured: by task, then by row, neighbours among them.
+    """
+    rates = rates_of(record)
+    if rates is None or rates.tuning is None or not rates.neighbours:
+        return []
+    lines = []
+    for task in tasks:
+        for place, column in enumerate(task.columns):
+            if task.is_tested(column):
+                rows = {name: row.cells[place].value for name, row in measured[task.name].items()}
+                errors = {name: _error_of(name, rates, rows) for name in rates.tuning.methods}
+                told = ", ".join(
+                    f"{name} ± {error:.{column.decimals}f}" for name, error in errors.items() if error is not None
+                )
+                if told:
+                    lines.append(f"error of choosing the rate on {task.name} {column.header}: {told}")
+    return lines
+
+
+def _error_of(name: str, rates: Rates, values: Mapping[str, float | None]) -> float | None:
+    """Of one method in one column; None where a row of it is not measured."""
+    assert rates.tuning is not None
+    own = {row: near.share for row, near in rates.neighbours.items() if near.method == name}
+    chosen = next(p.share for p in rates.tuning.methods[name].points if p.lr == rates.tuning.methods[name].lr)
+    shares = {name: chosen, **own}
+    found = [(values.get(row), share) for row, share in shares.items()]
+    known = [(value, share) for value, share in found if value is not None]
+    return choice_error(*zip(*known, strict=True)) if len(known) == len(found) and own else None
+
+
+def choice_error(values: Sequence[float], shares: Sequence[float]) -> float:
+    """Standard deviation of a method's value over the rates that might have been chosen, each by its share of draws.
+
+    values: of the same rates as shares, by the task that is reported, not the one that chose. Shares need not add up
+    to 1: draws that chose a rate that was not run are left out.
+    """
+    total = sum(shares)
+    if total == 0:
+        return 0.0
+    mean = sum(value * share for value, share in zip(values, shares, strict=True)) / total
+    return math.sqrt(sum(share * (value - mean) ** 2 for value, share in zip(values, shares, strict=True)) / total)

@@ -1,0 +1,68 @@
+"""Trials one after another in this process, or several at a time in processes of our own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from ropo_bench.errors import StorageError
+from ropo_bench.provenance import hardware
+from ropo_bench.reporting.progress import Progress
+from ropo_bench.runs import Store
+from ropo_bench.stages import Evaluation, Stages
+from ropo_bench.suites import SuiteRecipe
+from ropo_bench.tasks import TaskRecipe
+from ropo_bench.tuning.trials import Outcome, Trial, run_trial
+
+_evaluation: Evaluation | None = None
+"""Of a worker process."""
+
+
+def run_trials(evaluation: Evaluation, task: TaskRecipe, trials: Sequence[Trial], workers: int) -> Iterator[Outcome]:
+    """The outcomes of all trials as they come, which is not their order where workers is more than 1.
+
+    Workers share the store and the cores: each has its part of the threads. What is left of them when the caller
+    stops is stopped with it. Raises StorageError where a worker dies.
+    """
+    if workers == 1:
+        for trial in trials:
+            yield run_trial(evaluation, task, trial)
+        return
+    stages = evaluation.stages
+    executor = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(stages.store.root, stages.suite, max(1, hardware()["cores"] // workers)),
+    )
+    try:
+        futures = [executor.submit(_try, task, trial) for trial in trials]
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool:
+        raise StorageError(
+            "tune: a worker was killed, perhaps for want of memory; repeat the command with fewer --workers"
+        ) from None
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+
+
+def _begin(root: Path, suite: SuiteRecipe, threads: int) -> None:
+    """Make a worker ready: its threads, silence, and Ctrl-C left to the process that began it."""
+    global _evaluation  # noqa: PLW0603
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # before torch is loaded
+    quiet = Progress(Path(os.devnull).open("w"))  # noqa: SIM115 (for the worker's life)
+    _evaluation = Evaluation(Stages(Store(root), suite, quiet))
+
+
+def _try(task: TaskRecipe, trial: Trial) -> Outcome:
+    assert _evaluation is not None
+    return run_trial(_evaluation, task, trial)
