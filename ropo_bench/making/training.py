@@ -36,8 +36,7 @@ POLICY_CODE = (
     *REFERENCE_CODE,
 )
 MERGE_CODE = (
-    f"{_TRAINING}.merge",
-    f"{_TRAINING}.certificate",
+    "ropo_bench.merging",
     "ropo_bench.geometry",
     "ropo_bench.adapters",
     "ropo_bench.models",
@@ -138,10 +137,10 @@ def finish_policy(stage: Stage) -> bool:
 
 def make_merged(stages: Stages, stage: Stage, policy_folder: Path, label: str) -> None:
     """Merge, reload, compare: the certificate decides whether the model may be evaluated."""
+    from ropo_bench.merging.certificate import certify
+    from ropo_bench.merging.merge import merge
     from ropo_bench.models import load_policy, load_tokenizer
     from ropo_bench.preferences import tokenize_pairs
-    from ropo_bench.training.certificate import certify
-    from ropo_bench.training.merge import merge
 
     began = time.perf_counter()
     policy = load_policy(stages.base.folder, policy_folder)

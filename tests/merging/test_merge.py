@@ -12,11 +12,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from ropo_bench.adapters import attach, tuner_layers
 from ropo_bench.errors import CertificateFailed, StorageError
+from ropo_bench.merging.certificate import certify
+from ropo_bench.merging.merge import merge, merged_weights
 from ropo_bench.methods import AdapterRecipe
 from ropo_bench.suites import MergeRecipe
-from ropo_bench.training.certificate import certify
-from ropo_bench.training.merge import merge, merged_weights
-from tests.training.moved_policies import ADAPTERS, PROBES, every_adapter, load_base, trained
+from tests.merging.moved_policies import ADAPTERS, PROBES, every_adapter, load_base, trained
 
 
 @torch.no_grad()

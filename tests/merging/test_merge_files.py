@@ -12,11 +12,11 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM, modeling_utils
 
+from ropo_bench.merging import certificate
+from ropo_bench.merging.certificate import certify
+from ropo_bench.merging.merge import merge
 from ropo_bench.suites import MergeRecipe
-from ropo_bench.training import certificate
-from ropo_bench.training.certificate import certify
-from ropo_bench.training.merge import merge
-from tests.training.moved_policies import PROBES, every_adapter, trained
+from tests.merging.moved_policies import PROBES, every_adapter, trained
 
 
 @every_adapter
@@ -25,7 +25,7 @@ def test_a_merge_in_many_files_is_the_merge_in_one(
 ) -> None:
     policy, (one, many) = trained(base_folder, adapter), (tmp_path / "one", tmp_path / "many")
     for folder, size in ((one, "2GB"), (many, "30KB")):
-        monkeypatch.setattr("ropo_bench.training.merge.SHARD_SIZE", size)
+        monkeypatch.setattr("ropo_bench.merging.merge.SHARD_SIZE", size)
         folder.mkdir()
         merge(base_folder, policy, folder, "bfloat16")
     assert [len(list(folder.glob("*.safetensors"))) for folder in (one, many)] == [1, 4]
@@ -75,7 +75,7 @@ def test_merge_and_certificate_hold_one_model(
 
         monkeypatch.setattr(module, name, call)
 
-    monkeypatch.setattr("ropo_bench.training.merge.SHARD_SIZE", model // 4)
+    monkeypatch.setattr("ropo_bench.merging.merge.SHARD_SIZE", model // 4)
     watch(modeling_utils, "safe_save_file", times=3)
     watch(certificate, "_load", times=3)  # base and merged folder as files, then the merged model
     watch(certificate, "_compare_logits", times=1)

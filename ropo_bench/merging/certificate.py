@@ -25,9 +25,9 @@ from transformers.integrations.accelerate import load_offloaded_parameter
 from ropo_bench.adapters import plain_model, rotations, tuner_layers
 from ropo_bench.errors import CertificateFailed, StorageError, first_line
 from ropo_bench.geometry import energy_drift, neuron_angle_drift, orthogonality_error
+from ropo_bench.merging.merge import merged_weights
 from ropo_bench.models import DTYPES
 from ropo_bench.runs.files import TEMPORARY_PREFIX, atomic_write_json, storage_errors
-from ropo_bench.training.merge import merged_weights
 
 if TYPE_CHECKING:
     from ropo_bench.suites import MergeRecipe
