@@ -87,3 +87,21 @@ class MergedWeights(Mapping[str, Tensor]):
 def merged_weights(policy: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """(name in the plain model, fp32 weight) one by one, adapted layers merged; memory holds one extra layer."""
     yield from MergedWeights(policy).items()
+
+
+@torch.no_grad()
+def fuse(policy: nn.Module) -> None:
+    """Merge every adapted layer in place, in fp32 and as `merge` does: plain_model(policy) has no adapter left."""
+    plain = plain_model(policy)
+    for name, layer in tuner_layers(policy):
+        alone: Any = copy.deepcopy(layer).to(torch.float32)
+        alone.merge()
+        plain.set_submodule(name, alone.get_base_layer())
+
+
+@torch.no_grad()
+def round_weights(model: Any, dtype: torch.dtype) -> Any:
+    """The model, every weight of it rounded to `dtype` and back, in place."""
+    for weight in model.state_dict().values():
+        weight.copy_(weight.to(dtype))
+    return model
