@@ -52,6 +52,23 @@ def generation_config(folder: Path) -> Any:
     return config
 
 
+def steady_positions(config: Any) -> int | None:
+    """How many tokens a sequence may have so that positions mean the same beside longer ones; None: any number.
+
+    Dynamic NTK and LongRoPE choose the frequencies of all rows of a batch by its longest sequence, and dynamic NTK by
+    those before it, once a sequence is longer than the model was pretrained with.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    bounds = []
+    for part in [rope, *(part for part in rope.values() if isinstance(part, dict))]:
+        kind = part.get("rope_type", "default")
+        if "dynamic" in kind:
+            bounds.append(config.max_position_embeddings)
+        elif kind == "longrope":
+            bounds.append(part.get("original_max_position_embeddings") or config.max_position_embeddings)
+    return min(bounds, default=None)
+
+
 def load_policy(base: Path, policy: Path) -> Any:
     """A trained policy in fp32: a whole model, or the base with the adapter that lies in the folder `policy`."""
     if not (policy / "adapter_config.json").is_file():

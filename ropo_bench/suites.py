@@ -25,7 +25,7 @@ class MergeRecipe(Recipe):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     top1_agreement: float = Field(default=0.999, ge=0, le=1)
     mean_kl: float | None = Field(default=None, ge=0)
-    merge_error: float = Field(default=0.05, ge=0)
+    merge_error: float = Field(default=0.02, ge=0)
     kept_change: float = Field(default=0.1, ge=0, le=1)
     orthogonality: float = Field(default=1e-5, ge=0)
 

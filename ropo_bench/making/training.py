@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ropo_bench.errors import CertificateFailed
+from ropo_bench.errors import CertificateFailed, UsageError
 from ropo_bench.records import read_pairs
 from ropo_bench.runs import Stage, atomic_folder, atomic_write_json, atomic_write_text, read_json
 from ropo_bench.runs.files import TEMPORARY_PREFIX
@@ -72,19 +72,37 @@ def make_pairs(stage: Stage, source: str) -> None:
 def preflight(stages: Stages, methods: Sequence[MethodRecipe]) -> None:
     """Find before anything expensive what would fail after it; raises UsageError.
 
-    Checked: every loss and adapter by name, every adapter's modules against the base model's, and the chat
-    template, which must give training and generation the same tokens.
+    Checked: every loss and adapter by name, every adapter's modules against the base model's, lengths against the
+    base's rope, and the chat template, which must give training and generation the same tokens.
     """
     from ropo_bench.adapters import count_parameters
     from ropo_bench.losses import resolve_loss
     from ropo_bench.models import load_tokenizer
     from ropo_bench.preferences import template_preflight
 
+    _check_lengths(stages, methods)
     for method in methods:
         resolve_loss(method.loss.name)
         count_parameters(stages.base.folder, method.adapter)
     if methods:
         template_preflight(load_tokenizer(stages.base.folder), read_pairs(stages.pairs)[:NUM_PROBES])
+
+
+def _check_lengths(stages: Stages, methods: Sequence[MethodRecipe]) -> None:
+    """UsageError where a pair's log-probability would depend on the pairs beside it."""
+    from transformers import AutoConfig
+
+    from ropo_bench.models import steady_positions
+
+    base = stages.base.folder
+    bound = steady_positions(AutoConfig.from_pretrained(base, local_files_only=True).get_text_config())
+    for method in methods:
+        if bound is not None and method.train.max_length > bound:
+            raise UsageError(
+                f"method {method.name}: train.max_length {method.train.max_length} is more than the {bound} "
+                f"positions of {stages.suite.base}: beyond them its rope changes with the longest sequence of a "
+                f"batch, and so do a pair's log-probabilities with the pairs beside it; set train.max_length={bound}"
+            )
 
 
 def make_reference(stages: Stages, stage: Stage, train: TrainRecipe) -> None:

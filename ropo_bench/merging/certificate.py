@@ -18,7 +18,7 @@ from torch import nn
 
 from ropo_bench.adapters import plain_model
 from ropo_bench.errors import CertificateFailed
-from ropo_bench.merging.engine import write_token_probes
+from ropo_bench.merging.engine import MAX_ENGINE_ERROR, write_token_probes
 from ropo_bench.merging.folder import compare_folders
 from ropo_bench.merging.function import Answers, FunctionDifference, compare_functions
 from ropo_bench.merging.merge import fuse, round_weights
@@ -122,6 +122,7 @@ def applied_limits(limits: MergeRecipe) -> dict[str, float]:
         "kept_change": limits.kept_change,
         "weight_error": MAX_WEIGHT_ERROR[dtype],
         "orthogonality": limits.orthogonality,
+        "engine_error": MAX_ENGINE_ERROR[dtype],  # not measured here: see merging.engine
     }
 
 

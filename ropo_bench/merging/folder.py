@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer
 
+from ropo_bench.merging.merge import write_tokenizer
 from ropo_bench.models import DTYPES, generation_config
 
 # What a merge may change in a config: the dtype, and who wrote it. `use_cache` is set by whoever calls the model.
@@ -31,6 +33,7 @@ def compare_folders(base_dir: Path, merged_dir: Path, dtype: str, texts: Sequenc
         *_configs(base_dir, merged_dir, dtype),
         *_generation_configs(base_dir, merged_dir),
         *_tokenizers(base_dir, merged_dir, [*TEXTS, *texts]),
+        *_tokenizer_files(base_dir, merged_dir),
         *_files(merged_dir, dtype),
     ]
 
@@ -86,6 +89,16 @@ def _tokenizers(base_dir: Path, merged_dir: Path, texts: Sequence[str]) -> Itera
         yield f"tokenizer: {len(wrong)} of {len(tried)} texts have other token ids, the first is {wrong[0][:40]!r}"
     if any(base.decode(ids) != merged.decode(ids) for ids in before[: len(texts)]):
         yield "tokenizer: token ids become other texts"
+
+
+def _tokenizer_files(base_dir: Path, merged_dir: Path) -> Iterator[str]:
+    """What no text has shown: the files must be those that the base's tokenizer writes."""
+    with tempfile.TemporaryDirectory() as name:
+        write_tokenizer(base_dir, Path(name))
+        for path in sorted(Path(name).iterdir()):
+            written = merged_dir / path.name
+            if not written.is_file() or written.read_bytes() != path.read_bytes():
+                yield f"{path.name}: is not what the base's tokenizer writes"
 
 
 def _added(tokenizer: Any) -> dict[int, str]:

@@ -40,7 +40,12 @@ def merge(base: str | Path, policy: nn.Module, out_dir: Path, dtype: str) -> Non
         warnings.filterwarnings("ignore", message="Attempting to save a model with offloaded modules")
         merged.save_pretrained(out_dir, max_shard_size=SHARD_SIZE)
         remove_hook_from_module(merged)  # a module and its hook hold each other, and this one the policy's weights
-        AutoTokenizer.from_pretrained(base).save_pretrained(out_dir)
+        write_tokenizer(base, out_dir)
+
+
+def write_tokenizer(base: str | Path, out_dir: Path) -> None:
+    """Write the base's tokenizer, chat template and all, as this version of transformers writes it."""
+    AutoTokenizer.from_pretrained(base).save_pretrained(out_dir)
 
 
 class MergedWeights(Mapping[str, Tensor]):
