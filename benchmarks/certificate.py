@@ -142,11 +142,9 @@ def honest(sizes: Sequence[float], dtypes: Sequence[str]) -> Iterator[dict[str, 
             for shape in SHAPES
             for grid in (True, False)
         }
-        turn = 0
-        for size in sizes:
-            for adapter in ADAPTERS:
-                shape, grid = list(bases)[turn % len(bases)]
-                turn += 1
+        for turn, size in enumerate(sizes):
+            for place, adapter in enumerate(ADAPTERS):
+                shape, grid = list(bases)[(turn + place) % len(bases)]
                 policy = moved(bases[shape, grid], adapter, size)
                 tokenizer = AutoTokenizer.from_pretrained(bases[shape, grid])
                 for dtype in dtypes:

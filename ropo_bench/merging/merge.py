@@ -108,5 +108,6 @@ def fuse(policy: nn.Module) -> None:
 def round_weights(model: Any, dtype: torch.dtype) -> Any:
     """The model, every weight of it rounded to `dtype` and back, in place."""
     for weight in model.state_dict().values():
-        weight.copy_(weight.to(dtype))
+        if weight.is_floating_point():
+            weight.copy_(weight.to(dtype))
     return model
