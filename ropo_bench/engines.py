@@ -21,6 +21,11 @@ class Engine(Protocol):
     life: str
     tokenizer: Any
 
+    @property
+    def room_tokens(self) -> int | None:
+        """How many tokens a context has room for; None where nothing bounds it."""
+        ...
+
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, done: Collection[tuple[str, int]] = ()
     ) -> Iterator[list[Completion]]:

@@ -30,15 +30,43 @@ def load_model(folder: Path, dtype: str, device: torch.device | None = None) -> 
             f"model {folder}: transformers cannot load it ({first_line(error)}); "
             "give a folder of a causal language model with config.json and safetensors"
         ) from error
-    _mend_generation_config(model)
+    _mend_generation_config(model.generation_config)
     return model.to(device or best_device())
 
 
-def _mend_generation_config(model: Any) -> None:
+def _mend_generation_config(config: Any) -> None:
     """Published folders set temperature or top_p without do_sample, which transformers refuses to save again."""
-    config = model.generation_config
     if config is not None and (config.temperature is not None or config.top_p is not None):
         config.do_sample = True
+
+
+def generation_config(folder: Path) -> Any:
+    """The generation config that a model loaded from a folder has: the folder's own, or what its config.json says."""
+    from transformers import AutoConfig, GenerationConfig
+
+    if (folder / "generation_config.json").is_file():
+        config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    else:
+        config = GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder, local_files_only=True))
+    _mend_generation_config(config)
+    return config
+
+
+def steady_positions(config: Any) -> int | None:
+    """How many tokens a sequence may have so that positions mean the same beside longer ones; None: any number.
+
+    Dynamic NTK and LongRoPE choose the frequencies of all rows of a batch by its longest sequence, and dynamic NTK by
+    those before it, once a sequence is longer than the model was pretrained with.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    bounds = []
+    for part in [rope, *(part for part in rope.values() if isinstance(part, dict))]:
+        kind = part.get("rope_type", "default")
+        if "dynamic" in kind:
+            bounds.append(config.max_position_embeddings)
+        elif kind == "longrope":
+            bounds.append(part.get("original_max_position_embeddings") or config.max_position_embeddings)
+    return min(bounds, default=None)
 
 
 def load_policy(base: Path, policy: Path) -> Any:

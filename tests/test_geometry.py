@@ -67,3 +67,30 @@ def test_orthogonality_error() -> None:
     assert orthogonality_error(turn) < 1e-15
     assert orthogonality_error(1.01 * turn) == pytest.approx(0.0201)
     assert orthogonality_error(torch.stack([turn, 1.01 * turn])) == pytest.approx(0.0201)
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-12, 1e-9, 1e-7, 1e-5])
+@pytest.mark.parametrize("s", [0, 1, 2])
+def test_a_rotation_keeps_the_energy_of_neurons_that_almost_agree(s: int, apart: float) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(64, 48)
+    weight[5], weight[7] = weight[9] + apart * torch.randn(48), -3 * weight[9]
+    turned = rotate(weight, torch.randn(47), torch.randn(47)) * torch.rand(64, 1).add(0.1)
+    assert math.isfinite(hyperspherical_energy(weight, s))
+    assert abs(energy_drift(turned, weight, s)) < 1e-8
+    assert neuron_angle_drift(turned, weight).max < 1e-6
+
+
+def test_small_distances_do_not_come_from_cosines() -> None:
+    weight = torch.eye(3, dtype=torch.float64)
+    weight[1, 0], weight[1, 1] = 1.0, 3e-4  # cosines know this angle to 4e-13 / 3e-4 only
+    angle = math.atan(3e-4)
+    expected = 2 / (2 * math.sin(angle / 2)) + 4 / math.sqrt(2)
+    assert hyperspherical_energy(weight) == pytest.approx(expected, rel=1e-12)
+    moved = weight.clone()
+    moved[1, 1] = 4e-4
+    assert neuron_angle_drift(moved, weight).max == pytest.approx(math.atan(4e-4) - angle, rel=1e-9)
+
+
+def test_equal_neurons_are_counted_as_nearest_ones() -> None:
+    assert hyperspherical_energy(torch.ones(3, 4)) == pytest.approx(6 / geometry.NEAREST)

@@ -88,7 +88,7 @@ def test_malformed_pairs_are_left_out_up_to_one_percent(suite: list[str], tmp_pa
 def test_a_failed_certificate_stops_its_method_only(suite: list[str], tmp_path: Path) -> None:
     folder = Path(suite[-1])
     path = folder / "suites" / "tiny.yaml"
-    path.write_text(path.read_text() + "merge: {dtype: bfloat16, surviving_share: 1.0}\n")
+    path.write_text(path.read_text() + "merge: {dtype: bfloat16, mean_kl: 1e-12}\n")
     code, out, err = finish(ropo_bench("run", "--methods", "ropo", *suite, "--json", cwd=tmp_path))
     assert code == 4
     assert "merge.dtype: float32" in err

@@ -35,6 +35,7 @@ class HFEngine:
         self.tokenizer = load_tokenizer(folder)
         self.model = load_model(folder, dtype)
         self._generator = HFGenerator(self.model, self.tokenizer)
+        self.room_tokens = self._generator.room_tokens
 
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, done: Collection[tuple[str, int]] = ()
@@ -47,7 +48,7 @@ class HFEngine:
 
         The last token is not read, so one more fits than the context has room for; see base.fit.
         """
-        return loglikelihoods(self.model, requests, self._generator.room_tokens)
+        return loglikelihoods(self.model, requests, self.room_tokens)
 
     def close(self) -> None:
         """Drop the model and give its memory back to the device."""

@@ -18,7 +18,7 @@ from ropo_bench.errors import UsageError
 from ropo_bench.generation.base import Conversation, fit, num_new_tokens, temperature_of, turn_seed
 from ropo_bench.generation.hf import stop_ids
 from ropo_bench.generation.vllm_process import Worker
-from ropo_bench.models import DTYPES, load_tokenizer
+from ropo_bench.models import DTYPES, generation_config, load_tokenizer
 from ropo_bench.preferences.chat import encode_prompts
 from ropo_bench.suites import VllmRecipe
 from ropo_bench.tasks import Decoding
@@ -75,7 +75,7 @@ class VllmEngine:
     @cached_property
     def stop_ids(self) -> frozenset[int]:
         """Where answers end; on first use, because log-likelihoods alone need no chat template."""
-        return stop_ids(_generation_config(self._folder), self.tokenizer)
+        return stop_ids(generation_config(self._folder), self.tokenizer)
 
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, done: Collection[tuple[str, int]] = ()
@@ -243,12 +243,3 @@ def gpu_places(recipe: VllmRecipe, visible: str | None, num_gpus: int) -> list[d
     size = recipe.tensor_parallel_size
     groups = [names[i * size : (i + 1) * size] for i in range(recipe.data_parallel_size)]
     return [{"CUDA_VISIBLE_DEVICES": ",".join(group)} for group in groups]
-
-
-def _generation_config(folder: Path) -> Any:
-    """As transformers gives it to a loaded model: the folder's own, or what its config.json says."""
-    from transformers import AutoConfig, GenerationConfig
-
-    if (folder / "generation_config.json").is_file():
-        return GenerationConfig.from_pretrained(folder, local_files_only=True)
-    return GenerationConfig.from_model_config(AutoConfig.from_pretrained(folder, local_files_only=True))

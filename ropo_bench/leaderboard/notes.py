@@ -135,13 +135,25 @@ def _spent(
 
 
 def _certificate(limits: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """What every merged model was held to, and how many passed."""
-    held = [row["certificate"] for row in rows if row["certificate"] is not None]
+    """What every merged model was held to, how many passed, and what the cast left of the smallest change."""
+    held = [row for row in rows if row["certificate"] is not None]
     if not held:
         return None
+    if "surviving_share" in limits:  # a record of before the certificate judged by function
+        return (
+            f"{len(held)} merged models passed ({limits['dtype']}): top-1 agreement >= "
+            f"{100 * limits['top1_agreement']:g} %, mean KL <= {limits['mean_kl']:g} nats, "
+            f">= {100 * limits['surviving_share']:g} % of the update survives the cast, "
+            f"|R^T R - I| <= {limits['orthogonality']:g}"
+        )
+    worst = min(held, key=lambda row: row["certificate"]["kept_change"])
+    applied, kept = worst["certificate"]["limits"], worst["certificate"]["kept_change"]
+    share = min(row["certificate"]["surviving_share"] for row in held)
     return (
-        f"{len(held)} merged models passed ({limits['dtype']}): top-1 agreement >= "
-        f"{100 * limits['top1_agreement']:g} %, mean KL <= {limits['mean_kl']:g} nats, "
-        f">= {100 * limits['surviving_share']:g} % of the update survives the cast, "
-        f"|R^T R - I| <= {limits['orthogonality']:g}"
+        f"{len(held)} merged models passed ({limits['dtype']}): mean KL <= {applied['mean_kl']:g} nats; of what "
+        f"training changed in the logits, the merge keeps all but {100 * applied['merge_error']:g} % and the cast at "
+        f"least {100 * applied['kept_change']:g} % (here {100 * kept:.0f} %, {worst['name']}; of the weights' update "
+        f"{100 * share:.0f} %, a note); weights, config, tokenizer and generation config as they should be; the "
+        f"engine's log-probabilities within {applied['engine_error']:g} nats; "
+        f"|R^T R - I| <= {applied['orthogonality']:g}"
     )

@@ -68,7 +68,14 @@ def make_completions(evaluation: Evaluation, stage: Stage, model: Model, task: T
             append_completions(lines, group, engine.life)
             finished += len(group)
             bar.update(finished, tokens=sum(sum(c.num_tokens) for c in group))
-    stage.finish({"num_completions": total, "backend": engine.backend, "seconds": time.perf_counter() - began})
+    stage.finish(
+        {
+            "num_completions": total,
+            "backend": engine.backend,
+            "engine_error": evaluation.engine_error,
+            "seconds": time.perf_counter() - began,
+        }
+    )
 
 
 def make_scores(evaluation: Evaluation, stage: Stage, model: Model, task: TaskRecipe, label: str) -> None:

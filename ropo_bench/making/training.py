@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from ropo_bench.errors import CertificateFailed, UsageError
 from ropo_bench.records import read_pairs
-from ropo_bench.runs import Stage, atomic_folder, atomic_write_text, read_json
-from ropo_bench.training.launch import LOGPS, TRAINED, run
+from ropo_bench.runs import Stage, atomic_folder, atomic_write_json, atomic_write_text, read_json
+from ropo_bench.runs.files import TEMPORARY_PREFIX
+from ropo_bench.training.launch import EARLY, LOGPS, TRAINED, run
 
 if TYPE_CHECKING:
     from ropo_bench.methods import MethodRecipe, TrainRecipe
     from ropo_bench.stages import Stages
+    from ropo_bench.suites import MergeRecipe
 
 # A stage is made again when its own source changes, and only then.
 _TRAINING = "ropo_bench.training"
@@ -24,7 +29,10 @@ REFERENCE_CODE = (
         f"{_TRAINING}.{name}"
         for name in ("attention", "batches", "compiling", "core", "elementwise", "head", "layers")
     ),
-    *(f"{_TRAINING}.{name}" for name in ("logprobs", "packing", "precision", "reference", "devices", "job")),
+    *(
+        f"{_TRAINING}.{name}"
+        for name in ("logprobs", "packing", "precision", "products", "reference", "devices", "job")
+    ),
     "ropo_bench.preferences",
     "ropo_bench.models",
     "ropo_bench.making.training",
@@ -36,14 +44,17 @@ POLICY_CODE = (
     *REFERENCE_CODE,
 )
 MERGE_CODE = (
-    f"{_TRAINING}.merge",
-    f"{_TRAINING}.certificate",
+    "ropo_bench.merging",
     "ropo_bench.geometry",
     "ropo_bench.adapters",
     "ropo_bench.models",
     "ropo_bench.making.training",
 )
 NUM_PROBES = 32
+NUM_EARLY_PROBES = 8
+# A training of fewer than twice so many steps is over before a look in its middle would pay.
+FIRST_LOOK_STEPS = 50
+FIRST_LOOK = "first_look.json"
 PROBE_TOKENS = 512
 
 
@@ -61,19 +72,37 @@ def make_pairs(stage: Stage, source: str) -> None:
 def preflight(stages: Stages, methods: Sequence[MethodRecipe]) -> None:
     """Find before anything expensive what would fail after it; raises UsageError.
 
-    Checked: every loss and adapter by name, every adapter's modules against the base model's, and the chat
-    template, which must give training and generation the same tokens.
+    Checked: every loss and adapter by name, every adapter's modules against the base model's, lengths against the
+    base's rope, and the chat template, which must give training and generation the same tokens.
     """
     from ropo_bench.adapters import count_parameters
     from ropo_bench.losses import resolve_loss
     from ropo_bench.models import load_tokenizer
     from ropo_bench.preferences import template_preflight
 
+    _check_lengths(stages, methods)
     for method in methods:
         resolve_loss(method.loss.name)
         count_parameters(stages.base.folder, method.adapter)
     if methods:
         template_preflight(load_tokenizer(stages.base.folder), read_pairs(stages.pairs)[:NUM_PROBES])
+
+
+def _check_lengths(stages: Stages, methods: Sequence[MethodRecipe]) -> None:
+    """UsageError where a pair's log-probability would depend on the pairs beside it."""
+    from transformers import AutoConfig
+
+    from ropo_bench.models import steady_positions
+
+    base = stages.base.folder
+    bound = steady_positions(AutoConfig.from_pretrained(base, local_files_only=True).get_text_config())
+    for method in methods:
+        if bound is not None and method.train.max_length > bound:
+            raise UsageError(
+                f"method {method.name}: train.max_length {method.train.max_length} is more than the {bound} "
+                f"positions of {stages.suite.base}: beyond them its rope changes with the longest sequence of a "
+                f"batch, and so do a pair's log-probabilities with the pairs beside it; set train.max_length={bound}"
+            )
 
 
 def make_reference(stages: Stages, stage: Stage, train: TrainRecipe) -> None:
@@ -101,10 +130,49 @@ def make_policy(stages: Stages, stage: Stage, method: MethodRecipe, seed: int) -
                 make_reference(stages, logps, train)
         reference = logps.path / LOGPS
     total = num_steps(stages.pairs.manifest["num_pairs"], train.batch_size, train.epochs, train.max_steps)
+    settings: dict[str, Any] = {"method": method, "seed": seed, "reference": reference}
+    until: int | None = FIRST_LOOK_STEPS
+    if total < 2 * FIRST_LOOK_STEPS or _looked_at(stage, stages.suite.merge):
+        until = None
     with stages.progress.stage("train", method.name, seed=seed, total=total) as bar:
         on_step = lambda step, tokens: bar.update(step, tokens=tokens)  # noqa: E731
-        _do(stages, stage, train, on_step, method=method, seed=seed, reference=reference)
+        _do(stages, stage, train, on_step, until=until, **settings)
+        if until is not None:
+            look(stages, stage, method, until, total)
+            _do(stages, stage, train, on_step, **settings)
     finish_policy(stage)
+
+
+def look(stages: Stages, stage: Stage, method: MethodRecipe, step: int, total: int) -> None:
+    """Certify a merge of the policy as it is after its first steps; raises CertificateFailed.
+
+    A config, a tokenizer, an adapter or a dtype that cannot pass is found after minutes. An update that is still
+    small is no failure: what the cast will keep is asked of an update as large as the rest of the schedule can make
+    it, if all steps go the same way.
+    """
+    from ropo_bench.merging.certificate import measure, shown_failures
+    from ropo_bench.training.loop import learning_rate
+
+    rates = [learning_rate(method.train, total, i) for i in range(total)]
+    growth = sum(rates) / sum(rates[:step]) if any(rates[:step]) else 1.0
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=stage.path) as name:
+        merged = Path(name) / "model"
+        merged.mkdir()
+        policy, probes, texts = _merge(stages, stage.path / EARLY, merged, NUM_EARLY_PROBES)
+        certificate = measure(policy, stages.base.folder, merged, probes, stages.suite.merge, texts, growth)
+    shutil.rmtree(stage.path / EARLY)
+    if certificate["failures"]:
+        raise CertificateFailed(
+            f"first look at {method.name} after {step} of {total} steps: {shown_failures(certificate)} (what is "
+            "trained is kept: mend that, and the same command goes on)"
+        )
+    atomic_write_json(stage.path / FIRST_LOOK, {"step": step, "merge": stages.suite.merge.model_dump()})
+
+
+def _looked_at(stage: Stage, merge: MergeRecipe) -> bool:
+    """Whether a first look passed, at the same dtype and limits."""
+    path = stage.path / FIRST_LOOK
+    return path.is_file() and bool(read_json(path)["merge"] == merge.model_dump())
 
 
 def _do(
@@ -138,20 +206,28 @@ def finish_policy(stage: Stage) -> bool:
 
 def make_merged(stages: Stages, stage: Stage, policy_folder: Path, label: str) -> None:
     """Merge, reload, compare: the certificate decides whether the model may be evaluated."""
-    from ropo_bench.models import load_policy, load_tokenizer
-    from ropo_bench.preferences import tokenize_pairs
-    from ropo_bench.training.certificate import certify
-    from ropo_bench.training.merge import merge
+    from ropo_bench.merging.certificate import certify
 
     began = time.perf_counter()
-    policy = load_policy(stages.base.folder, policy_folder)
-    tokenizer = load_tokenizer(stages.base.folder)
-    pairs = read_pairs(stages.pairs)[:NUM_PROBES]
-    tokenized = tokenize_pairs(pairs, tokenizer, PROBE_TOKENS, PROBE_TOKENS // 2).pairs
-    probes = [list(pair.prompt_ids + pair.chosen_ids) for pair in tokenized]
     with stages.progress.stage("merge", label, total=1, unit="models") as bar:
         with atomic_folder(stage.path / "model") as folder:
-            merge(stages.base.folder, policy, folder, stages.suite.merge.dtype)
-        certificate = certify(policy, stages.base.folder, stage.path / "model", probes, stages.suite.merge)
+            policy, probes, texts = _merge(stages, policy_folder, folder, NUM_PROBES)
+        certificate = certify(policy, stages.base.folder, stage.path / "model", probes, stages.suite.merge, texts)
         bar.update(1)
     stage.finish({"certificate": cast(Any, certificate), "seconds": time.perf_counter() - began})
+
+
+def _merge(
+    stages: Stages, policy_folder: Path, folder: Path, num_probes: int
+) -> tuple[Any, list[list[int]], list[str]]:
+    """Merge a trained policy into an empty folder; the policy, the probes' token ids and their texts."""
+    from ropo_bench.merging.merge import merge
+    from ropo_bench.models import load_policy, load_tokenizer
+    from ropo_bench.preferences import tokenize_pairs
+
+    policy = load_policy(stages.base.folder, policy_folder)
+    merge(stages.base.folder, policy, folder, stages.suite.merge.dtype)
+    pairs = read_pairs(stages.pairs)[:num_probes]
+    tokenized = tokenize_pairs(pairs, load_tokenizer(stages.base.folder), PROBE_TOKENS, PROBE_TOKENS // 2).pairs
+    texts = [text for pair in pairs for text in (pair.prompt[-1]["content"], pair.chosen, pair.rejected)]
+    return policy, [list(pair.prompt_ids + pair.chosen_ids) for pair in tokenized], texts

@@ -30,6 +30,12 @@ CERTIFIED = (
     "max_abs_logit_difference",
     "mean_kl",
     "top1_agreement",
+    "change_size",
+    "change_error",
+    "merge_error",
+    "folder_error",
+    "kept_change",
+    "kept_update",
     "surviving_share",
     "weight_error",
     "orthogonality_error",
@@ -135,7 +141,7 @@ def certificates(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Of every merged model: what it was held to and what was found, without its list of modules."""
     return [
         {"row": row["name"], "seed": row["seed"], "num_modules": len(row["certificate"]["modules"])}
-        | {key: row["certificate"][key] for key in CERTIFIED}
+        | {key: row["certificate"][key] for key in CERTIFIED if key in row["certificate"]}
         for row in record["rows"]
         if row["certificate"] is not None
     ]

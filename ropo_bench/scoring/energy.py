@@ -48,7 +48,9 @@ def _module_scores(item: str, module: str, weight: Tensor | None, reference: Ten
     detail = {"module": module}
     if weight is None or weight.shape != reference.shape:
         return [Score(item, item, metric, None, "infrastructure-failed", detail) for metric in METRICS]
-    if weight.double().equal(reference.double()):  # most modules under an adapter; saves their pairwise angles
+    # Most modules under an adapter; saves their pairwise angles. Against the base as this dtype holds it: what the
+    # cast alone moved, the row's baseline moved too.
+    if weight.equal(reference.to(weight.dtype)):
         return [Score(item, item, metric, 0.0, detail=detail) for metric in METRICS]
     angles = neuron_angle_drift(weight, reference)
     values = (energy_drift(weight, reference), angles.mean, angles.max)

@@ -40,6 +40,8 @@ class Evaluation:
         self.room = JudgeRoom(self.store, self.progress, budget)
         self.scoring_versions = {name: stages.versions.get(name) for name in SCORING_ENGINES}
         self._engine: tuple[str, Engine] | None = None
+        self.engine_error: float | None = None
+        """Of the model in memory, where its certificate left tokens to ask for: see merging.engine."""
 
     def __enter__(self) -> Self:
         return self
@@ -64,13 +66,19 @@ class Evaluation:
         return choose_backend(self.stages.base.folder, self.suite.backend)
 
     def engine(self, model: Model) -> Engine:
-        """The model in memory, in place of whatever was there."""
+        """The model in memory, in place of whatever was there; raises CertificateFailed if it answers otherwise."""
         from ropo_bench.generation import start
+        from ropo_bench.merging.engine import check_engine
 
         if self._engine is None or self._engine[0] != model.key:
             self.room.close()
             self.close_engine()
             loaded = start(model.folder, self.backend, self.suite.merge.dtype, self.suite.vllm)
+            try:
+                self.engine_error = check_engine(loaded, model.folder, self.suite.merge.dtype)
+            except BaseException:
+                loaded.close()
+                raise
             self._engine = model.key, loaded
         return self._engine[1]
 

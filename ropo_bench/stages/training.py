@@ -83,7 +83,12 @@ class Stages:
     # -- training --------------------------------------------------------------------------------------------
 
     def reference(self, train: TrainRecipe) -> Stage:
-        """Reference log-probabilities of all pairs: base, pairs, template and lengths fix them, no method does."""
+        """Reference log-probabilities of all pairs: base, pairs, template and lengths fix them, no method does.
+
+        In float32 the core's switches and sizes leave them as they are, to 1e-4 nats a sequence (a law of the tests),
+        and all methods share one pass. In bfloat16 packed and padded rows differ by a tenth of a nat, as much as
+        training changes in its first steps: there a reference holds for passes of the same switches and sizes only.
+        """
         key = content_key(
             "reference",
             {
@@ -91,6 +96,7 @@ class Stages:
                 "pairs": self.pairs.key,
                 "lengths": [train.max_length, train.max_prompt_length],
                 "dtype": train.dtype,
+                "passes": None if train.dtype == "float32" else _passes(train),
                 "code": source_hash(*making.REFERENCE_CODE),
                 "engines": self.engines,
             },
@@ -165,6 +171,12 @@ class Stages:
         if stage.done and not redo:
             self.progress.cached(what, label)
         return stage.begin(self.progress.note, redo)
+
+
+def _passes(train: TrainRecipe) -> dict[str, Any]:
+    """What a forward pass of the training looks like: below float32 its numbers depend on it."""
+    sizes = {"pairs": train.micro_batch_size, "tokens": train.micro_batch_tokens}
+    return {**train.core.model_dump(), **sizes}
 
 
 def users_code(name: Any) -> str | None:

@@ -17,7 +17,7 @@ from ropo_bench.preferences import tokenize_pairs
 from ropo_bench.provenance import provenance
 from ropo_bench.runs import JsonLines, atomic_folder, atomic_write_json, atomic_write_text
 from ropo_bench.training.devices import Team, team, wait, written_once
-from ropo_bench.training.launch import LOGPS, TRAINED
+from ropo_bench.training.launch import EARLY, LOGPS, TRAINED
 from ropo_bench.training.loop import fit
 from ropo_bench.training.precision import settle_frozen
 from ropo_bench.training.preference import PreferenceObjective
@@ -30,7 +30,8 @@ class Job(Recipe):
     """One stage's work: the reference pass (method is None) or the training of a method with a seed.
 
     base: folder of the base model; base_name: what the suite calls it. pairs: JSONL of the pairs; reference: JSONL
-    of their log-probabilities, where the loss reads them. folder: the stage's, which exists.
+    of their log-probabilities, where the loss reads them. folder: the stage's, which exists. until: train to this
+    step only, and save the policy as it is then to folder/EARLY.
     """
 
     base: Path
@@ -41,6 +42,7 @@ class Job(Recipe):
     method: MethodRecipe | None = None
     seed: int = 0
     reference: Path | None = None
+    until: int | None = None
 
 
 def run(job: Job, on_step: Callable[[int, int], None]) -> None:
@@ -94,7 +96,10 @@ def join_parts(folder: Path) -> None:
 
 
 def train(job: Job, method: MethodRecipe, on_step: Callable[[int, int], None]) -> None:
-    """Train, then write folder/policy and, last, folder/trained.json with what the stage's manifest tells."""
+    """Train, then write folder/policy and, last, folder/trained.json with what the stage's manifest tells.
+
+    With job.until nothing but folder/early is written beside the checkpoint.
+    """
     own = team()
     tokenizer = load_tokenizer(job.base)
     tokenized = _tokenized(job, tokenizer)
@@ -108,7 +113,10 @@ def train(job: Job, method: MethodRecipe, on_step: Callable[[int, int], None]) -
     base = load_model(job.base, "float32", torch.device("cpu") if own.shard else None)
     total = sum(p.numel() for p in base.parameters())
     model: Any = attach(base, method.adapter)
-    result = fit(model, objective, method.train, job.seed, job.folder, on_step)
+    result = fit(model, objective, method.train, job.seed, job.folder, on_step, job.until)
+    if result.num_steps < objective.num_steps:
+        save_policy(model, job.folder / EARLY, job.base_name, own)
+        return
     save_policy(model, job.folder / "policy", job.base_name, own)
     content = {
         "method": method.name,

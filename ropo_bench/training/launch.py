@@ -33,6 +33,8 @@ FAREWELL_SECONDS = 10.0
 # What a job leaves in its folder: the reference log-probabilities, or the record of a trained policy.
 LOGPS = "logps.jsonl"
 TRAINED = "trained.json"
+# And the policy in the middle of its training, for a first look.
+EARLY = "early"
 PROCESSES = "ROPO_BENCH_PROCESSES"
 # What launchers tell their processes: the command is none of theirs, and neither is a team that it starts.
 _PLACES = ("RANK", "WORLD_SIZE")

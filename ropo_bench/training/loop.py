@@ -72,9 +72,11 @@ def fit(
     seed: int,
     folder: Path,
     on_step: Callable[[int, int], None],
+    until: int | None = None,
 ) -> FitResult:
     """Minimise the objective over the model's trainable parameters, going on from a checkpoint in `folder`.
 
+    until: stop after so many steps of the schedule, with a checkpoint from which the next call goes on exactly.
     Every process of a team calls it with the same arguments; afterwards the model may be in shards. Rank 0 writes
     folder/train.jsonl, one record a step, and calls on_step(step, tokens) after each step. Raises TrainingDiverged
     on all of them, with the step and its record ids, when the loss or gradient is not finite.
@@ -93,17 +95,19 @@ def fit(
     stepper = _Stepper(team, passes, trained, optimizer, objective, recipe, seed)
     log, seconds, num_tokens = _open_log(folder / "train.jsonl", start, team)
     reset_peak_memory()
+    stop = objective.num_steps if until is None else min(until, objective.num_steps)
     with log, core.switched(model, recipe.core):
-        for step in range(start, objective.num_steps):
+        for step in range(start, stop):
             record = stepper.step(step)
             seconds, num_tokens = seconds + record["seconds"], num_tokens + record["num_tokens"]
             if team.writes:
                 log.append(record)
                 on_step(step + 1, record["num_tokens"])
-            if (step + 1) % recipe.checkpoint_every_steps == 0 and step + 1 < objective.num_steps:
+            due = (step + 1) % recipe.checkpoint_every_steps == 0 or step + 1 == stop
+            if due and step + 1 < objective.num_steps:
                 checkpoint.save(folder, model, optimizer, step + 1)
     peak = peak_memory_bytes()
-    return FitResult(objective.num_steps, seconds, num_tokens, None if peak is None else devices.max_over_team(peak))
+    return FitResult(max(start, stop), seconds, num_tokens, None if peak is None else devices.max_over_team(peak))
 
 
 def make_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.Optimizer:

@@ -128,3 +128,22 @@ def test_the_same_weights_in_another_dtype_have_no_drift(tmp_path: Path) -> None
     full = {name: tensor.float() for name, tensor in half.items()}
     scores = drifts(save(tmp_path / "full", full), save(tmp_path / "half", half))
     assert {one.value for one in scores} == {0.0}
+
+
+def test_what_a_cast_alone_moves_is_no_drift(tmp_path: Path) -> None:
+    double = {name: tensor.double() + 1e-9 for name, tensor in weights().items()}
+    for dtype in (torch.float32, torch.bfloat16):
+        cast = {name: tensor.to(dtype) for name, tensor in double.items()}
+        scores = drifts(save(tmp_path / f"{dtype}", cast), save(tmp_path / f"base of {dtype}", double))
+        assert {one.value for one in scores} == {0.0}
+
+
+def test_equal_neurons_leave_a_number(base: Path, tmp_path: Path) -> None:
+    tensors = weights()
+    tensors[Q][1] = tensors[Q][0]
+    twins = save(tmp_path / "twins", tensors)
+    tensors[Q] = tensors[Q] * 2
+    tensors[Q][2] += 0.1
+    drift = of("energy_drift", drifts(save(tmp_path / "moved", tensors), twins))[Q.removesuffix(".weight")]
+    assert drift is not None
+    assert 0 < abs(drift) < 1e-2

@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM, modeling_utils
+from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig, MixtralForCausalLM, modeling_utils
 
+from ropo_bench.merging import certificate
+from ropo_bench.merging.certificate import certify
+from ropo_bench.merging.merge import merge
 from ropo_bench.suites import MergeRecipe
-from ropo_bench.training import certificate
-from ropo_bench.training.certificate import certify
-from ropo_bench.training.merge import merge
-from tests.training.moved_policies import PROBES, every_adapter, trained
+from tests.merging.moved_policies import PROBES, every_adapter, trained
 
 
 @every_adapter
@@ -25,7 +25,7 @@ def test_a_merge_in_many_files_is_the_merge_in_one(
 ) -> None:
     policy, (one, many) = trained(base_folder, adapter), (tmp_path / "one", tmp_path / "many")
     for folder, size in ((one, "2GB"), (many, "30KB")):
-        monkeypatch.setattr("ropo_bench.training.merge.SHARD_SIZE", size)
+        monkeypatch.setattr("ropo_bench.merging.merge.SHARD_SIZE", size)
         folder.mkdir()
         merge(base_folder, policy, folder, "bfloat16")
     assert [len(list(folder.glob("*.safetensors"))) for folder in (one, many)] == [1, 4]
@@ -43,8 +43,9 @@ def test_experts_that_are_stacked_in_memory_alone(tmp_path: Path, base_folder: P
     MixtralForCausalLM(
         MixtralConfig(vocab_size=262, num_key_value_heads=2, num_local_experts=3, **sizes)
     ).save_pretrained(base)
+    AutoTokenizer.from_pretrained(base_folder).save_pretrained(base)
     policy = trained(base, "lora")
-    merge(base_folder, policy, folder, "float32")
+    merge(base, policy, folder, "float32")
     with safe_open(folder / "model.safetensors", "pt") as file, safe_open(base / "model.safetensors", "pt") as before:
         assert set(file.keys()) == set(before.keys())
     assert certify(policy, base, folder, PROBES, MergeRecipe())["surviving_share"] == 1
@@ -75,12 +76,12 @@ def test_merge_and_certificate_hold_one_model(
 
         monkeypatch.setattr(module, name, call)
 
-    monkeypatch.setattr("ropo_bench.training.merge.SHARD_SIZE", model // 4)
+    monkeypatch.setattr("ropo_bench.merging.merge.SHARD_SIZE", model // 4)
     watch(modeling_utils, "safe_save_file", times=3)
-    watch(certificate, "_load", times=3)  # base and merged folder as files, then the merged model
-    watch(certificate, "_compare_logits", times=1)
+    watch(certificate, "load_float32", times=2)  # the base as files, then as a model
+    watch(certificate, "read_back", times=2)  # so the merged folder
+    watch(certificate, "compare_functions", times=1)
     merge(base_folder, policy, tmp_path, "bfloat16")
     certify(policy, base_folder, tmp_path, [PROBES[0][:4]], MergeRecipe(dtype="bfloat16"))
     assert held["safe_save_file"] < 1.3  # the policy and a file
-    assert held["_load"] < 0.1
-    assert 0.9 < held["_compare_logits"] < 1.1
+    assert max(held["load_float32"], held["read_back"], held["compare_functions"]) < 0.1  # each frees the one before

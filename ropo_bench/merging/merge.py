@@ -40,7 +40,12 @@ def merge(base: str | Path, policy: nn.Module, out_dir: Path, dtype: str) -> Non
         warnings.filterwarnings("ignore", message="Attempting to save a model with offloaded modules")
         merged.save_pretrained(out_dir, max_shard_size=SHARD_SIZE)
         remove_hook_from_module(merged)  # a module and its hook hold each other, and this one the policy's weights
-        AutoTokenizer.from_pretrained(base).save_pretrained(out_dir)
+        write_tokenizer(base, out_dir)
+
+
+def write_tokenizer(base: str | Path, out_dir: Path) -> None:
+    """Write the base's tokenizer, chat template and all, as this version of transformers writes it."""
+    AutoTokenizer.from_pretrained(base).save_pretrained(out_dir)
 
 
 class MergedWeights(Mapping[str, Tensor]):
@@ -87,3 +92,22 @@ class MergedWeights(Mapping[str, Tensor]):
 def merged_weights(policy: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """(name in the plain model, fp32 weight) one by one, adapted layers merged; memory holds one extra layer."""
     yield from MergedWeights(policy).items()
+
+
+@torch.no_grad()
+def fuse(policy: nn.Module) -> None:
+    """Merge every adapted layer in place, in fp32 and as `merge` does: plain_model(policy) has no adapter left."""
+    plain = plain_model(policy)
+    for name, layer in tuner_layers(policy):
+        alone: Any = copy.deepcopy(layer).to(torch.float32)
+        alone.merge()
+        plain.set_submodule(name, alone.get_base_layer())
+
+
+@torch.no_grad()
+def round_weights(model: Any, dtype: torch.dtype) -> Any:
+    """The model, every weight of it rounded to `dtype` and back, in place."""
+    for weight in model.state_dict().values():
+        if weight.is_floating_point():
+            weight.copy_(weight.to(dtype))
+    return model

@@ -12,11 +12,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from ropo_bench.adapters import attach, tuner_layers
 from ropo_bench.errors import CertificateFailed, StorageError
+from ropo_bench.merging.certificate import certify
+from ropo_bench.merging.merge import merge, merged_weights
 from ropo_bench.methods import AdapterRecipe
 from ropo_bench.suites import MergeRecipe
-from ropo_bench.training.certificate import certify
-from ropo_bench.training.merge import merge, merged_weights
-from tests.training.moved_policies import ADAPTERS, PROBES, every_adapter, load_base, trained
+from tests.merging.moved_policies import ADAPTERS, PROBES, every_adapter, load_base, trained
 
 
 @torch.no_grad()
@@ -87,28 +87,33 @@ def test_an_untrained_policy_passes(adapter: str, dtype: str, base_folder: Path,
     assert certificate["surviving_share"] == 1
 
 
+def rounded_base(base_folder: Path, folder: Path) -> Path:
+    """A base that bf16 holds exactly."""
+    load_base(base_folder, torch.bfloat16).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base_folder).save_pretrained(folder)
+    return folder
+
+
 def test_bfloat16_keeps_large_rotations_and_eats_small_ones(base_folder: Path, tmp_path: Path) -> None:
-    rounded = tmp_path / "base"  # a base that bf16 holds exactly: whatever is lost is update
-    load_base(base_folder, torch.bfloat16).save_pretrained(rounded)
+    rounded = rounded_base(base_folder, tmp_path / "base")
     limits, shares = MergeRecipe(dtype="bfloat16"), []
-    for size in (1e-4, 1e-2):
+    for size in (2e-5, 2e-4, 1e-2):
         policy, folder = trained(rounded, "ropo", size), tmp_path / f"{size}"
         folder.mkdir()
         merge(base_folder, policy, folder, "bfloat16")
-        if size == 1e-4:
-            with pytest.raises(CertificateFailed, match=r"surviving_share 0\.\d+ < 0\.5.*merge\.dtype: float32"):
+        if size == 2e-5:
+            with pytest.raises(CertificateFailed, match=r"kept_change \S+ < 0\.1 .*merge\.dtype: float16 or float32"):
                 certify(policy, rounded, folder, PROBES, limits)
-            shares.append(json.loads((folder / "certificate.json").read_text())["surviving_share"])
+            shares.append(json.loads((folder / "certificate.json").read_text())["kept_change"])
         else:
-            shares.append(certify(policy, rounded, folder, PROBES, limits)["surviving_share"])
-    assert shares[0] < 0.3
-    assert shares[1] > 0.8
+            shares.append(certify(policy, rounded, folder, PROBES, limits)["kept_change"])
+    assert shares[0] < 0.1 < shares[1] < 0.9
+    assert shares[2] == pytest.approx(1, abs=0.05)
 
 
 def test_a_bfloat16_policy_passes_with_a_float32_merge(base_folder: Path, tmp_path: Path) -> None:
-    rounded, folder = tmp_path / "base", tmp_path / "merged"
+    rounded, folder = rounded_base(base_folder, tmp_path / "base"), tmp_path / "merged"
     folder.mkdir()
-    load_base(base_folder, torch.bfloat16).save_pretrained(rounded)
     policy = trained(rounded, "ropo", size=1e-3, dtype=torch.bfloat16)
     merge(base_folder, policy, folder, "float32")
     certificate = certify(policy, rounded, folder, PROBES, MergeRecipe())
@@ -120,6 +125,7 @@ def test_the_certificate_compares_with_the_base_in_its_folder(base_folder: Path,
     other, folder = tmp_path / "other", tmp_path / "merged"
     folder.mkdir()
     trained(base_folder, "full").save_pretrained(other)
+    AutoTokenizer.from_pretrained(base_folder).save_pretrained(other)
     policy = attach(load_base(base_folder), ADAPTERS["ropo"])
     merge(base_folder, policy, folder, "float32")
     certificate = certify(policy, other, folder, PROBES, MergeRecipe())
