@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ropo_bench.gate.decision import ALPHA_DRIFT, ALPHA_NIGHT, EXIT_CODES, CellVerdict, Decision
+from ropo_bench.gate.decision import EXIT_CODES, Decision
 from ropo_bench.gate.differences import Change
 from ropo_bench.gate.night import Night, Verdict
+from ropo_bench.gate.trial import ALPHA_DRIFT, ALPHA_NIGHT, CellVerdict
 
 SCHEMA = 1
 MEANINGS: dict[Verdict, str] = {
