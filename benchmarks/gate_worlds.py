@@ -44,8 +44,8 @@ class Setting:
     recurring: share of a seed's variance that is the same every night. repeats: of the first night (of the fixed
     baseline). noise: of one seed, as a multiple of its metric's. shape: of all draws: normal, tails (t, 5 degrees) or
     skewed (one minus an exponential: some seeds fail badly). nightly: what nights differ by beyond their seeds (a
-    hosted judge), as a multiple of what the seeds do to a night; a re-run of the same night shares it. ar: lag-1
-    autocorrelation of what is nightly, and of slow, the share of the seeds' fresh variance that wanders with its seed.
+    hosted judge), as a multiple of what the seeds do to a night; a re-run of the same night shares it. slow: share of
+    the fresh variance that wanders from night to night with its seed. ar: lag-1 autocorrelation of nightly and slow.
     """
 
     baseline: str

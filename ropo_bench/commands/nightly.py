@@ -100,8 +100,6 @@ def nightly_command(
     with Progress() as progress:
         refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
         bench = _Bench(store, progress, budget_of(request, limits), launch)
-        if nightly.new_anchor and baseline.night is None:
-            history = []
         tonight, decision = _night(bench, request, name, nightly, history, baseline)
     report = report_on(tonight, decision, baseline, nightly.baseline, history)
     _write(report, folder)
@@ -151,7 +149,6 @@ def _night(
         anchor=nightly.new_anchor,
     )
     rules = rules_of(bench.store, name)
-    rules = replace(rules, rows=rules.rows or [method.name for method in request.methods])
     decision = decide(tonight, history, baseline, rules)
     if decision.suspects:
         cells = ", ".join(f"{cell.row} {cell.column}" for cell in decision.suspects)

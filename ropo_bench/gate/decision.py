@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from ropo_bench.errors import UsageError
 from ropo_bench.gate import maths
 from ropo_bench.gate.comparison import error_again
-from ropo_bench.gate.evidence import Baseline, Compared, evidence
+from ropo_bench.gate.evidence import Baseline, Compared, Evidence, evidence
 from ropo_bench.gate.night import Cell, Night, Row, Verdict, finished_cell
 from ropo_bench.gate.trial import ALPHA_AGAIN, ALPHA_NIGHT, CellVerdict, Trial, trial
+from ropo_bench.gate.wandering import wandering
 from ropo_bench.statistics import holm
 
 EXIT_CODES: Mapping[Verdict, int] = {"REGRESSION": 1, "INCOMPLETE": 4, "SUSPECTED": 3, "INCONCLUSIVE": 3, "GO": 0}
@@ -64,7 +65,14 @@ def decide(
     rules = rules or Rules()
     before = [night for night in history if night.time < tonight.time]
     names = watched(tonight, before, baseline, rules)
-    tests = [_trial(*name, tonight, before, baseline, rules.margins, len(names)) for name in names]
+    found = [_evidence(*name, tonight, before, baseline) for name in names]
+    series = [one.series for one in found if isinstance(one, Evidence)]
+    tests = [
+        one
+        if isinstance(one, CellVerdict)
+        else trial(name, tonight, one, wandering(series), rules.margins.get(name[1]), len(names))
+        for name, one in zip(names, found, strict=True)
+    ]
     adjusted = holm([1.0 if isinstance(test, CellVerdict) else test.shown.p_value or 0.0 for test in tests])
     cells = [
         test if isinstance(test, CellVerdict) else _verdict(test, p_value, again)
@@ -89,22 +97,13 @@ def watched(tonight: Night, before: Sequence[Night], baseline: Baseline, rules: 
     return [(name, column) for name in names for column in columns]
 
 
-def _trial(
-    row: str,
-    column: str,
-    tonight: Night,
-    before: Sequence[Night],
-    baseline: Baseline,
-    margins: Mapping[str, float],
-    num_cells: int,
-) -> Trial | CellVerdict:
-    cell = tonight.cell(row, column)
-    if cell is None:
+def _evidence(
+    row: str, column: str, tonight: Night, before: Sequence[Night], baseline: Baseline
+) -> Evidence | CellVerdict:
+    if tonight.cell(row, column) is None:
         state = tonight.rows[row].state if row in tonight.rows else "the row is not in this run"
         return CellVerdict(row, column, "INCOMPLETE", "no value" if state == "done" else state)
-    found = evidence(row, column, tonight, before, baseline)
-    shown = CellVerdict(row, column, "GO", "", tonight=cell.value)
-    return trial(shown, cell, tonight.columns[column], found, margins.get(column), num_cells)
+    return evidence(row, column, tonight, before, baseline)
 
 
 def _verdict(test: Trial, adjusted: float, again: Mapping[str, Row] | None) -> CellVerdict:

@@ -1,8 +1,8 @@
 """What the history says about one cell: what to compare tonight with, how much nights and seeds differ, and the way.
 
-Nights use the same seeds, so a seed's own effect is in every one of them and cancels between them. Whatever is compared
-over nights (the baseline, the anchor, the way since) is therefore made of nights of tonight's seeds alone; repeats of a
-night with other seeds say what fresh seeds do, and how far the other seeds lie from the night's own, nothing else.
+Nights use the same seeds, so a seed's own effect is in every one of them and cancels between them. What is compared
+over nights (the baseline, the anchor, the way since) is therefore made of nights of tonight's seeds alone; repeats of
+a night with other seeds say what fresh seeds do, and how far those seeds lie from the night's own, nothing else.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Baseline:
 
 
 class Compared(NamedTuple):
-    """A reference with the measurements it is made of; seeds: the fewest of any; same: whether they are tonight's."""
+    """A reference and its measurements; seeds: the fewest of any; same: whether all have tonight's seeds."""
 
     reference: Reference
     measurements: Sequence[str]
@@ -60,9 +60,10 @@ class Evidence:
     """Values in the column's unit, higher or lower as measured.
 
     baseline: None where there is nothing to compare with. unchanged: tonight is the very measurement that the
-    baseline is. seeds: variance of one seed's value, None where nothing says what fresh seeds do. nights: variance of
-    a night of tonight's seeds, None before there are two. anchor: None until its nights are complete. way: the
-    measurements since the anchor, tonight last. fresh: the seeds of tonight's re-run, () where they are not known.
+    baseline is. seeds: variance of one seed's value, None where nothing says what fresh seeds do. nights: variance
+    of a night of tonight's seeds, None before there are four, learned from `series`, oldest first. anchor: None until
+    its nights are complete. way: the measurements since the anchor, tonight last. fresh: the seeds that tonight's
+    re-run has, () where they are not known.
     """
 
     baseline: Compared | None
@@ -73,6 +74,7 @@ class Evidence:
     way: Sequence[Cell]
     offsets: Sequence[Offset]
     fresh: tuple[int, ...]
+    series: Sequence[float]
 
 
 def evidence(row: str, column: str, tonight: Night, history: Sequence[Night], baseline: Baseline) -> Evidence:
@@ -97,16 +99,17 @@ def evidence(row: str, column: str, tonight: Night, history: Sequence[Night], ba
     first, later = (paired, same) if paired else (same[:ANCHOR_NIGHTS], same[ANCHOR_NIGHTS:])
     # Complete nights only: the anchor must not move while drift is measured from it.
     is_anchored = bool(paired) or len(same) >= ANCHOR_NIGHTS
-    steady = [run.own.cell for run in [*paired, *same] if not run.regression]
+    series = values_of(news([run.own.cell for run in [*paired, *same] if not run.regression]))
     return Evidence(
         baseline=_compared(maths.middle, others or ([now.own] if unchanged else []), now),
         unchanged=unchanged,
         seeds=_seeds(known, now),
-        nights=maths.successive(values_of(news(steady))),
+        nights=maths.successive(series),
         anchor=_compared(maths.mean, _blocks(first), now) if is_anchored else None,
         way=news([*(run.own.cell for run in later), cell]),
         offsets=_offsets(known, now),
         fresh=_fresh(now),
+        series=series,
     )
 
 

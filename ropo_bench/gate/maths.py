@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import pairwise
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -39,16 +41,29 @@ def pooled(parts: Iterable[tuple[float, float]]) -> Noise | None:
 
 
 def successive(values: Sequence[float]) -> Noise | None:
-    """A night's variance from the steps between successive nights; a slow drift hardly enters it.
+    """A night's variance from the steps between successive nights, without the largest of them.
 
-    Mean square successive difference (von Neumann 1941), its degrees by matching the variance under independence:
-    2 (n - 1)^2 / (3 n - 4). None for fewer than two nights.
+    Mean square successive difference (von Neumann 1941): a slow drift hardly enters it. A change between two nights
+    is one large step, and is no noise: the largest step is left out, and what normal noise would lack without it is
+    given back (as if steps were independent: 3 % too much for 13 nights, 10 % for 5). Degrees by matching the
+    variance of all steps, 2 (n - 1)^2 / (3 n - 4), less one for the step left out (within 0.2 in simulation for 5 to
+    60 nights). None for fewer than four nights.
     """
     steps = len(values) - 1
-    if steps < 1:
+    if steps < 3:
         return None
-    squares = sum((later - earlier) ** 2 for earlier, later in zip(values, values[1:], strict=False))
-    return Noise(squares / (2 * steps), 2 * steps**2 / (3 * len(values) - 4))
+    squares = [(later - earlier) ** 2 / 2 for earlier, later in pairwise(values)]
+    kept = (sum(squares) - max(squares)) / (steps - _largest(steps))
+    return Noise(kept, 2 * steps**2 / (3 * len(values) - 4) - 1)
+
+
+@cache
+def _largest(count: int) -> float:
+    """Expectation of the largest of so many squared standard normals: the integral of 1 - F^count."""
+    from scipy.integrate import quad
+    from scipy.special import chdtr
+
+    return float(quad(lambda x: 1 - chdtr(1, x) ** count, 0, 100, limit=200)[0])
 
 
 def combined(one: Noise, other: Noise) -> Noise:

@@ -36,7 +36,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method of a night; cells by column, "task.metric". seeds: which; () where an older history has not kept them."""
+    """One method of a night; cells by column, "task.metric". seeds: () where an older history has not kept them."""
 
     state: str
     cells: Mapping[str, Cell]

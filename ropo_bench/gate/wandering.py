@@ -1,0 +1,49 @@
+"""Do nights wander? Their autocorrelation, learned from all watched cells together.
+
+A CUSUM adds nights up, and sums of positively correlated nights vary more than independent ones: by the long-run
+variance 1 + 2 (rho_1 + rho_2 + ...) of a night's. One cell cannot tell a slow excursion from a loss that lasts; the
+median over the cells can, for a loss in some of them does not move it. And nothing can where all cells lose together:
+so only nights at most FARTHEST apart are compared. What wanders more slowly than that counts as drift, and is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, median
+from typing import NamedTuple
+
+FEWEST_NIGHTS = 8
+"""Of a cell, before its autocorrelation says anything."""
+
+NEAREST, FARTHEST = 5, 7
+"""Lags at which nights are taken to be independent: their half squared difference is a night's variance."""
+
+
+class Wandering(NamedTuple):
+    """first: lag-1 autocorrelation, 0 or more. long_run: the long-run variance in units of a night's, 1 or more."""
+
+    first: float = 0.0
+    long_run: float = 1.0
+
+
+def wandering(series: Sequence[Sequence[float]]) -> Wandering:
+    """Of the watched cells' nights, oldest first.
+
+    Each lag's autocorrelation is 1 less its variogram (mean half squared difference) over that of far lags, the median
+    over the cells; lags count up to the first that is not positive (Geyer 1992, initial positive sequence).
+    """
+    long = [values for values in series if len(values) >= FEWEST_NIGHTS and len(set(values)) > 1]
+    if not long:
+        return Wandering()
+    rhos = [median(_at(values, lag) for values in long) for lag in range(1, NEAREST)]
+    count = next((place for place, rho in enumerate(rhos) if rho <= 0), len(rhos))
+    return Wandering(rhos[0] if count else 0.0, 1 + 2 * sum(rhos[:count]))
+
+
+def _at(values: Sequence[float], lag: int) -> float:
+    far = fmean(_variogram(values, other) for other in range(NEAREST, min(FARTHEST + 1, len(values))))
+    return 1 - _variogram(values, lag) / far if far else 0.0
+
+
+def _variogram(values: Sequence[float], lag: int) -> float:
+    return fmean((later - earlier) ** 2 / 2 for earlier, later in zip(values, values[lag:], strict=False))
