@@ -92,17 +92,20 @@ class World:
         seeds = range(block * num, (block + 1) * num)
         shift = setting.nightly / math.sqrt(num) * self._shift
         values_SRC = self._seeds(seeds) + shift
-        return {
-            row: Row(
-                "done",
-                {
-                    c: self._cell(c, values_SRC[:, i, j], losses.get((row, c), 0.0))
-                    for j, c in enumerate(self.columns)
-                },
-                seeds=tuple(seeds),
-            )
-            for i, row in enumerate(self.rows)
-        }
+        for place, name in enumerate(self.columns):
+            values_SRC[:, :, place] = self._measured(name, values_SRC[:, :, place])
+        means_RC = values_SRC.mean(axis=0)
+        spreads_RC = values_SRC.std(axis=0, ddof=1) if num > 1 else None
+        found = {}
+        for i, row in enumerate(self.rows):
+            cells = {}
+            for j, name in enumerate(self.columns):
+                self._count += 1
+                spread = None if spreads_RC is None else float(spreads_RC[i, j])
+                mean = float(means_RC[i, j]) - losses.get((row, name), 0.0)
+                cells[name] = Cell(mean, num, METRICS[name].items, str(self._count), None, spread)
+            found[row] = Row("done", cells, seeds=tuple(seeds))
+        return found
 
     def _seeds(self, seeds: range) -> np.ndarray[Any, Any]:
         setting = self.setting
@@ -141,11 +144,10 @@ class World:
             case _:
                 return normal
 
-    def _cell(self, column: str, deviations_S: np.ndarray[Any, Any], loss: float) -> Cell:
+    def _measured(self, column: str, deviations: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """In the column's unit; shares of items lie on their grid."""
         metric = METRICS[column]
-        values = metric.centre - loss + self.setting.noise * metric.sd * deviations_S
+        values = metric.centre + self.setting.noise * metric.sd * deviations
         if column.endswith("accuracy"):
-            values = np.round(values * metric.items / 100) * 100 / metric.items
-        self._count += 1
-        spread = float(values.std(ddof=1)) if len(values) > 1 else None
-        return Cell(float(values.mean()), len(values), metric.items, str(self._count), None, spread)
+            return np.asarray(np.round(values * metric.items / 100) * 100 / metric.items)
+        return np.asarray(values)

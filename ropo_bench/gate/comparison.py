@@ -73,19 +73,19 @@ def floors(found: Evidence, cell: Cell, column: Column, wandered: Wandering) -> 
     )
 
 
-def error_tonight(noise: Floors, reference: Compared, seeds: int) -> Error:
+def error_tonight(noise: Floors, reference: Compared, found: Evidence, seeds: int) -> Error:
     """Of tonight, of so many seeds, against a reference."""
     value, _, factor = reference.reference
     if reference.same:
         return Error(value, math.sqrt(noise.nights.variance * (1 + factor)), noise.nights.degrees)
-    return _fresh_error(noise, reference, seeds)
+    return _fresh_error(noise, reference, found, seeds)
 
 
 def error_again(noise: Floors, reference: Compared, found: Evidence, seeds: int, which: tuple[int, ...]) -> Error:
     """Of a re-run with so many fresh seeds, namely `which` (() where not known), against a reference."""
     value, nights, factor = reference.reference
     known = [offset for offset in found.offsets if offset.seeds == which] if reference.same else []
-    free = _fresh_error(noise, reference, seeds)
+    free = _fresh_error(noise, reference, found, seeds)
     if not known:
         return free
     shared = sum(offset.measurement in reference.measurements for offset in known)
@@ -95,12 +95,16 @@ def error_again(noise: Floors, reference: Compared, found: Evidence, seeds: int,
     return paired if paired.sd <= free.sd else free
 
 
-def _fresh_error(noise: Floors, reference: Compared, seeds: int) -> Error:
+def _fresh_error(noise: Floors, reference: Compared, found: Evidence, seeds: int) -> Error:
     value, _, factor = reference.reference
     sigma2, tau2 = noise.seeds.variance, noise.nights.variance
-    recurring = sigma2 / reference.seeds - (tau2 if noise.source == "nights" else 0.0)
-    nights = max(0.0, recurring) + (factor * tau2 if noise.source == "nights" else 0.0)
-    variance, least = sigma2 / seeds + nights, tau2 * (1 + factor)
+    recurring, nights, degrees = sigma2 / reference.seeds, 0.0, noise.seeds.degrees
+    if noise.source == "nights":
+        recurring, nights = max(0.0, recurring - tau2), factor * tau2
+        # The spread of effects that recur is the same every night: it is known from so many seeds, not nights.
+        share = recurring * reference.seeds / sigma2
+        degrees = 1 / (share**2 / max(1, found.drawn - 1) + (1 - share) ** 2 / degrees)
+    variance, least = sigma2 / seeds + recurring + nights, tau2 * (1 + factor)
     if variance < least:  # nights differ by more than their seeds
         return Error(value, math.sqrt(least), noise.nights.degrees)
-    return Error(value, math.sqrt(variance), noise.seeds.degrees)
+    return Error(value, math.sqrt(variance), degrees)

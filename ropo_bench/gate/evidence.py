@@ -63,7 +63,7 @@ class Evidence:
     baseline is. seeds: variance of one seed's value, None where nothing says what fresh seeds do. nights: variance
     of a night of tonight's seeds, None before there are four, learned from `series`, oldest first. anchor: None until
     its nights are complete. way: the measurements since the anchor, tonight last. fresh: the seeds that tonight's
-    re-run has, () where they are not known.
+    re-run has, () where they are not known. drawn: how many different seeds all of this has.
     """
 
     baseline: Compared | None
@@ -75,6 +75,7 @@ class Evidence:
     offsets: Sequence[Offset]
     fresh: tuple[int, ...]
     series: Sequence[float]
+    drawn: int
 
 
 def evidence(row: str, column: str, tonight: Night, history: Sequence[Night], baseline: Baseline) -> Evidence:
@@ -110,6 +111,7 @@ def evidence(row: str, column: str, tonight: Night, history: Sequence[Night], ba
         offsets=_offsets(known, now),
         fresh=_fresh(now),
         series=series,
+        drawn=_drawn([*known, now]),
     )
 
 
@@ -168,6 +170,14 @@ def _offsets(known: Sequence[Run], now: Run) -> list[Offset]:
                 offset = Offset(block.seeds, name, block.cell.value - run.own.cell.value)
                 found[name, block.cell.measurement] = offset
     return list(found.values())
+
+
+def _drawn(runs: Sequence[Run]) -> int:
+    """Seeds that an older history has not kept are taken to be the same in all its nights, and others in repeats."""
+    blocks = [block for run in runs for block in (run.own, *run.repeats)]
+    named = {seed for block in blocks for seed in block.seeds}
+    own = max((run.own.cell.seeds for run in runs if not run.own.seeds), default=0)
+    return max(len(named), own + sum(block.cell.seeds for run in runs for block in run.repeats if not block.seeds))
 
 
 def _fresh(now: Run) -> tuple[int, ...]:

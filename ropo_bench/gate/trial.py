@@ -92,7 +92,7 @@ def trial(
             return replace(shown, reason="the very measurement of the baseline")
         reason = "noise floor unknown: `nightly --repeat-seeds 5`, or several seeds, teach it"
         return replace(shown, verdict="INCONCLUSIVE", reason=reason)
-    _, error, degrees = error_tonight(noise, found.baseline, cell.seeds)
+    _, error, degrees = error_tonight(noise, found.baseline, found, cell.seeds)
     margin = detectable(noise, found, cell.seeds, num_cells) if given is None else given
     shown = replace(
         shown,
@@ -111,7 +111,7 @@ def trial(
 def detectable(noise: Floors, found: Evidence, seeds: int, num_cells: int) -> float:
     """The loss that tonight's corrected test finds in POWER of all nights, and its re-run in POWER_AGAIN."""
     assert found.baseline is not None
-    _, error, degrees = error_tonight(noise, found.baseline, seeds)
+    _, error, degrees = error_tonight(noise, found.baseline, found, seeds)
     first = maths.detectable(error, degrees, ALPHA_NIGHT / num_cells, POWER)
     _, error, degrees = error_again(noise, found.baseline, found, seeds, found.fresh)
     return max(first, maths.detectable(error, degrees, ALPHA_AGAIN, POWER_AGAIN))

@@ -29,21 +29,24 @@ class Wandering(NamedTuple):
 def wandering(series: Sequence[Sequence[float]]) -> Wandering:
     """Of the watched cells' nights, oldest first.
 
-    Each lag's autocorrelation is 1 less its variogram (mean half squared difference) over that of far lags, the median
-    over the cells; lags count up to the first that is not positive (Geyer 1992, initial positive sequence).
+    Each lag's autocorrelation is 1 less its variogram (mean half squared difference) over that of far lags, the
+    median over the cells; lags count up to the first that is not positive (Geyer 1992, initial positive sequence).
     """
     long = [values for values in series if len(values) >= FEWEST_NIGHTS and len(set(values)) > 1]
     if not long:
         return Wandering()
-    rhos = [median(_at(values, lag) for values in long) for lag in range(1, NEAREST)]
+    rhos = [median(lag) for lag in zip(*(_autocorrelations(values) for values in long), strict=True)]
     count = next((place for place, rho in enumerate(rhos) if rho <= 0), len(rhos))
     return Wandering(rhos[0] if count else 0.0, 1 + 2 * sum(rhos[:count]))
 
 
-def _at(values: Sequence[float], lag: int) -> float:
-    far = fmean(_variogram(values, other) for other in range(NEAREST, min(FARTHEST + 1, len(values))))
-    return 1 - _variogram(values, lag) / far if far else 0.0
+def _autocorrelations(values: Sequence[float]) -> list[float]:
+    """At lags 1 to NEAREST - 1."""
+    near = [_variogram(values, lag) for lag in range(1, NEAREST)]
+    far = fmean(_variogram(values, lag) for lag in range(NEAREST, FARTHEST + 1))
+    return [1 - variogram / far if far else 0.0 for variogram in near]
 
 
 def _variogram(values: Sequence[float], lag: int) -> float:
-    return fmean((later - earlier) ** 2 / 2 for earlier, later in zip(values, values[lag:], strict=False))
+    squares = [(later - earlier) ** 2 for earlier, later in zip(values, values[lag:], strict=False)]
+    return sum(squares) / (2 * len(squares))

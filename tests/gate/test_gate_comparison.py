@@ -91,14 +91,16 @@ def compared(same: bool = True, nights: int = 4) -> Compared:
 
 
 def with_offsets(*offsets: Offset) -> Evidence:
-    return Evidence(None, False, None, None, None, [], offsets, FRESH, [])
+    return Evidence(None, False, None, None, None, [], offsets, FRESH, [], 6)
 
 
 def test_errors_worked_by_hand() -> None:
-    # Of nights, 4 of the same seeds: 0.5 (1 + 1/4). Of other seeds: 9/3 + (9/3 - 0.5) + 0.5/4, and with 12 degrees.
-    assert error_tonight(NOISE, compared(), 3) == (10.0, pytest.approx(0.625**0.5), 9.0)
-    assert error_tonight(NOISE, compared(same=False), 3) == (10.0, pytest.approx(5.625**0.5), 12.0)
-    assert error_again(NOISE, compared(), with_offsets(), 3, FRESH) == (10.0, pytest.approx(5.625**0.5), 12.0)
+    # Of nights, 4 of the same seeds: 0.5 (1 + 1/4). Of other seeds: 9/3 + (9/3 - 0.5) + 0.5/4. Of the seeds' variance
+    # 5/6 recur, and that share six seeds have shown, not twelve degrees: 1 / ((5/6)^2 / 5 + (1/6)^2 / 12).
+    fresh = (10.0, pytest.approx(5.625**0.5), pytest.approx(1 / (25 / 180 + 1 / 432)))
+    assert error_tonight(NOISE, compared(), with_offsets(), 3) == (10.0, pytest.approx(0.625**0.5), 9.0)
+    assert error_tonight(NOISE, compared(same=False), with_offsets(), 3) == fresh
+    assert error_again(NOISE, compared(), with_offsets(), 3, FRESH) == fresh
     # While nights are not known, all of the seeds' variance may recur: 9/3 + 9/3.
     early = NOISE._replace(nights=Noise(3.0, 12.0), source="seeds")
     assert error_again(early, compared(), with_offsets(), 3, FRESH).sd == pytest.approx(6**0.5)
@@ -125,7 +127,9 @@ def test_the_errors_are_those_of_nights_drawn_from_the_definition(share: float) 
         free.append(again - fmean(before))
         paired.append(again - fmean(before) - (repeat - before[1]))
     noise = Floors(Noise(1.0, 99.0), Noise((1 - share) / seeds, 99.0), "nights", 1.0)
-    assert error_tonight(noise, compared(), seeds).sd ** 2 == pytest.approx(pvariance(tonight), rel=0.06)
+    assert error_tonight(noise, compared(), with_offsets(), seeds).sd ** 2 == pytest.approx(
+        pvariance(tonight), rel=0.06
+    )
     assert error_again(noise, compared(), with_offsets(), seeds, FRESH).sd ** 2 == pytest.approx(
         pvariance(free), rel=0.06
     )
@@ -194,5 +198,5 @@ def test_the_autocorrelation_of_nights_is_learned_from_all_cells() -> None:
     assert 2.5 <= slow.long_run <= 5.0  # 4 by definition; what lasts over five nights counts as drift
     drifting = cells(0.0)
     drifting[3] = [value - 0.5 * night for night, value in enumerate(drifting[3])]
-    assert wandering(drifting).long_run == pytest.approx(white.long_run, abs=0.3)  # one cell's, no wandering of all
+    assert wandering(drifting).long_run <= 1.6  # one cell's drift is no wandering of all
     assert wandering([values[:7] for values in cells(0.6)]) == Wandering()
