@@ -79,7 +79,8 @@ class History:
         learned = floors(found, cell, night.columns[column], Wandering())
         assert learned is not None
         seed = (setting.noise * METRICS[column].sd) ** 2
-        tau = seed * (1 - setting.recurring + setting.nightly**2) / setting.seeds
+        grid = 100 / METRICS[column].items if column.endswith("accuracy") else 0.0  # a share of items
+        tau = (seed * (1 - setting.recurring + setting.nightly**2) + grid**2 / 12) / setting.seeds
         true = learned._replace(seeds=Noise(seed, learned.seeds.degrees), nights=Noise(tau, learned.nights.degrees))
         return detectable(true, found, setting.seeds, setting.methods * setting.columns)
 

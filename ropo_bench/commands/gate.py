@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -48,7 +49,7 @@ def gate_command(
     measurement, and all lines are nights before it. confirm: a run of the same with fresh seeds, as the re-run.
     """
     store = Store(runs)
-    run = run or newest_run(store)
+    run = run or _newest_night(store)
     stored = night_from(store, run)
     chosen = baseline_of(baseline, stored.suite)
     nights = read_history(history or default_path(stored.suite), stored.suite, warn)
@@ -59,6 +60,23 @@ def gate_command(
     print(to_json(report) if json else "\n".join(to_lines(report)))
     if decision.exit_code:
         raise typer.Exit(decision.exit_code)
+
+
+def again_name(run: str) -> str:
+    """Of the re-run of a night's suspected cells."""
+    return f"{run}-again"
+
+
+def repeat_name(run: str, number: int) -> str:
+    """Of the number-th repeat of a night."""
+    return f"{run}-repeat-{number}"
+
+
+def _newest_night(store: Store) -> str:
+    """The newest run; a night's own one where that is its re-run or repeat."""
+    newest = newest_run(store)
+    night = re.sub(r"-(again|repeat-\d+)$", "", newest)
+    return night if night in store.run_names() else newest
 
 
 def warn(line: str) -> None:

@@ -85,7 +85,7 @@ def test_nights_from_the_first_to_a_confirmed_regression(
     assert third["cells"][0]["again"] == 1.0
     assert {"recipe: task tiny-chat"} == {change["what"] for change in third["changes"]}
     with pytest.raises(typer.Exit) as stop:
-        gate_command("broken-night", "rolling:14", place / "history.jsonl", None, place / "runs", True)
+        gate_command(None, "rolling:14", place / "history.jsonl", None, place / "runs", True)
     assert (stop.value.exit_code, json.loads(capsys.readouterr().out)) == (1, third)
     lines = [json.loads(line) for line in (place / "history.jsonl").read_text().splitlines()]
     assert [line["verdict"] for line in lines] == ["INCONCLUSIVE", "GO", "REGRESSION"]
