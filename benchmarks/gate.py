@@ -3,235 +3,197 @@
 Alarms: unchanged nights, one drawn from each of many independent histories. An alarm is a suspicion by the test or
 the CUSUM, before any re-run; `confirmed` is what a re-run with fresh seeds leaves of them (REGRESSION).
 Power: a loss of 1 MDE in one cell from night 21 on, caught (REGRESSION) by night 22; a loss that grows by 0.2 MDE a
-night, caught by its night 10. MDE: `maths.detectable` at the true noise and the degrees that the gate has then.
+night, in one cell or in all of them, caught by its night 10. MDE: the gate's own margin (`trial.detectable`) at the
+true variances and the degrees that it has then. Unchanged nights before the ones that count are not judged: none of
+them is left out as a regression.
 
-A night of a cell is one draw a seed: an effect of the trained model, shared by the columns of a row (correlation
-0.5), its own sampling noise, and where the column is a share of few items, the grid of it. Prompts are the same
-every night and cancel. With one seed the first night is repeated six times (`--repeat-seeds 6`).
+Worlds: `benchmarks/gate_worlds.py`. Prompts are the same every night and cancel. A re-run has the seeds after the
+night's own, as `nightly` gives it: those of the first repeat, where the first night or the baseline was repeated.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
-from ropo_bench.gate.decision import ALPHA_NIGHT, POWER, Decision, decide
+from benchmarks.gate_worlds import METRICS, Setting, World
+from ropo_bench.gate.comparison import floors
+from ropo_bench.gate.decision import Decision, decide
 from ropo_bench.gate.evidence import Baseline, evidence
-from ropo_bench.gate.maths import detectable
-from ropo_bench.gate.night import Cell, Column, Night, Row
+from ropo_bench.gate.maths import Noise
+from ropo_bench.gate.night import Night
+from ropo_bench.gate.trial import detectable
+from ropo_bench.gate.wandering import Wandering
 
 WARM_UP = 20  # unchanged nights before a planted loss
-CORRELATION = 0.5  # of the columns of one row
-
-
-class Metric(NamedTuple):
-    """A column: its usual value, decimals shown, items a seed, standard deviation of one seed's value."""
-
-    centre: float
-    decimals: int
-    items: int
-    sd: float
-
-
-METRICS = {
-    "chat.score": Metric(6.5, 2, 160, 0.08),
-    "arena.win_rate": Metric(60.0, 1, 200, 1.5),
-    "facts.accuracy": Metric(82.0, 1, 500, 1.0),
-    "diversity.distinct_2": Metric(55.0, 1, 60, 0.8),
+Loss = Literal["step", "drift", "common"]
+KINDS: dict[Loss, str] = {
+    "step": "1 MDE within 2 nights",
+    "drift": "0.2 MDE a night by night 10",
+    "common": "the same in all cells",
 }
-
-
-@dataclass(frozen=True)
-class Setting:
-    """noise: standard deviation of one seed's value, as a multiple of its metric's.
-
-    tails: draws from a t with 5 degrees. nightly: what nights differ by beyond their seeds (a hosted judge), as a
-    multiple of what the seeds do to a night.
-    """
-
-    baseline: str
-    seeds: int
-    methods: int = 4
-    columns: int = 4
-    noise: float = 1.0
-    tails: bool = False
-    nightly: float = 0.0
-
-
-class World:
-    """Draws nights of one setting."""
-
-    def __init__(self, setting: Setting, seed: int) -> None:
-        self.setting = setting
-        self.draw = random.Random(seed)
-        self.rows = [f"method-{i}" for i in range(setting.methods)]
-        self.columns = list(METRICS)[: setting.columns]
-        self.count = 0
-
-    def night(self, number: int, losses: Mapping[tuple[str, str], float]) -> Night:
-        columns = {name: Column(METRICS[name].decimals, "higher", True) for name in self.columns}
-        return Night(f"{number:05d}", "sim", "sim", columns, self.rows_of(losses))
-
-    def rows_of(self, losses: Mapping[tuple[str, str], float]) -> dict[str, Row]:
-        return {row: self._row(row, losses) for row in self.rows}
-
-    def _row(self, row: str, losses: Mapping[tuple[str, str], float]) -> Row:
-        models = [self._gauss() for _ in range(self.setting.seeds)]
-        return Row("done", {name: self._cell(name, models, losses.get((row, name), 0.0)) for name in self.columns})
-
-    def _cell(self, column: str, models: list[float], loss: float) -> Cell:
-        metric = METRICS[column]
-        sd = self.setting.noise * metric.sd
-        shared, own = math.sqrt(CORRELATION), math.sqrt(1 - CORRELATION)
-        night = self.setting.nightly * sd / math.sqrt(len(models)) * self._gauss()
-        values = [metric.centre - loss + night + sd * (shared * model + own * self._gauss()) for model in models]
-        if column.endswith("accuracy"):
-            values = [round(value * metric.items / 100) * 100 / metric.items for value in values]
-        self.count += 1
-        mean, num = sum(values) / len(values), len(values)
-        spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (num - 1)) if num > 1 else None
-        return Cell(mean, len(values), metric.items, str(self.count), None, spread)
-
-    def _gauss(self) -> float:
-        """Unit variance; with tails, of a t with 5 degrees."""
-        if not self.setting.tails:
-            return self.draw.gauss(0, 1)
-        return self.draw.gauss(0, 1) / math.sqrt(self.draw.gammavariate(2.5, 2) / 5) * math.sqrt(3 / 5)
 
 
 class History:
     """A gate that is run night after night, as `nightly` does it."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, setting: Setting, seed: int) -> None:
+        self.world = World(setting, seed)
         self.nights: list[Night] = []
-        fixed = world.setting.baseline == "fixed"
-        self.baseline = Baseline(world.night(0, {}) if fixed else None)
-        self.number = 0
+        self.is_fixed = setting.baseline == "fixed"
+        self.baseline = Baseline(self.world.night(0, {}, setting.repeats) if self.is_fixed else None)
 
-    def go(self, losses: Mapping[tuple[str, str], float]) -> tuple[Decision, Decision]:
-        """One night: what it says at first, and after the re-run of what it suspects."""
-        self.number += 1
-        night = self.world.night(self.number, losses)
-        if self.number == 1 and self.world.setting.seeds == 1:
-            night = replace(night, repeats=[self.world.rows_of(losses) for _ in range(6)])
+    def measure(self, losses: Mapping[tuple[str, str], float]) -> Night:
+        """The next night."""
+        number = len(self.nights) + 1
+        repeats = self.world.setting.repeats if number == 1 and not self.is_fixed else 0
+        return self.world.night(number, losses, repeats)
+
+    def judge(self, night: Night, losses: Mapping[tuple[str, str], float]) -> tuple[Decision, Decision]:
+        """What the gate says at first, and after the re-run of what it suspects."""
         first = final = decide(night, self.nights, self.baseline)
         if first.suspects:
-            final = decide(night, self.nights, self.baseline, again=self.world.rows_of(losses))
-        self.nights.append(replace(night, verdict=final.verdict, verdicts=final.by_row()))
+            again = self.world.rows_of(len(night.repeats) + 1, losses)
+            final = decide(night, self.nights, self.baseline, again=again)
         return first, final
 
+    def go(self, losses: Mapping[tuple[str, str], float]) -> Decision:
+        """One night, judged and remembered."""
+        night = self.measure(losses)
+        _, final = self.judge(night, losses)
+        self.nights.append(replace(night, verdict=final.verdict, verdicts=final.by_row()))
+        return final
+
     def effect(self, row: str, column: str) -> float:
-        """1 MDE of a cell tonight: at the true noise, and the degrees and the baseline that the gate has."""
+        """1 MDE of a cell tonight."""
         setting = self.world.setting
-        night = self.world.night(self.number + 1, {})
-        found = evidence(row, column, night, self.nights, self.baseline)
-        assert found.noise is not None
-        assert found.baseline is not None
-        sd = setting.noise * METRICS[column].sd
-        error = sd * math.sqrt(1 / setting.seeds + found.baseline.factor)
-        return detectable(error, found.noise.degrees, ALPHA_NIGHT / (setting.methods * setting.columns), POWER)
+        night = self.world.night(len(self.nights) + 1, {})
+        found, cell = evidence(row, column, night, self.nights, self.baseline), night.cell(row, column)
+        assert cell is not None
+        learned = floors(found, cell, night.columns[column], Wandering())
+        assert learned is not None
+        seed = (setting.noise * METRICS[column].sd) ** 2
+        grid = 100 / METRICS[column].items if column.endswith("accuracy") else 0.0  # a share of items
+        tau = (seed * (1 - setting.recurring + setting.nightly**2) + grid**2 / 12) / setting.seeds
+        true = learned._replace(seeds=Noise(seed, learned.seeds.degrees), nights=Noise(tau, learned.nights.degrees))
+        return detectable(true, found, setting.seeds, setting.methods * setting.columns)
 
 
 def alarms(setting: Setting, histories: int, nights: int = 30) -> dict[str, Any]:
     """Unchanged nights: one at random out of each history, by its kind of verdict."""
     counts = {"suspected": 0, "by_drift": 0, "confirmed": 0, "go": 0}
     for number in range(histories):
-        world = World(setting, number)
-        history = History(world)
-        chosen = random.Random(-1 - number).randint(2, nights)
-        for night in range(1, chosen + 1):
-            first, final = history.go({})
-            if night == chosen:
-                counts["suspected"] += bool(first.suspects)
-                counts["by_drift"] += any("drifted" in cell.reason for cell in first.suspects)
-                counts["confirmed"] += final.verdict == "REGRESSION"
-                counts["go"] += final.verdict == "GO"
+        history = History(setting, number)
+        for _ in range(random.Random(-1 - number).randint(2, nights) - 1):
+            history.nights.append(history.measure({}))
+        first, final = history.judge(history.measure({}), {})
+        counts["suspected"] += bool(first.suspects)
+        counts["by_drift"] += any("drifted" in cell.reason for cell in first.suspects)
+        counts["confirmed"] += final.verdict == "REGRESSION"
+        counts["go"] += final.verdict == "GO"
     shares = {name: count / histories for name, count in counts.items()}
-    return {"nights": histories, **shares, "upper_95": upper(counts["suspected"], histories)}
+    return {"nights": histories, **shares, "bounds_95": bounds(counts["suspected"], histories)}
 
 
-def caught(setting: Setting, trials: int, drift: bool) -> dict[str, Any]:
-    """A planted loss in one cell: caught in time, and the night on which it was."""
-    hits, on = 0, []
+def caught(setting: Setting, trials: int, kind: Loss) -> dict[str, Any]:
+    """A planted loss: caught in time, and the night on which it was."""
+    on = []
     for number in range(trials):
-        world = World(setting, 10_000 + number)
-        history = History(world)
+        history = History(setting, 10_000 + number)
         for _ in range(WARM_UP):
-            history.go({})
-        cell = (world.rows[number % len(world.rows)], world.columns[number % len(world.columns)])
-        effect = history.effect(*cell)
-        for night in range(1, 11 if drift else 3):
-            loss = 0.2 * night * effect if drift else effect
-            _, final = history.go({cell: loss})
-            if final.by_row()[cell[0]][cell[1]] == "REGRESSION":
-                hits += 1
+            history.nights.append(history.measure({}))
+        world = history.world
+        cells = [(row, column) for row in world.rows for column in world.columns]
+        chosen = cells[number % len(cells)]
+        effects = {cell: history.effect(*cell) for cell in (cells if kind == "common" else [chosen])}
+        for night in range(1, 3 if kind == "step" else 11):
+            share = 1.0 if kind == "step" else 0.2 * night
+            final = history.go({cell: share * effect for cell, effect in effects.items()})
+            if final.by_row()[chosen[0]][chosen[1]] == "REGRESSION":
                 on.append(night)
                 break
-    return {"trials": trials, "caught": hits / trials, "mean_night": fmean(on) if on else None}
+    return {
+        "trials": trials,
+        "caught": len(on) / trials,
+        "bounds_95": bounds(len(on), trials),
+        "mean_night": fmean(on) if on else None,
+    }
 
 
-def upper(count: int, total: int) -> float:
-    """Upper end of the two-sided 95 % Clopper-Pearson interval."""
+def bounds(count: int, total: int) -> tuple[float, float]:
+    """The two-sided 95 % Clopper-Pearson interval."""
     from scipy.stats import beta
 
-    return 1.0 if count == total else float(beta.ppf(0.975, count + 1, total - count))
+    low = 0.0 if count == 0 else float(beta.ppf(0.025, count, total - count + 1))
+    return low, 1.0 if count == total else float(beta.ppf(0.975, count + 1, total - count))
 
 
-MAIN = [Setting(baseline, seeds) for baseline in ("fixed", "rolling:14") for seeds in (1, 3)]
-VARIED = [
-    Setting("rolling:14", 3, methods=1, columns=1),
-    Setting("rolling:14", 3, methods=8, columns=4),
-    Setting("fixed", 3, methods=8, columns=4),
-    Setting("rolling:14", 3, noise=0.2),
-    Setting("rolling:14", 3, tails=True),
-    Setting("fixed", 1, tails=True),
-    Setting("rolling:14", 3, nightly=0.7),
-    Setting("fixed", 3, nightly=0.7),
+RECURRING = [
+    Setting(baseline, seeds, recurring, repeats)
+    for baseline in ("fixed", "rolling:14")
+    for seeds, repeats in ((1, 6), (3, 0), (3, 5))
+    for recurring in (0.0, 0.5, 0.9, 0.98, 1.0)
 ]
+POWERED = [setting for setting in RECURRING if setting.recurring in (0.0, 0.98)]
+SHAPES: list[dict[str, Any]] = [
+    {"methods": 1, "columns": 1},
+    {"methods": 8, "columns": 4},
+    {"methods_correlation": 0.0},
+    {"methods_correlation": 0.94},
+    {"noise": 0.2},
+    {"shape": "tails"},
+    {"shape": "skewed"},
+    {"nightly": 0.7},
+    {"nightly": 0.7, "ar": 0.8},
+    {"slow": 0.7, "ar": 0.8},
+]
+VARIED = [Setting(baseline, 3, **changes) for changes in SHAPES for baseline in ("fixed", "rolling:14")]
+VARIED += [Setting("fixed", 1, repeats=6, shape=shape) for shape in ("tails", "skewed")]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--nights", type=int, default=2000, help="unchanged nights of a main setting")
-    parser.add_argument("--trials", type=int, default=500, help="planted losses of a kind")
+    parser.add_argument("--nights", type=int, default=2000, help="unchanged nights of a setting")
+    parser.add_argument("--trials", type=int, default=500, help="planted steps; a fifth of it of each drift")
+    parser.add_argument("--part", choices=("recurring", "varied"), help="one half of the settings")
     asked = parser.parse_args()
     found = []
-    for setting in [*MAIN, *VARIED]:
+    settings = {"recurring": RECURRING, "varied": VARIED}
+    for setting in settings[asked.part] if asked.part else [*RECURRING, *VARIED]:
         started = time.monotonic()
-        result: dict[str, Any] = {
-            "setting": asdict(setting),
-            "alarms": alarms(setting, asked.nights if setting in MAIN else asked.nights // 2),
-        }
-        if setting in MAIN:
-            result |= {"step": caught(setting, asked.trials, False), "drift": caught(setting, asked.trials, True)}
+        result: dict[str, Any] = {"setting": asdict(setting), "alarms": alarms(setting, asked.nights)}
+        if setting in POWERED or setting in VARIED[:2]:
+            trials = {kind: asked.trials if kind == "step" else asked.trials // 5 for kind in KINDS}
+            result |= {kind: caught(setting, count, kind) for kind, count in trials.items()}
         result["seconds"] = time.monotonic() - started
         found.append(result)
         if not asked.json:
             print(line(result), flush=True)
     if asked.json:
-        print(json.dumps({"schema": 1, "results": found}, indent=1))
+        print(json.dumps({"schema": 2, "results": found}, indent=1))
 
 
 def line(result: Mapping[str, Any]) -> str:
-    setting, alarm = Setting(**result["setting"]), result["alarms"]
-    kind = f"{' heavy tails' if setting.tails else ''}{' nights differ' if setting.nightly else ''}"
+    """A setting and what it gave; what is not said of it is as in `Setting`."""
+    alarm, usual = result["alarms"], asdict(Setting("", 0))
+    setting = {name: value for name, value in result["setting"].items() if value != usual[name]}
+    low, high = alarm["bounds_95"]
     text = (
-        f"{setting.baseline:<10} S={setting.seeds} {setting.methods}x{setting.columns} noise x{setting.noise:g}"
-        f"{kind}: suspected {100 * alarm['suspected']:.2f} % (upper 95 % bound {100 * alarm['upper_95']:.2f} %, drift"
-        f" {100 * alarm['by_drift']:.2f} %), confirmed {100 * alarm['confirmed']:.2f} %, GO {100 * alarm['go']:.1f} %"
+        f"{' '.join(f'{k}={v}' for k, v in setting.items())}: suspected {100 * alarm['suspected']:.2f} %"
+        f" [{100 * low:.2f}, {100 * high:.2f}], by drift {100 * alarm['by_drift']:.2f} %, confirmed"
+        f" {100 * alarm['confirmed']:.2f} %, GO {100 * alarm['go']:.1f} %"
     )
-    for name, what in (("step", "1 MDE within 2 nights"), ("drift", "0.2 MDE a night by night 10")):
-        if name in result:
-            text += f"; {what}: {100 * result[name]['caught']:.1f} %"
+    for kind, what in KINDS.items():
+        if kind in result:
+            low, high = result[kind]["bounds_95"]
+            text += f"; {what}: {100 * result[kind]['caught']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
     return f"{text} ({result['seconds']:.0f} s)"
 
 

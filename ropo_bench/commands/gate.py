@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from ropo_bench.gate import (
     Night,
     Row,
     Rules,
+    as_tonight,
     decide,
     default_path,
     differences,
@@ -28,6 +31,7 @@ from ropo_bench.gate import (
     to_lines,
 )
 from ropo_bench.leaderboard import leaderboard
+from ropo_bench.provenance import provenance
 from ropo_bench.reporting.formats import from_json
 from ropo_bench.runs import Store, content_key, storage_errors
 
@@ -40,19 +44,39 @@ def gate_command(
 ) -> None:
     """Print the verdict on a run, by default the newest; exits 1 for REGRESSION, 3 where it is open, 4 without cells.
 
-    The history is read, never written: `nightly` writes it. confirm: a run of the same with fresh seeds.
+    The history is read, never written: `nightly` writes it. A run that has its line there is judged as `nightly` has
+    judged it: from the nights before that line, with the line's repeats and re-run. Any other run is tonight's
+    measurement, and all lines are nights before it. confirm: a run of the same with fresh seeds, as the re-run.
     """
     store = Store(runs)
-    run = run or newest_run(store)
-    tonight = night_from(store, run)
-    chosen = baseline_of(baseline, tonight.suite)
-    nights = read_history(history or default_path(tonight.suite), tonight.suite, warn)
-    again = None if confirm is None else _fresh(store, run, confirm)
+    run = run or _newest_night(store)
+    stored = night_from(store, run)
+    chosen = baseline_of(baseline, stored.suite)
+    nights = read_history(history or default_path(stored.suite), stored.suite, warn)
+    tonight = as_tonight(stored, nights, str(provenance()["time_utc"]))
+    again = tonight.again or None if confirm is None else _fresh(store, run, confirm)
     decision = decide(tonight, nights, chosen, rules_of(store, run), again)
     report = report_on(tonight, decision, chosen, baseline, nights)
     print(to_json(report) if json else "\n".join(to_lines(report)))
     if decision.exit_code:
         raise typer.Exit(decision.exit_code)
+
+
+def again_name(run: str) -> str:
+    """Of the re-run of a night's suspected cells."""
+    return f"{run}-again"
+
+
+def repeat_name(run: str, number: int) -> str:
+    """Of the number-th repeat of a night."""
+    return f"{run}-repeat-{number}"
+
+
+def _newest_night(store: Store) -> str:
+    """The newest run; a night's own one where that is its re-run or repeat."""
+    newest = newest_run(store)
+    night = re.sub(r"-(again|repeat-\d+)$", "", newest)
+    return night if night in store.run_names() else newest
 
 
 def warn(line: str) -> None:
@@ -67,8 +91,10 @@ def night_from(store: Store, run: str) -> Night:
 
 
 def rules_of(store: Store, run: str) -> Rules:
-    """The `gate` section of the suite that a run was made with."""
-    return Rules(**store.read_run(run)["request"]["suite"].get("gate", {}))
+    """The `gate` section of the suite that a run was made with; by default all methods of the run are watched."""
+    request = store.read_run(run)["request"]
+    rules = Rules(**request["suite"].get("gate", {}))
+    return replace(rules, rows=rules.rows or [method["name"] for method in request["methods"]])
 
 
 def baseline_of(text: str, suite: str) -> Baseline:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ropo_bench.commands.gate import baseline_of, night_from, report_on, rules_of, warn
+from ropo_bench.commands.gate import again_name, baseline_of, night_from, repeat_name, report_on, rules_of, warn
 from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
 from ropo_bench.commands.report import write_report
 from ropo_bench.commands.run import Asked, Limits, budget_of, resolve
@@ -100,8 +100,6 @@ def nightly_command(
     with Progress() as progress:
         refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
         bench = _Bench(store, progress, budget_of(request, limits), launch)
-        if nightly.new_anchor and baseline.night is None:
-            history = []
         tonight, decision = _night(bench, request, name, nightly, history, baseline)
     report = report_on(tonight, decision, baseline, nightly.baseline, history)
     _write(report, folder)
@@ -145,19 +143,18 @@ def _night(
         time=str(here["time_utc"]),
         provenance=here,
         repeats=[
-            bench.measure(replace(request, first_seed=_after(request, number)), f"{name}-repeat-{number}")
+            bench.measure(replace(request, first_seed=_after(request, number)), repeat_name(name, number))
             for number in range(1, nightly.repeat_seeds + 1)
         ],
         anchor=nightly.new_anchor,
     )
     rules = rules_of(bench.store, name)
-    rules = replace(rules, rows=rules.rows or [method.name for method in request.methods])
     decision = decide(tonight, history, baseline, rules)
     if decision.suspects:
         cells = ", ".join(f"{cell.row} {cell.column}" for cell in decision.suspects)
         bench.progress.note(f"suspected: {cells}; measuring again with fresh seeds")
         tonight = replace(
-            tonight, again=bench.measure(_suspected(request, decision, nightly.repeat_seeds), f"{name}-again")
+            tonight, again=bench.measure(_suspected(request, decision, nightly.repeat_seeds), again_name(name))
         )
         decision = decide(tonight, history, baseline, rules, tonight.again)
     return replace(tonight, verdict=decision.verdict, verdicts=decision.by_row()), decision

@@ -1,11 +1,12 @@
 """The nightly gate: is tonight worse than the baseline, by more than noise and by more than the margin?"""
 
-from ropo_bench.gate.decision import EXIT_CODES, CellVerdict, Decision, Rules, decide
+from ropo_bench.gate.decision import EXIT_CODES, Decision, Rules, decide
 from ropo_bench.gate.differences import Change, differences
 from ropo_bench.gate.evidence import Baseline
-from ropo_bench.gate.history import append, default_path, read_history
+from ropo_bench.gate.history import append, as_tonight, default_path, read_history
 from ropo_bench.gate.night import Night, Row, Verdict, night_of, rows_of
 from ropo_bench.gate.report import GateReport, to_json, to_lines, to_markdown
+from ropo_bench.gate.trial import CellVerdict
 
 __all__ = [
     "EXIT_CODES",
@@ -19,6 +20,7 @@ __all__ = [
     "Rules",
     "Verdict",
     "append",
+    "as_tonight",
     "decide",
     "default_path",
     "differences",

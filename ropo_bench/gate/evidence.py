@@ -1,16 +1,23 @@
-"""What the history says about one cell: what to compare tonight with, how much nights differ, and the way since."""
+"""What the history says about one cell: what to compare tonight with, how much nights and seeds differ, and the way.
+
+Nights use the same seeds, so a seed's own effect is in every one of them and cancels between them. What is compared
+over nights (the baseline, the anchor, the way since) is therefore made of nights of tonight's seeds alone; repeats of
+a night with other seeds say what fresh seeds do, and how far those seeds lie from the night's own, nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ropo_bench.gate import maths
+from ropo_bench.gate.blocks import Block, Run, distinct, news, run_of, values_of
 from ropo_bench.gate.maths import Noise, Reference
-from ropo_bench.gate.night import Cell, Night, finished_cell
+from ropo_bench.gate.night import Cell, Night
 
 ANCHOR_NIGHTS = 5
-"""With a rolling baseline, the first nights of a history (or since a new anchor) that drift is measured from."""
+"""Without a fixed baseline of tonight's seeds: the first nights (since a new anchor) that drift is measured from."""
 
 ENOUGH_DEGREES = 4.0
 """From fewer, a quantile of t is so far out that any other source of the noise is welcome."""
@@ -23,11 +30,29 @@ class Baseline:
     night: Night | None = None
     window: int = 14
 
-    def start(self, history: Sequence[Night]) -> int:
+    def start(self, tonight: Night, history: Sequence[Night]) -> int:
         """The place of the first night that belongs to it: later than a fixed one, or the newest anchor."""
         if self.night is not None:
             return sum(night.time <= self.night.time for night in history)
-        return max((place for place, night in enumerate(history) if night.anchor), default=0)
+        nights = [*history, tonight]
+        return max((place for place, night in enumerate(nights) if night.anchor), default=0)
+
+
+class Compared(NamedTuple):
+    """A reference and its measurements; seeds: the fewest of any; same: whether all have tonight's seeds."""
+
+    reference: Reference
+    measurements: Sequence[str]
+    seeds: int
+    same: bool
+
+
+class Offset(NamedTuple):
+    """A repeat with other seeds less its night's own measurement: how far those seeds lie from the night's own."""
+
+    seeds: tuple[int, ...]
+    measurement: str
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,111 +60,129 @@ class Evidence:
     """Values in the column's unit, higher or lower as measured.
 
     baseline: None where there is nothing to compare with. unchanged: tonight is the very measurement that the
-    baseline is. noise: None where nothing says what fresh seeds do. anchor: None until its nights are complete.
-    way: the measurements since the anchor, tonight last.
+    baseline is. seeds: variance of one seed's value, None where nothing says what fresh seeds do. nights: variance
+    of a night of tonight's seeds, None before there are four, learned from `series`, oldest first. anchor: None until
+    its nights are complete. way: the measurements since the anchor, tonight last. fresh: the seeds that tonight's
+    re-run has, () where they are not known. drawn: how many different seeds all of this has.
     """
 
-    baseline: Reference | None
+    baseline: Compared | None
     unchanged: bool
-    noise: Noise | None
-    anchor: Reference | None
+    seeds: Noise | None
+    nights: Noise | None
+    anchor: Compared | None
     way: Sequence[Cell]
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What one night says about the cell: its own measurement, and repeats of it with other seeds."""
-
-    cell: Cell
-    repeats: Sequence[Cell]
-    regression: bool
+    offsets: Sequence[Offset]
+    fresh: tuple[int, ...]
+    series: Sequence[float]
+    drawn: int
 
 
 def evidence(row: str, column: str, tonight: Night, history: Sequence[Night], baseline: Baseline) -> Evidence:
     """What is known about a cell that tonight has; only measurements on as many items count."""
     cell = tonight.cell(row, column)
-    own = None if cell is None else _run(row, column, tonight, cell.items)
+    now = None if cell is None else run_of(row, column, tonight, cell.items)
     assert cell is not None
-    assert own is not None
-    runs = [_run(row, column, night, cell.items) for night in history]
-    since = [run for run in runs[baseline.start(history) :] if run is not None]
+    assert now is not None
+    runs = [run_of(row, column, night, cell.items) for night in history]
+    since = [run for run in runs[baseline.start(tonight, history) :] if run is not None]
+    fixed = None if baseline.night is None else run_of(row, column, baseline.night, cell.items)
+    known = [run for run in (fixed, *runs) if run is not None]
+    same = [run for run in since if run.own.matches(now.own)]
+    held = [] if fixed is None else [fixed]
+    paired = [run for run in held if run.own.matches(now.own)]
     if baseline.night is None:
-        later, fixed = since[ANCHOR_NIGHTS:], []
-        # Complete nights only: the anchor must not move while drift is measured from it.
-        anchor = _mean(since[:ANCHOR_NIGHTS]) if len(since) >= ANCHOR_NIGHTS else None
-        compared = [run.cell for run in since[-baseline.window :] if not run.regression]
+        compared = [run for run in (same or since)[-baseline.window :] if not run.regression]
     else:
-        one = _run(row, column, baseline.night, cell.items)
-        later, fixed = since, [] if one is None else [one]
-        anchor = _mean(fixed) if fixed else None
-        compared = [run.cell for run in fixed]
-    others = [one for one in _distinct(compared) if one.measurement != cell.measurement]
+        compared = held
+    others = [block for block in _blocks(compared) if block.cell.measurement != cell.measurement]
     unchanged = bool(compared) and not others
-    reference = others or ([cell] if unchanged else [])
+    first, later = (paired, same) if paired else (same[:ANCHOR_NIGHTS], same[ANCHOR_NIGHTS:])
+    # Complete nights only: the anchor must not move while drift is measured from it.
+    is_anchored = bool(paired) or len(same) >= ANCHOR_NIGHTS
+    series = values_of(news([run.own.cell for run in [*paired, *same] if not run.regression]))
     return Evidence(
-        baseline=maths.median(*_numbers(reference)) if reference else None,
+        baseline=_compared(maths.middle, others or ([now.own] if unchanged else []), now),
         unchanged=unchanged,
-        noise=_noise([*fixed, *(run for run in runs if run is not None)], since, own),
-        anchor=anchor,
-        way=_news([*(run.cell for run in later), cell]),
+        seeds=_seeds(known, now),
+        nights=maths.successive(series),
+        anchor=_compared(maths.mean, _blocks(first), now) if is_anchored else None,
+        way=news([*(run.own.cell for run in later), cell]),
+        offsets=_offsets(known, now),
+        fresh=_fresh(now),
+        series=series,
+        drawn=_drawn([*known, now]),
     )
 
 
-def _run(row: str, column: str, night: Night, items: int) -> _Run | None:
-    """None where it was not measured, or on another number of items."""
-    cell = night.cell(row, column)
-    if cell is None or cell.items != items:
+def _blocks(runs: Sequence[Run]) -> list[Block]:
+    """The nights' own measurements, each once; never their repeats: fresh seeds bring offsets of their own."""
+    return list({run.own.cell.measurement: run.own for run in runs}.values())
+
+
+def _compared(centre: Callable[[Sequence[float]], Reference], blocks: Sequence[Block], now: Run) -> Compared | None:
+    if not blocks:
         return None
-    repeats = [finished_cell(repeat, row, column) for repeat in night.repeats]
-    same = [one for one in repeats if one is not None and one.items == items]
-    return _Run(cell, same, night.verdicts.get(row, {}).get(column) == "REGRESSION")
+    cells = [block.cell for block in blocks]
+    return Compared(
+        centre(values_of(cells)),
+        [cell.measurement for cell in cells],
+        min(cell.seeds for cell in cells),
+        all(block.matches(now.own) for block in blocks),
+    )
 
 
-def _numbers(cells: Sequence[Cell]) -> tuple[list[float], list[int]]:
-    """Values and numbers of seeds."""
-    return [cell.value for cell in cells if cell.value is not None], [cell.seeds for cell in cells]
+def _seeds(known: Sequence[Run], now: Run) -> Noise | None:
+    """Variance of one seed's value: from the seeds within each run, and from repeats of a night.
 
-
-def _distinct(cells: Iterable[Cell]) -> list[Cell]:
-    """Each measurement once: a stored result that is shown again says nothing new."""
-    return list({cell.measurement: cell for cell in cells}.values())
-
-
-def _news(cells: Sequence[Cell]) -> list[Cell]:
-    """Nights that measured nothing new are one with the night before; going back to an old result is news."""
-    return [cell for place, cell in enumerate(cells) if not place or cell.measurement != cells[place - 1].measurement]
-
-
-def _mean(runs: Sequence[_Run]) -> Reference:
-    return maths.mean(*_numbers(_distinct(one for run in runs for one in (run.cell, *run.repeats))))
-
-
-def _noise(every: Sequence[_Run], since: Sequence[_Run], tonight: _Run) -> Noise | None:
-    """Variance of one seed: what fresh seeds do, or what nights do where that is more.
-
-    Fresh seeds are those within a run, and repeats of a night. Nights of the same seeds say nothing about the re-run
-    with fresh ones that has to confirm a suspicion, so without any fresh seed there is no noise floor.
+    Nights of the same seeds say nothing about the re-run with fresh ones that has to confirm a suspicion, so without
+    any fresh seed there is no noise floor.
     """
     groups: dict[str, list[Cell]] = {}
-    for run in every:
-        group = groups.setdefault(run.cell.measurement, [])
-        group[:] = _distinct([*group, run.cell, *run.repeats])
+    for run in known:
+        group = groups.setdefault(run.own.cell.measurement, [])
+        group[:] = distinct([*group, run.own.cell, *(block.cell for block in run.repeats)])
     seeds = maths.pooled(part for group in groups.values() for part in _squares(group))
-    if (seeds is None or seeds.degrees < ENOUGH_DEGREES) and tonight.cell.measurement not in groups:
+    if (seeds is None or seeds.degrees < ENOUGH_DEGREES) and now.own.cell.measurement not in groups:
         # Tonight's own seeds only where they are needed: a broken one among them would hide itself.
-        own = _distinct([tonight.cell, *tonight.repeats])
+        own = distinct([now.own.cell, *(block.cell for block in now.repeats)])
         seeds = maths.pooled(part for group in [*groups.values(), own] for part in _squares(group))
-    spread = maths.successive(*_numbers(_news([run.cell for run in since])))
-    if seeds is None or spread is None or spread.degrees < ENOUGH_DEGREES:
-        return seeds
-    return maths.combined(seeds, spread)
+    return seeds
 
 
 def _squares(group: Sequence[Cell]) -> list[tuple[float, float]]:
     """(sum of squares, degrees) of the seeds of runs of the same code: within the runs, and between them."""
     parts = [((one.seeds - 1) * one.seed_sd**2, one.seeds - 1.0) for one in group if one.seed_sd is not None]
     if len(group) > 1:
-        values, seeds = _numbers(group)
-        centre = maths.mean(values, seeds).value
+        values, seeds = values_of(group), [cell.seeds for cell in group]
+        centre = sum(v * s for v, s in zip(values, seeds, strict=True)) / sum(seeds)
         parts.append((sum(s * (v - centre) ** 2 for v, s in zip(values, seeds, strict=True)), float(len(group) - 1)))
     return parts
+
+
+def _offsets(known: Sequence[Run], now: Run) -> list[Offset]:
+    """Of all nights of tonight's seeds whose repeats' seeds are known, each once."""
+    found: dict[tuple[str, str], Offset] = {}
+    for run in known:
+        for block in run.repeats if run.own.matches(now.own) else ():
+            if block.seeds and block.cell.value is not None and run.own.cell.value is not None:
+                name = run.own.cell.measurement
+                offset = Offset(block.seeds, name, block.cell.value - run.own.cell.value)
+                found[name, block.cell.measurement] = offset
+    return list(found.values())
+
+
+def _drawn(runs: Sequence[Run]) -> int:
+    """Seeds that an older history has not kept are taken to be the same in all its nights, and others in repeats."""
+    blocks = [block for run in runs for block in (run.own, *run.repeats)]
+    named = {seed for block in blocks for seed in block.seeds}
+    own = max((run.own.cell.seeds for run in runs if not run.own.seeds), default=0)
+    return max(len(named), own + sum(block.cell.seeds for run in runs for block in run.repeats if not block.seeds))
+
+
+def _fresh(now: Run) -> tuple[int, ...]:
+    """The seeds after all that tonight has, as many as its own."""
+    if not now.own.seeds:
+        return ()
+    start = max(seed for block in (now.own, *now.repeats) for seed in block.seeds) + 1
+    return tuple(range(start, start + len(now.own.seeds)))

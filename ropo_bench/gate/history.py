@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import ropo_bench
@@ -67,6 +68,36 @@ def _night(line: bytes, where: str) -> Night:
         return from_plain(value)
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{where}: not a night of schema {SCHEMA} ({error!r}); {mend}") from None
+
+
+def as_tonight(stored: Night, history: Sequence[Night], time: str) -> Night:
+    """A stored run as the night it is: its own line, where the history has one of this run and these measurements.
+
+    Then it has that line's time, so that only what was before it is before it, and the line's repeats, re-run, anchor
+    and provenance; of several such lines, the newest. Else it is measured tonight, at `time` (UTC).
+    """
+    own = [night for night in history if night.run == stored.run and _measured(night) == _measured(stored)]
+    if not own:
+        return replace(stored, time=time)
+    line = own[-1]
+    return replace(
+        stored,
+        time=line.time,
+        provenance=line.provenance,
+        recipes=line.recipes,
+        repeats=line.repeats,
+        again=line.again,
+        anchor=line.anchor,
+    )
+
+
+def _measured(night: Night) -> dict[str, dict[str, str]]:
+    """Row -> column -> measurement, of finished rows."""
+    return {
+        name: {column: cell.measurement for column, cell in row.cells.items()}
+        for name, row in night.rows.items()
+        if row.state == "done"
+    }
 
 
 def append(path: Path, night: Night) -> None:

@@ -36,11 +36,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method of a night; cells by column, "task.metric"."""
+    """One method of a night; cells by column, "task.metric". seeds: () where an older history has not kept them."""
 
     state: str
     cells: Mapping[str, Cell]
     reference: bool = False
+    seeds: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def night_of(board: Leaderboard, run: str, suite: str, recipes: Mapping[str, str
 
 def rows_of(board: Leaderboard) -> dict[str, Row]:
     """The rows of a leaderboard."""
-    return {row.name: Row(row.state, _cells(row), row.reference) for row in board.rows}
+    return {row.name: Row(row.state, _cells(row), row.reference, row.seeds) for row in board.rows}
 
 
 def _cells(row: BoardRow) -> dict[str, Cell]:
@@ -149,7 +150,10 @@ def from_plain(value: Mapping[str, Any]) -> Night:
 def _rows(value: Mapping[str, Any]) -> dict[str, Row]:
     return {
         name: Row(
-            row["state"], {column: Cell(**cell) for column, cell in row["cells"].items()}, bool(row["reference"])
+            row["state"],
+            {column: Cell(**cell) for column, cell in row["cells"].items()},
+            bool(row["reference"]),
+            tuple(row.get("seeds", ())),
         )
         for name, row in value.items()
     }

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ropo_bench.gate.decision import ALPHA_DRIFT, ALPHA_NIGHT, EXIT_CODES, CellVerdict, Decision
+from ropo_bench.gate.decision import EXIT_CODES, Decision
 from ropo_bench.gate.differences import Change
 from ropo_bench.gate.night import Night, Verdict
+from ropo_bench.gate.trial import ALPHA_DRIFT, ALPHA_NIGHT, CellVerdict
 
 SCHEMA = 1
 MEANINGS: dict[Verdict, str] = {
@@ -121,7 +122,10 @@ def _texts(cell: CellVerdict, night: Night) -> list[str]:
         text = f"{value:{'+' if signed else ''},.{decimals + more}f}"
         return text.replace("-", "−")
 
-    noise = NOTHING if cell.night_sd is None else f"{number(cell.night_sd, more=1)} ({cell.degrees:.0f})"
+    noise = NOTHING
+    if cell.night_sd is not None:
+        noise = f"{number(cell.night_sd, more=1)} ({cell.noise}, {cell.degrees:.0f})"
+    rerun = number(cell.again) + (f" of {number(cell.expected)}" if cell.expected is not None else "")
     return [
         cell.row,
         cell.column,
@@ -134,7 +138,7 @@ def _texts(cell: CellVerdict, night: Night) -> list[str]:
         NOTHING if cell.adjusted is None else f"{cell.adjusted:.2g}",
         noise,
         NOTHING if cell.drift is None else f"{100 * cell.drift:.0f} %",
-        number(cell.again),
+        rerun,
     ]
 
 
@@ -163,10 +167,15 @@ def _hint(decision: Decision) -> list[str]:
 def _legend() -> str:
     return (
         "<sub>difference, lower bound: positive is better; one-sided 95 %. margin: the loss that is no regression yet"
-        " (the suite's, else what this gate finds in four of five cases). noise: standard deviation of a night that"
-        " nothing has changed, with the degrees of freedom it was learned with. drift: the CUSUM since the anchor,"
-        f" in alarm at 100 %. An unchanged night is suspected in at most {100 * (ALPHA_NIGHT + ALPHA_DRIFT):g} %"
-        " of all cases, over all cells.</sub>"
+        " (the suite's, else what this gate finds and confirms in about four of five cases). p (Holm): how often a"
+        " night without any change would lie this far below the baseline, corrected for all cells; it is about nights"
+        " of the same seeds and prompts, not about seeds or prompts that were never drawn. noise: standard deviation"
+        " of a night that nothing has changed, in brackets what taught it (nights: nights of the same seeds; seeds:"
+        " the spread of seeds, an upper bound until there are enough nights) and with how many degrees of freedom."
+        " drift: the CUSUM since the anchor, in alarm at 100 %. re-run: with fresh seeds, of what these should give."
+        f" An unchanged night is suspected in at most {100 * (ALPHA_NIGHT + ALPHA_DRIFT):g} % of all cases, over all"
+        " cells, where noise is about normal; seeds that now and then fail badly are suspected more often"
+        " (docs/nightly.md has the figures), and the re-run decides.</sub>"
     )
 
 

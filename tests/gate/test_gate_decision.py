@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.gate.decision import CellVerdict, Rules, decide
+from ropo_bench.gate.decision import Rules, decide
 from ropo_bench.gate.evidence import Baseline, evidence
 from ropo_bench.gate.night import Column, Night, Row
+from ropo_bench.gate.trial import CellVerdict
 from tests.gate.nights import cell, night
 
 ROLLING = Baseline()
@@ -197,7 +198,7 @@ def test_stored_results_that_are_shown_again_are_no_further_evidence() -> None:
         ROLLING,
     )
     assert alone.baseline == often.baseline
-    assert alone.noise == often.noise
+    assert (alone.seeds, alone.nights) == (often.seeds, often.nights)
     assert len(often.way) == 2  # what the later nights showed, and tonight
 
 
@@ -210,14 +211,16 @@ def test_tonights_own_seeds_do_not_hide_a_broken_one() -> None:
 
 @pytest.mark.parametrize(("kind", "seeds"), [("fixed", 3), ("rolling:14", 1)])
 def test_few_unchanged_nights_are_suspected(kind: str, seeds: int) -> None:
-    from benchmarks.gate import Setting, alarms
+    from benchmarks.gate import alarms
+    from benchmarks.gate_worlds import Setting
 
-    found = alarms(Setting(kind, seeds, methods=2, columns=2), histories=100, nights=8)
+    found = alarms(Setting(kind, seeds, repeats=6, methods=2, columns=2), histories=100, nights=8)
     assert found["suspected"] <= 0.13  # more: under one in a thousand at a true 5 %
     assert found["confirmed"] <= found["suspected"]
 
 
 def test_most_planted_losses_are_caught() -> None:
-    from benchmarks.gate import Setting, caught
+    from benchmarks.gate import caught
+    from benchmarks.gate_worlds import Setting
 
-    assert caught(Setting("rolling:14", 3, methods=2, columns=1), 12, drift=True)["caught"] >= 0.7
+    assert caught(Setting("rolling:14", 3, methods=2, columns=1), 12, "drift")["caught"] >= 0.7

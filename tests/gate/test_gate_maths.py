@@ -5,16 +5,14 @@ import random
 
 import pytest
 
+from ropo_bench.gate.cusum import Limits, cusum, cusum_limits
 from ropo_bench.gate.maths import (
-    Limits,
     Noise,
     combined,
-    cusum,
-    cusum_limits,
     detectable,
     lower_tail,
     mean,
-    median,
+    middle,
     pooled,
     quantile,
     successive,
@@ -27,40 +25,55 @@ def test_noise_is_pooled_by_degrees() -> None:
 
 
 def test_successive_nights_worked_by_hand() -> None:
-    # Steps 2 and 1 of nights of one seed: (4/2 + 1/2) / 2; degrees 2 * 2^2 / (3 * 3 - 4).
-    found = successive([1.0, 3.0, 2.0], [1, 1, 1])
+    # Steps 2, 1 and 2: half squares 2, 0.5, 2 without the largest: 2.5, over 3 less E max of three squared normals.
+    found = successive([1.0, 3.0, 2.0, 4.0])
     assert found is not None
-    assert found.variance == pytest.approx(1.25)
-    assert found.degrees == pytest.approx(8 / 5)
-    assert successive([1.0], [1]) is None
+    draw = random.Random(0)
+    simulated = sum(max(draw.gauss(0, 1) ** 2 for _ in range(3)) for _ in range(50_000)) / 50_000
+    assert found.variance == pytest.approx(2.5 / (3 - simulated), rel=0.03)
+    assert found.degrees == pytest.approx(2 * 9 / 8 - 1)
+    assert successive([1.0, 3.0, 2.0]) is None
 
 
-def test_a_drift_hardly_enters_the_noise() -> None:
+@pytest.mark.parametrize("nights", [8, 13, 30])
+def test_the_variance_of_unchanged_nights_is_learned(nights: int) -> None:
+    draw, runs = random.Random(3), 2000
+    found = [successive([draw.gauss(0, 2) for _ in range(nights)]) for _ in range(runs)]
+    variances = [noise.variance for noise in found if noise is not None]
+    centre = sum(variances) / runs
+    spread = sum((variance - centre) ** 2 for variance in variances) / runs
+    assert found[0] is not None
+    assert centre == pytest.approx(4.0, rel=0.1)
+    assert 2 * centre**2 / spread == pytest.approx(found[0].degrees, rel=0.15)
+
+
+def test_neither_a_drift_nor_a_change_enters_the_noise() -> None:
     draw = random.Random(0)
     noise = [draw.gauss(0, 1) for _ in range(200)]
-    drifting = successive([value + 0.2 * night for night, value in enumerate(noise)], [1] * 200)
-    assert drifting is not None
-    assert drifting.variance == pytest.approx(1.0, abs=0.3)
+    drifting = successive([value + 0.2 * night for night, value in enumerate(noise)])
+    changed = successive([value + 50 * (night > 90) for night, value in enumerate(noise)])
+    for found in (drifting, changed):
+        assert found is not None
+        assert found.variance == pytest.approx(1.0, abs=0.3)
 
 
 def test_equal_sources_are_pooled_and_different_ones_are_not() -> None:
     assert combined(Noise(1.0, 10), Noise(1.2, 20)) == Noise(pytest.approx(34 / 30), 30)
     assert combined(Noise(1.0, 10), Noise(9.0, 20)) == Noise(9.0, 20)
     assert combined(Noise(0.0, 10), Noise(1.0, 20)) == Noise(1.0, 20)
-    assert combined(None, Noise(1.0, 20)) == Noise(1.0, 20)
 
 
 def test_the_variance_of_a_median_is_not_understated() -> None:
     draw = random.Random(1)
     for nights in (1, 2, 3, 4, 5, 14):
-        found = [median([draw.gauss(0, 1) for _ in range(nights)], [1] * nights) for _ in range(4000)]
+        found = [middle([draw.gauss(0, 1) for _ in range(nights)]) for _ in range(4000)]
         observed = sum(one.value**2 for one in found) / len(found)
         assert observed <= 1.08 * found[0].factor
-    assert median([1.0, 5.0, 2.0], [3, 3, 3]).value == 2.0
+    assert middle([1.0, 5.0, 2.0]).value == 2.0
 
 
-def test_a_mean_counts_every_seed_once() -> None:
-    assert mean([1.0, 4.0], [1, 2]) == (3.0, 1 / 3)
+def test_a_mean_of_nights() -> None:
+    assert mean([1.0, 4.0]) == (2.5, 2, 0.5)
 
 
 @pytest.mark.parametrize("degrees", [2.0, 6.0, 40.0])

@@ -67,7 +67,10 @@ def night(place: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tupl
 
 
 def test_nights_from_the_first_to_a_confirmed_regression(
-    place: Path, night: Callable[..., tuple[int, dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+    place: Path,
+    night: Callable[..., tuple[int, dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(place / "summary.md"))
     code, first = night("good", repeat_seeds=2)
@@ -75,10 +78,15 @@ def test_nights_from_the_first_to_a_confirmed_regression(
     assert first["cells"][0]["reason"] == "nothing to compare with yet"
     code, second = night("good")
     assert (code, second["verdict"], second["changes"]) == (0, "GO", [])
+    gate_command("night", "rolling:14", place / "history.jsonl", None, place / "runs", True)
+    assert json.loads(capsys.readouterr().out) == second
     code, third = night("broken", name="broken-night")
     assert (code, third["verdict"]) == (1, "REGRESSION")
     assert third["cells"][0]["again"] == 1.0
     assert {"recipe: task tiny-chat"} == {change["what"] for change in third["changes"]}
+    with pytest.raises(typer.Exit) as stop:
+        gate_command(None, "rolling:14", place / "history.jsonl", None, place / "runs", True)
+    assert (stop.value.exit_code, json.loads(capsys.readouterr().out)) == (1, third)
     lines = [json.loads(line) for line in (place / "history.jsonl").read_text().splitlines()]
     assert [line["verdict"] for line in lines] == ["INCONCLUSIVE", "GO", "REGRESSION"]
     assert len(lines[0]["repeats"]) == 2
@@ -93,20 +101,26 @@ def test_gate_reads_what_nightly_wrote(
     place: Path, night: Callable[..., tuple[int, dict[str, Any]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same verdict again, from the store and the history alone; a fixed baseline; a confirming run."""
+
+    def gate(run: str, given: str, path: Path, confirm: str | None = None) -> dict[str, Any]:
+        with pytest.raises(typer.Exit) as stop:
+            gate_command(run, given, path, confirm, place / "runs", True)
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        assert stop.value.exit_code == found["exit_code"]
+        return found
+
     history = place / "history.jsonl"
     before = history.read_text()
     baseline = place / "baseline.json"
     baseline.write_text(to_json(leaderboard(Store(place / "runs"), "night")))
     gate_command("night", str(baseline), history, None, place / "runs", False)
     assert capsys.readouterr().out.splitlines()[-1].startswith("GO: ")
+    earlier = place / "earlier.jsonl"  # without the line of the broken night, and its re-run
+    earlier.write_text("".join(before.splitlines(keepends=True)[:2]))
     for given in ("rolling:14", str(baseline)):
-        with pytest.raises(typer.Exit) as stop:
-            gate_command("broken-night", given, history, None, place / "runs", True)
-        assert stop.value.exit_code == 3
-        assert json.loads(capsys.readouterr().out)["verdict"] == "SUSPECTED"
-    with pytest.raises(typer.Exit) as stop:
-        gate_command("broken-night", "rolling:14", history, "broken-night-again", place / "runs", True)
-    assert stop.value.exit_code == 1
+        assert gate("broken-night", given, earlier)["verdict"] == "SUSPECTED"
+        assert gate("broken-night", given, history)["verdict"] == "REGRESSION"
+    assert gate("broken-night", "rolling:14", earlier, "broken-night-again")["verdict"] == "REGRESSION"
     with pytest.raises(UsageError, match=r"row ropo has seed 0, as broken-night has; only fresh seeds confirm"):
         gate_command("broken-night", "rolling:14", history, "broken-night", place / "runs", True)
     with pytest.raises(UsageError, match=r"--confirm night: task tiny-chat is not that of broken-night"):
