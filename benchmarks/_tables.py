@@ -33,6 +33,7 @@ class World:
     steps: tuple[float, ...]
     base: float = 0.0
     seeds: float = 0.0
+    scale: tuple[float, float] = (0.0, 100.0)
 
     def grades(self, quality: Array) -> Array:
         """Base, and a step for every cut that quality is above."""
@@ -77,7 +78,7 @@ class World:
 TENTHS = tuple(float(cut) for cut in np.arange(1.5, 10))
 WORLDS = (
     World("win rate, 240 prompts", 240, 1, 0.2, 1.0, 0.0, 1.2, (-0.15, 0.15), (50.0, 50.0)),
-    World("MT-Bench mean, 80 x 2 turns", 80, 2, 7.5, 1.8, 1.0, 1.0, TENTHS, (1.0,) * 9, 1.0),
+    World("MT-Bench mean, 80 x 2 turns", 80, 2, 7.5, 1.8, 1.0, 1.0, TENTHS, (1.0,) * 9, 1.0, scale=(1.0, 10.0)),
     World("accuracy, 300 questions", 300, 1, 1.0, 1.5, 0.0, 0.5, (0.0,), (100.0,)),
     World("accuracy, 200 texts x 5 questions", 200, 5, 1.0, 1.0, 1.0, 0.5, (0.0,), (100.0,)),
     World("accuracy, 60 texts x 5 questions", 60, 5, 1.0, 1.0, 1.0, 0.5, (0.0,), (100.0,)),

@@ -112,17 +112,6 @@ def stack(parts: Sequence[Parts]) -> Parts:
     return Parts(**{name: np.array([float(getattr(one, name)) for one in parts]) for name in names})
 
 
-def satterthwaite_half_width(parts: Parts, alpha: float = 1 - LEVEL) -> Array:
-    """The interval that this module does not use: t with Satterthwaite's degrees of A + max(0, B - D), to compare."""
-    more = np.maximum(0.0, np.asarray(parts.seeds) - parts.rest)
-    spread = np.asarray(parts.prompts) ** 2 / parts.degrees_prompts
-    if np.any(np.asarray(parts.degrees_seeds) > 0):
-        spread = spread + more**2 / parts.degrees_seeds
-    variance = np.asarray(parts.prompts) + more
-    found: Array = np.sqrt(_squared_quantile(alpha, variance**2 / spread) * variance)
-    return found
-
-
 def combine(parts: Sequence[Parts], weights: Sequence[float]) -> Parts:
     """A and D of a weighted sum of estimates over prompts that are independent, degrees by Satterthwaite (1946)."""
     found: dict[str, float] = {}

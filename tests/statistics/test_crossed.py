@@ -10,7 +10,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from ropo_bench.statistics import Array, Sample
-from ropo_bench.statistics.crossed import Parts, bootstrap_parts, linear_parts, sample_parts, satterthwaite_half_width
+from ropo_bench.statistics.crossed import Parts, bootstrap_parts, linear_parts, sample_parts
 
 
 def crossed(num_seeds: int, num_clusters: int, seeds: float, draw: np.random.Generator, rest: float = 1.0) -> Array:
@@ -133,18 +133,15 @@ def test_a_census_over_seeds_is_a_t_interval_of_them() -> None:
     ("num_seeds", "seeds"), [(1, 0.0), (3, 0.0), (3, 0.1), (3, 0.6), (5, 0.0), (5, 0.1), (5, 0.6)]
 )
 def test_coverage(num_seeds: int, seeds: float) -> None:
-    """Small; benchmarks/coverage.py is the large one. Satterthwaite's interval falls to 91 % at three seeds."""
+    """Small; benchmarks/coverage.py is the large one."""
     draw = np.random.default_rng(8)
-    held, other = [], []
+    held = []
     for _ in range(1500):
         values_SC = crossed(num_seeds, 60, seeds, draw, rest=0.7)
         parts = linear_parts(values_SC)
         held.append(abs(values_SC.mean()) <= parts.half_width())
-        other.append(abs(values_SC.mean()) <= satterthwaite_half_width(parts))
     assert np.mean(held) >= 0.935
     assert np.mean(held) <= (0.97 if num_seeds != 3 else 0.99)
-    if (num_seeds, seeds) == (3, 0.6):
-        assert np.mean(other) < 0.94
 
 
 def test_parts_are_asked_together_as_one_by_one() -> None:
