@@ -1,7 +1,7 @@
 """From scores to estimates with intervals, and from rows' scores to differences one may believe.
 
-sample: what an estimator says. estimators: mean, census, max. crossed: seeds x prompts. cells, comparisons: a table.
-permutation, multiplicity: tests. power: what could be seen. docs/statistics.md has the formulas and simulations.
+sample: what an estimator says. estimators: mean, ratio, census, max. crossed: seeds x prompts. cells, comparisons:
+a table. permutation, multiplicity: tests. power: what could be seen. docs/statistics.md has formulas and simulations.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ropo_bench.statistics.estimators import (
     cluster_means,
     maximum,
     mean,
+    ratio,
     within,
 )
 from ropo_bench.statistics.multiplicity import holm, letters
@@ -52,6 +53,7 @@ __all__ = [
     "planned_effect",
     "planned_error",
     "prompts_needed",
+    "ratio",
     "seeds_needed",
     "split",
     "within",
