@@ -44,7 +44,7 @@ def leaderboard(store: Store, names: Sequence[str] | str) -> Leaderboard:
         title=f"{' + '.join(names)} · base {request['suite']['base']} · data {request['suite']['data']}",
         rows=rows,
         columns=columns,
-        footers=notes(store, record, tasks),
+        footers=[*_cautions(found), *notes(store, record, tasks)],
         comparisons=comparisons(store, tasks, found),
         provenance=record["provenance"],
     )
@@ -56,6 +56,16 @@ def _measured_rows(
     """Every row that all seeds have finished."""
     stages = {label: stages_of(store, seeds, task) for label, seeds in groups.items()}
     return {label: measured(store, task, own) for label, own in stages.items() if own}
+
+
+def _cautions(found: Mapping[str, Mapping[str, Measured]]) -> list[str]:
+    """What must be known beside single cells. found: by task, then by row."""
+    return [
+        f"{task}, {label}: {caution}"
+        for task, rows in found.items()
+        for label, row in rows.items()
+        for caution in row.cautions
+    ]
 
 
 def _row(label: str, seeds: Sequence[Mapping[str, Any]], found: Sequence[Measured | None]) -> Row:

@@ -13,7 +13,7 @@ from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation, LeaderboardRo
 from ropo_bench.scoring.alpaca_eval.listed import SAME, Listed, find_listed
 from ropo_bench.scoring.alpaca_eval.official import Controlled, length_controlled
 from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete
-from ropo_bench.scoring.length_control import C, estimate
+from ropo_bench.scoring.length_control import C, estimate, length_shift, shift_caution
 from ropo_bench.statistics import Estimator, Sample, measure
 from ropo_bench.tasks import Column
 from ropo_bench.types import Measurement, Score
@@ -202,6 +202,10 @@ def _count_notes(model: str, group: Sequence[Annotation]) -> Iterator[str]:
     repeated = len(group) - len({a.instruction for a in group})
     if repeated:
         yield f"{model}: {repeated} annotations repeat an instruction; each counts, as in alpaca_eval"
+    deltas = [len(a.output_1) - len(a.output_2) for a in group if a.preference is not None]
+    caution = shift_caution(length_shift(np.array(deltas, dtype=float)), len(deltas)) if deltas else None
+    if caution is not None:
+        yield f"{model}: {caution}"
 
 
 def _position_notes(model: str, group: Sequence[Annotation], listed: Listed | None, c: float | None) -> Iterator[str]:
