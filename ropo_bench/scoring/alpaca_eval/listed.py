@@ -44,7 +44,7 @@ def find_listed(annotations: Sequence[Annotation]) -> Listed | None:
     if not verdicts:
         return None
     rate = 100 * (fmean(verdicts) - 1)
-    for row in _leaderboard():
+    for row in read_listed():
         if row.n_total == len(verdicts) and row.win_rate is not None and abs(row.win_rate - rate) < 1e-9:
             return _with_c(row, annotations)
     return None
@@ -62,7 +62,7 @@ def _with_c(row: LeaderboardRow, annotations: Sequence[Annotation]) -> Listed | 
 
 
 @cache
-def _leaderboard() -> Sequence[LeaderboardRow]:
+def read_listed() -> Sequence[LeaderboardRow]:
     """The leaderboard of the installed alpaca_eval, found without importing it."""
     spec = find_spec("alpaca_eval")
     assert spec is not None
