@@ -134,7 +134,7 @@ def test_annotations_are_read_gzipped_with_the_order_in_which_they_were_shown(tm
     path.write_bytes(gzip.compress(json.dumps(rows).encode()))
     found = read_battles(path, lambda instruction: instruction == "q")
     assert [b.preference for b in found] == [1.0, 0.5, 0.25, None, 0.5]  # old files write a tie as 0
-    assert [b.first for b in found] == ["b"] * 4
+    assert [b.first for b in found] == ["b"] * 5
     assert read_battles(path)[0].first is None
 
 
