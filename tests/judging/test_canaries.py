@@ -33,7 +33,7 @@ from ropo_bench.judging.canary_power import (
     TOLERANCES,
     detectable,
     detectable_grade,
-    item_spread,
+    find_power,
     num_calls,
     num_grade_calls,
     num_graded_items,
@@ -304,18 +304,22 @@ def power(kind: str, bias: float, n: int, judges: int = 1000) -> float:
 
 @pytest.mark.parametrize("kind", TOLERANCES)
 def test_so_many_items_find_the_stated_bias_four_times_in_five(kind: Any) -> None:
-    """1,000 judges: 80 % are known to 1.3 points, and n items of whole verdicts make steps of a few points."""
+    """1,000 judges: a power of 80 % is known to 1.3 points (one standard error)."""
     n = num_items(kind)
-    assert 0.75 < power(kind, FOUND[kind], n) < 0.9
+    exact_power = find_power(kind, FOUND[kind], n)
+    assert 0.8 <= exact_power < 0.84
+    assert find_power(kind, FOUND[kind], n - 1) < 0.8
+    assert power(kind, FOUND[kind], n) == pytest.approx(exact_power, abs=0.045)
     assert detectable(kind, n) == FOUND[kind]
 
 
 def test_detectable_by_hand() -> None:
-    """Verbose, bias 25: verdicts win with 0.75, items spread 100 sqrt(0.75 * 0.25 / 2) = 30.62; 35 find 15 beyond."""
-    assert item_spread("verbose", 25) == pytest.approx(30.62, abs=0.01)
-    assert item_spread("swap", 30) == pytest.approx(100 * (2 * 0.65 * 0.35) ** 0.5)
-    assert num_items("verbose") == 35  # ((1.96 + 0.84) * 30.62 / 15)^2 = 32.7 by normal theory; t asks for two more
-    assert detectable("verbose", 20) == 29.5
+    """Identical, 3 items, p = 0.9: only 3 of 3 wins have an interval above 10 points, so the power is 0.9^3."""
+    assert find_power("identical", 40, 3) == pytest.approx(0.9**3)
+    # Verbose, 2 items: both must win both orders (an interval of no width at 50): 0.75^4.
+    assert find_power("verbose", 25, 2) == pytest.approx(0.75**4)
+    assert num_items("verbose") == 37  # ((1.96 + 0.84) * 30.62 / 15)^2 = 32.7 by normal theory
+    assert detectable("verbose", 20) == 30.0
     assert detectable("swap", 1) is None
     assert detectable_grade("verbose", num_graded_items()) == pytest.approx(2.0, abs=0.02)
     assert set(GRADE_TOLERANCES) < set(TOLERANCES)
@@ -325,5 +329,5 @@ def test_a_pass_says_what_it_could_have_seen() -> None:
     for result in judge_canaries(ITEMS, exact):
         assert result.passed is True
         assert result.detectable == FOUND[result.kind]
-    assert by_kind(judge_canaries(TWENTY, exact))["swap"].detectable == 50.5
+    assert by_kind(judge_canaries(TWENTY, exact))["swap"].detectable == 52.5
     assert num_calls(805) == sum(calls * num_items(kind) for kind, calls in CALLS.items())
