@@ -1,10 +1,12 @@
-"""Do 95 % intervals of length-controlled win rates hold? python -m benchmarks.coverage_lc [--tables 2000] [--json]
+"""Do 95 % intervals of length-controlled win rates hold? python -m benchmarks.coverage_lc [--tables 2000] [--cells]
+[--json]
 
 Tables are drawn from a model of judged battles, with figures like those of published annotations. Truth is what the
 same estimator gives on 262,144 prompts. Two worlds: `pocket`, 240 prompts, verdicts won, lost or tied; `alpaca`, 805
 prompts, weighted verdicts, 1,610 gamed annotations. With one seed the truth is that seed's (the interval is about a
 checkpoint), with more it is the mean over all seeds there could be. Estimates are the exact optimum, 200 bootstrap
-replicates a table. Shapes: S seeds, C prompts, R replicates, T tables.
+replicates a table. --cells: instead, one checkpoint's cells as a table has them, where they are hard.
+Shapes: S seeds, C prompts, R replicates, T tables.
 """
 
 from __future__ import annotations
@@ -230,8 +232,15 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", type=int, default=2000, help="of each setting")
+    parser.add_argument("--cells", action="store_true", help="near the scale's end, and far from equal lengths")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.cells:
+        from benchmarks._lc_cells import WORLDS, cells_markdown, simulate_cells
+
+        found = [simulate_cells(world, options.tables) for world in WORLDS]
+        print(json.dumps([asdict(line) for line in found], indent=1) if options.json else cells_markdown(found))
+        return
     lines = [line for setting in SETTINGS for line in simulate(setting, options.tables)]
     print(json.dumps([asdict(one) for one in lines], indent=1) if options.json else markdown(lines))
 

@@ -52,11 +52,12 @@ def show(
 
     judge = load_judge(name, include=include or [])
     recipe = judge.model_dump(exclude_none=True)
+    canaries = _canaries()
     key = None
     if judge.wanted_key is not None:
         key = {"variable": judge.wanted_key, "set": bool(os.environ.get(judge.wanted_key, "").strip())}
     if as_json:
-        typer.echo(json.dumps({"judge": recipe, "key": key}, indent=2))
+        typer.echo(json.dumps({"judge": recipe, "key": key, "canaries": canaries}, indent=2))
         return
     for key_name, value in recipe.items():
         typer.echo(f"{key_name}: {value if isinstance(value, str) else json.dumps(value)}")
@@ -64,6 +65,27 @@ def show(
         typer.echo("# no prices: its cost is not estimated, and --budget-usd cannot be kept")
     if key is not None:
         typer.echo(f"# its key is {'' if key['set'] else 'not '}set in {key['variable']}")
+    for kind, plan in canaries.items():
+        typer.echo(
+            f"# canaries {kind}: {plan['items']} items, {plan['calls']} calls; fail beyond {plan['tolerance']:g},"
+            f" find a bias of {plan['detectable']:g} four times in five"
+        )
+
+
+def _canaries() -> dict[str, dict[str, float | None]]:
+    """Of every canary of comparisons, on prompts enough: items, calls, tolerance and what bias it finds."""
+    from ropo_bench.judging.canary_power import CALLS, TOLERANCES, detectable, num_items
+
+    plans: dict[str, dict[str, float | None]] = {}
+    for kind, tolerance in TOLERANCES.items():
+        items = num_items(kind)
+        plans[kind] = {
+            "items": items,
+            "calls": CALLS[kind] * items,
+            "tolerance": tolerance,
+            "detectable": detectable(kind, items),
+        }
+    return plans
 
 
 @app.command()

@@ -65,7 +65,8 @@ def read_battles(path: Path, is_switched: Callable[[str], bool] | None = None) -
     """Verdicts of people or of a judge: JSON lines, or alpaca_eval's annotations (JSON), each also gzipped.
 
     In annotations a is output_1 (the baseline), b output_2. is_switched: whether alpaca_eval showed output_2 first,
-    by the instruction. A verdict that is null has no preference. Raises UsageError for a file of another form.
+    by the instruction. A verdict that is null has no preference, one of 0 is a tie. Raises UsageError for a
+    file of another form.
     """
     text = read_given(path, f"a file of {FORMS}")
     if text.lstrip().startswith("["):
@@ -105,6 +106,8 @@ def _annotation(where: str, row: Any, is_switched: Callable[[str], bool] | None)
         first = "b" if is_switched(prompt) else "a"
     if given is None or (isinstance(given, float) and math.isnan(given)):
         return Battle(prompt, answer_a, answer_b, None, first)
+    if given == 0:  # how old annotations write a tie, as leaderboard.read_annotations reads it
+        given = 1.5
     if not isinstance(given, int | float) or not 1 <= given <= 2:
         raise UsageError(f"{where}: a preference is from 1 to 2, given {given!r}; give {FORMS}")
     return Battle(prompt, answer_a, answer_b, 2 - float(given), first)

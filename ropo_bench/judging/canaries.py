@@ -1,7 +1,7 @@
 """Is the judge to be trusted? Questions whose right answer is known beforehand, asked before its verdicts are read.
 
 Built from a task's own prompts and its baseline's answers, and asked like any other call: a judge whose canaries
-were asked once is not asked again. Kinds, each on NUM_ITEMS prompts:
+were asked once is not asked again. Kinds, each on as many prompts as find the bias that canary_power.FOUND names:
 
     constant    a refusal that fits every prompt, against the real answer: it should not win
     identical   an answer against itself: neither should win
@@ -10,7 +10,8 @@ were asked once is not asked again. Kinds, each on NUM_ITEMS prompts:
 
 A bias has a 95 % interval over items, t with n - 1 degrees of freedom on the items' means over both orders; a
 canary fails when the whole interval lies beyond the tolerance, and is unchecked when fewer than half of its items
-could be read. Which answers are compared, and the tolerances of identical answers and of grades, are our choice.
+could be read. A pass is no proof: the result says what bias it could have seen. Which answers are compared, the
+tolerances and the biases that must be found are our choice.
 """
 
 from __future__ import annotations
@@ -22,22 +23,23 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Literal
 
+from ropo_bench.judging.canary_power import (
+    GRADE_TOLERANCES,
+    TOLERANCES,
+    Kind,
+    detectable,
+    detectable_grade,
+    num_graded_items,
+    num_items,
+)
 from ropo_bench.types import Completion, JudgeAnswer, JudgeCall, Prompt
 
-Kind = Literal["constant", "identical", "swap", "verbose"]
 Order = Literal["ab", "ba"]
 Item = tuple[Prompt, str]
 """A prompt of one turn, and a real answer to it."""
 
-NUM_ITEMS = 20
-CALLS_PER_ITEM = 7  # of comparisons: both orders of three kinds, and identical answers
-GRADE_CALLS_PER_ITEM = 4
 CONSTANT = "Thank you for your message. I am here to help. Please let me know if there is anything else you need."
 MIN_WORDS = 4  # an answer of fewer has no end that could be left out
-TOLERANCES: Mapping[Kind, float] = {"constant": 25.0, "identical": 10.0, "swap": 10.0, "verbose": 10.0}
-"""Of comparisons, in points: wins of the constant answer; distance from 50; p(wins first) - p(wins second)."""
-GRADE_TOLERANCES: Mapping[Kind, float] = {"constant": 0.0, "identical": 0.5, "verbose": 1.0}
-"""Of grades 1..10: grade above the real answer's; mean distance of two grades; grade above the single copy's."""
 ONE_SIDED = frozenset({"constant", "verbose"})  # a judge that dislikes padding is right
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 
@@ -47,7 +49,8 @@ class CanaryResult:
     """One kind of canary, answered.
 
     bias and interval (its 95 % ends): points (0..100) for comparisons, grades for single answers; None where too
-    little could be read, and then passed is None: unchecked. n, n_unscored: items.
+    little could be read, and then passed is None: unchecked. n, n_unscored: items. detectable: the smallest bias
+    that n items find with 80 % power, None for fewer than two.
     """
 
     kind: Kind
@@ -57,6 +60,7 @@ class CanaryResult:
     passed: bool | None
     n: int
     n_unscored: int
+    detectable: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +82,22 @@ class Question:
         return f"canary/{self.kind}/{self.prompt.id}/{self.order}"
 
 
-def canary_items(prompts: Sequence[Prompt], baseline: Sequence[Completion], num: int = NUM_ITEMS) -> list[Item]:
-    """Prompts with their answers for canaries: `num` of them, evenly spaced over those whose answer has words enough.
+def canary_items(prompts: Sequence[Prompt], baseline: Sequence[Completion]) -> list[Item]:
+    """Prompts with their answers for canaries: those whose answer has words enough, of which a kind takes some.
 
     Only first turns are used. The same prompts and answers give the same items.
     """
     answers = {done.prompt_id: done.turns[0] for done in reversed(baseline) if done.turns}
-    usable = [
+    return [
         (replace(prompt, turns=prompt.turns[:1]), answers[prompt.id])
         for prompt in prompts
         if len(answers.get(prompt.id, "").split()) >= MIN_WORDS
     ]
-    return [usable[i * len(usable) // num] for i in range(num)] if len(usable) > num else usable
+
+
+def spread(items: Sequence[Item], num: int) -> Sequence[Item]:
+    """So many of the items, evenly spaced; all where there are no more."""
+    return [items[i * len(items) // num] for i in range(num)] if len(items) > num else items
 
 
 # -- comparisons -------------------------------------------------------------------------------------------------
@@ -98,16 +106,17 @@ def canary_items(prompts: Sequence[Prompt], baseline: Sequence[Completion], num:
 def questions(items: Sequence[Item]) -> list[Question]:
     """All comparisons: in both orders, but for identical answers, which have only one."""
     found = []
-    for prompt, answer in items:
-        found.append(Question("identical", "ab", prompt, answer, answer))
-        for kind, other in _opponents(answer).items():
+    for kind in TOLERANCES:
+        for prompt, answer in spread(items, num_items(kind)):
+            other = _opponent(kind, answer)
             found.append(Question(kind, "ab", prompt, other, answer))
-            found.append(Question(kind, "ba", prompt, answer, other))
+            if kind != "identical":
+                found.append(Question(kind, "ba", prompt, answer, other))
     return found
 
 
 def canary_calls(items: Sequence[Item], make: Callable[[Prompt, str, str], JudgeCall]) -> list[JudgeCall]:
-    """CALLS_PER_ITEM calls an item; make(prompt, shown first, shown second) is the protocol's own question."""
+    """A call for each question; make(prompt, shown first, shown second) is the protocol's own."""
     return [replace(make(q.prompt, q.first, q.second), item=q.item) for q in questions(items)]
 
 
@@ -129,14 +138,23 @@ def judge_canaries(items: Sequence[Item], prefer: Callable[[Question], float | N
     results = []
     for kind, tolerance in TOLERANCES.items():
         orders: tuple[Order, Order] = ("ab", "ab") if kind == "identical" else ("ab", "ba")
-        biases = [_bias(kind, *(given[kind, prompt.id, order] for order in orders)) for prompt, _ in items]
-        results.append(_result(kind, biases, tolerance, one_sided=kind in ONE_SIDED))
+        asked = spread(items, num_items(kind))
+        biases = [_bias(kind, *(given[kind, prompt.id, order] for order in orders)) for prompt, _ in asked]
+        results.append(_result(kind, biases, tolerance, detectable, one_sided=kind in ONE_SIDED))
     return results
 
 
-def _opponents(answer: str) -> dict[Kind, str]:
+def _opponent(kind: Kind, answer: str) -> str:
     """What an answer is compared with."""
-    return {"constant": CONSTANT, "swap": without_end(answer), "verbose": twice(answer)}
+    match kind:
+        case "constant":
+            return CONSTANT
+        case "identical":
+            return answer
+        case "swap":
+            return without_end(answer)
+        case "verbose":
+            return twice(answer)
 
 
 def twice(answer: str) -> str:
@@ -172,13 +190,13 @@ def _bias(kind: Kind, first: float | None, second: float | None) -> float | None
 
 
 def grade_canary_calls(items: Sequence[Item], make: Callable[[Prompt, str], JudgeCall]) -> list[JudgeCall]:
-    """GRADE_CALLS_PER_ITEM calls an item; make(prompt, answer) is the protocol's own question.
+    """A call for each grade; make(prompt, answer) is the protocol's own question.
 
     There is no swap: a single answer has no order.
     """
     return [
         replace(make(prompt, text), item=_grade_item(name, prompt))
-        for prompt, answer in items
+        for prompt, answer in spread(items, num_graded_items())
         for name, text in _graded(answer).items()
     ]
 
@@ -196,11 +214,12 @@ def evaluate_grade_canaries(
 
     results = []
     for kind, tolerance in GRADE_TOLERANCES.items():
-        pairs = [(grade(kind, prompt), grade("real", prompt)) for prompt, _ in items]
+        asked = spread(items, num_graded_items())
+        pairs = [(grade(kind, prompt), grade("real", prompt)) for prompt, _ in asked]
         above = [None if a is None or b is None else a - b for a, b in pairs]
         if kind == "identical":
             above = [None if value is None else abs(value) for value in above]
-        results.append(_result(kind, above, tolerance, one_sided=True))
+        results.append(_result(kind, above, tolerance, detectable_grade, one_sided=True))
     return results
 
 
@@ -216,16 +235,23 @@ def _grade_item(name: str, prompt: Prompt) -> str:
 # -- intervals ---------------------------------------------------------------------------------------------------
 
 
-def _result(kind: Kind, values: Sequence[float | None], tolerance: float, *, one_sided: bool) -> CanaryResult:
+def _result(
+    kind: Kind,
+    values: Sequence[float | None],
+    tolerance: float,
+    sees: Callable[[Kind, int], float | None],
+    *,
+    one_sided: bool,
+) -> CanaryResult:
     """Mean with its t interval, held against [-tolerance, tolerance], or (one-sided) against the upper end alone."""
     scored = [value for value in values if value is not None]
     n, unscored = len(scored), len(values) - len(scored)
     if n < 2 or n < unscored:
-        return CanaryResult(kind, None, None, tolerance, None, n, unscored)
+        return CanaryResult(kind, None, None, tolerance, None, n, unscored, sees(kind, n))
     from scipy.special import stdtrit
 
     mean = fmean(scored)
     half = float(stdtrit(n - 1, 0.975)) * stdev(scored) / sqrt(n)
     low, high = mean - half, mean + half
     beyond = low > tolerance or (high < -tolerance and not one_sided)
-    return CanaryResult(kind, mean, (low, high), tolerance, not beyond, n, unscored)
+    return CanaryResult(kind, mean, (low, high), tolerance, not beyond, n, unscored, sees(kind, n))

@@ -14,6 +14,7 @@ from ropo_bench.recipes import resolve_object
 from ropo_bench.records import read_scores
 from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, read_json, source_hash
 from ropo_bench.scoring import ESTIMATORS
+from ropo_bench.scoring.cautions import find_cautions
 from ropo_bench.statistics import Estimator, Sample, adjust, compare_samples, estimate, examine
 from ropo_bench.suites import PrimaryRecipe
 from ropo_bench.tasks import Column, TaskRecipe
@@ -24,9 +25,13 @@ MEASURE_CODE = ("ropo_bench.statistics", "ropo_bench.scoring")
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One row on one task: its cells, the stages of its scores (one a seed) and of what was made of them."""
+    """One row on one task: its cells, the stages of its scores (one a seed) and of what was made of them.
+
+    cautions: what must be known beside the cells, a sentence each.
+    """
 
     cells: Sequence[Measurement]
+    cautions: Sequence[str]
     scores: Sequence[Stage]
     stage: Stage
     seeds: tuple[int, ...] = ()
@@ -64,16 +69,19 @@ def measured(store: Store, task: TaskRecipe, stages: Sequence[Stage], seeds: Seq
         "code": source_hash(*MEASURE_CODE),
     }
     cached = store.stage("measured", content_key("measured", inputs))
-    path = cached.path / "measurements.json"
+    path, cautions_path = cached.path / "measurements.json", cached.path / "cautions.json"
     with cached.begin() as todo:
         if todo:
-            found = examine(task.name, task.columns, [read_scores(stage) for stage in stages], estimators())
+            scores = [read_scores(stage) for stage in stages]
+            found = examine(task.name, task.columns, scores, estimators())
             atomic_write_json(path, [asdict(one.measurement) for one in found])
+            atomic_write_json(cautions_path, find_cautions(task.columns, scores))
             for index, one in enumerate(found):
                 if tested[index] and one.sample is not None:
                     _write_sample(_sample_path(cached, index), one.sample)
             cached.finish({})
-    return Measured([Measurement(**fields) for fields in read_json(path)], stages, cached, tuple(seeds))
+    cells = [Measurement(**fields) for fields in read_json(path)]
+    return Measured(cells, read_json(cautions_path), stages, cached, tuple(seeds))
 
 
 def comparisons(

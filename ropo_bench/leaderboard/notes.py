@@ -111,9 +111,10 @@ def _canary_text(result: Mapping[str, Any]) -> str:
         return f"{result['kind']} unchecked ({result['n']} of {result['n'] + result['n_unscored']} readable)"
     low, high = result["interval"]
     verdict = "ok" if result["passed"] else "FAILED †"
-    return (
-        f"{result['kind']} {verdict} {result['bias']:+.1f} [{low:+.1f}, {high:+.1f}], limit {result['tolerance']:g}"
-    )
+    interval = f"{result['bias']:+.1f} [{low:+.1f}, {high:+.1f}]"
+    text = f"{result['kind']} {verdict} {interval}, limit {result['tolerance']:g}"
+    seen = result.get("detectable")  # of runs that are older than this figure there is none
+    return text if seen is None else f"{text} ({result['n']} items find a bias of {seen:.3g} four times in five)"
 
 
 def _spent(

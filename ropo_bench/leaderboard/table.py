@@ -57,7 +57,8 @@ def leaderboard(store: Store, names: Sequence[str] | str, against: str | None = 
         rows=rows,
         columns=columns,
         footers=[
-            *alike_lines(store, tasks, found),
+            *alike_lines(store, tasks, _without_reference(found)),
+            *_cautions(found),
             *notes(store, record, tasks),
             *uncovered(tasks, rows),
             *dict.fromkeys(line for name in names for line in rate_lines(store.read_run(name))),
@@ -93,6 +94,28 @@ def primary_of(record: Mapping[str, Any], against: str | None = None) -> Primary
     return PrimaryRecipe(against=against, columns=None if primary is None else primary.columns)
 
 
+def _is_reference(label: str) -> bool:
+    """Whether a row is the SFT model, or in a table of two runs one of theirs (see joined)."""
+    return label == SFT or label.startswith(f"{SFT} (")
+
+
+def _without_reference(found: Mapping[str, Mapping[str, Measured]]) -> dict[str, dict[str, Measured]]:
+    """The methods: that one answers as the model it started from is no second result."""
+    return {
+        task: {label: row for label, row in rows.items() if not _is_reference(label)} for task, rows in found.items()
+    }
+
+
+def _cautions(found: Mapping[str, Mapping[str, Measured]]) -> list[str]:
+    """What must be known beside single cells. found: by task, then by row."""
+    return [
+        f"{task}, {label}: {caution}"
+        for task, rows in found.items()
+        for label, row in rows.items()
+        for caution in row.cautions
+    ]
+
+
 def _row(label: str, seeds: Sequence[Mapping[str, Any]], found: Sequence[Measured | None]) -> Row:
     """One method over its seeds; a cell needs all of them."""
     trained = [row["training"] for row in seeds if row["training"] is not None]
@@ -107,7 +130,7 @@ def _row(label: str, seeds: Sequence[Mapping[str, Any]], found: Sequence[Measure
         peak_memory_bytes=max(peaks, default=None),
         cells={(cell.task, cell.metric): cell for one in found if one is not None for cell in one.cells},
         state=_state(states, len(seeds)),
-        reference=label == SFT or label.startswith(f"{SFT} ("),  # two runs' own, see joined
+        reference=_is_reference(label),
     )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SCORING_ENGINES = ("lm-eval", "datasets", "numpy", "scikit-learn")
 VARIANT_SEED = 1_000_000  # far from the seeds of trained models
 FAILED = "num_failed"
+CANARY_CODE = ("ropo_bench.judging.canaries", "ropo_bench.judging.canary_power")
 
 
 class Evaluation:
@@ -171,7 +172,8 @@ class Evaluation:
             "judge": _judging_key(self.store, self.judges[task.name]),
             "prompts": prompts_key(task.prompts),
             "baseline": self.baseline(task),
-            "code": source_hash("ropo_bench.judging.canaries", *making.SCORING_CODE),
+            # How many items of each kind is part of it, so that a result of fewer never stands for one of more.
+            "code": source_hash(*CANARY_CODE, *making.SCORING_CODE),
         }
         return self.store.stage("canaries", content_key("canaries", inputs))
 

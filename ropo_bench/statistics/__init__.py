@@ -1,7 +1,7 @@
 """From scores to estimates with intervals, and from rows' scores to differences one may believe.
 
-sample: what an estimator says. estimators: mean, census, max. crossed: seeds x prompts. cells, comparisons: a table.
-permutation, multiplicity: tests. power: what could be seen. docs/statistics.md has the formulas and simulations.
+sample: what an estimator says. estimators: mean, ratio, census, max. crossed: seeds x prompts. cells, comparisons:
+a table. permutation, multiplicity: tests. power: what could be seen. docs/statistics.md has formulas and simulations.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ropo_bench.statistics.estimators import (
     cluster_means,
     maximum,
     mean,
+    ratio,
     within,
 )
 from ropo_bench.statistics.families import adjust
@@ -69,6 +70,7 @@ __all__ = [
     "planned_error",
     "planned_parts",
     "prompts_needed",
+    "ratio",
     "seeds_needed",
     "split",
     "subtract",

@@ -1,4 +1,4 @@
-"""The estimators that a column may name: mean (of prompts), census and max.
+"""The estimators that a column may name: mean (of prompts), ratio (of rows), census and max.
 
 Shapes: S seeds, C clusters.
 """
@@ -22,6 +22,24 @@ def mean(scores_by_seed: ScoresBySeed) -> Sample:
     return Sample.linear(clusters, values_SC, within=within(scores_by_seed))
 
 
+def ratio(scores_by_seed: ScoresBySeed) -> Sample:
+    """Mean over all items of a seed, so that a prompt with more items weighs more; its error is over prompts.
+
+    With the total T_c of a prompt's N_c items the estimate is R = sum T / sum N. Linearised (the delta method;
+    Cochran, *Sampling Techniques*, 1977, section 6.4): prompt c has the value R + (T_c - R N_c) / mean(N), whose mean
+    is R and whose spread is the error of R. Where all prompts have as many items these are their means.
+    """
+    clusters, totals_SC, counts_SC = _cluster_totals(scores_by_seed)
+    if all(len(set(counts_C[counts_C > 0])) == 1 for counts_C in counts_SC):
+        return mean(scores_by_seed)
+    values_SC = np.full(totals_SC.shape, np.nan)
+    for values_C, totals_C, counts_C in zip(values_SC, totals_SC, counts_SC, strict=True):
+        here = counts_C > 0
+        rate = totals_C.sum() / counts_C.sum()
+        values_C[here] = rate + (totals_C - rate * counts_C)[here] / counts_C[here].mean()
+    return Sample.linear(clusters, values_SC, within=within(scores_by_seed))
+
+
 def census(scores_by_seed: ScoresBySeed) -> Sample:
     """Mean over all there is, so that prompts bring no error; seeds do."""
     return Sample.census(np.array([values(scores).mean() for scores in scores_by_seed]))
@@ -32,20 +50,28 @@ def maximum(scores_by_seed: ScoresBySeed) -> Sample:
     return Sample.census(np.array([np.abs(values(scores)).max() for scores in scores_by_seed]))
 
 
-ESTIMATORS: Mapping[str, Estimator] = {"mean": mean, "census": census, "max": maximum}
+ESTIMATORS: Mapping[str, Estimator] = {"mean": mean, "ratio": ratio, "census": census, "max": maximum}
 
 
 def cluster_means(scores_by_seed: ScoresBySeed) -> tuple[list[str], Array]:
     """Names of the clusters, sorted, and their means (S, C); NaN where a seed has no score in a cluster."""
+    names, totals_SC, counts_SC = _cluster_totals(scores_by_seed)
+    means_SC = np.full(totals_SC.shape, np.nan)
+    np.divide(totals_SC, counts_SC, out=means_SC, where=counts_SC > 0)
+    return names, means_SC
+
+
+def _cluster_totals(scores_by_seed: ScoresBySeed) -> tuple[list[str], Array, Array]:
+    """Names of the clusters, sorted, the sums of their values (S, C) and the numbers of these (S, C)."""
     names = sorted({score.cluster for scores in scores_by_seed for score in scores})
     column = {name: index for index, name in enumerate(names)}
-    means_SC = np.full((len(scores_by_seed), len(names)), np.nan)
+    totals_SC = np.zeros((len(scores_by_seed), len(names)))
+    counts_SC = np.zeros_like(totals_SC)
     for seed, scores in enumerate(scores_by_seed):
         where = np.array([column[score.cluster] for score in scores], dtype=np.intp)
-        count_C = np.bincount(where, minlength=len(names))
-        total_C = np.bincount(where, weights=values(scores), minlength=len(names))
-        means_SC[seed, count_C > 0] = total_C[count_C > 0] / count_C[count_C > 0]
-    return names, means_SC
+        counts_SC[seed] = np.bincount(where, minlength=len(names))
+        totals_SC[seed] = np.bincount(where, weights=values(scores), minlength=len(names))
+    return names, totals_SC, counts_SC
 
 
 def values(scores: Sequence[Score]) -> Array:

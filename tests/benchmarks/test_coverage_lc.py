@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import gammaincinv
 
-from benchmarks import coverage_lc
+from benchmarks import _lc_cells, coverage_lc
+from benchmarks._lc_cells import WORLDS, simulate_cells
 from benchmarks.coverage_lc import POCKET, Setting, large_sample, simulate
 from ropo_bench.scoring.length_control import logistic
 
@@ -14,6 +15,7 @@ from ropo_bench.scoring.length_control import logistic
 @pytest.fixture(autouse=True)
 def smaller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coverage_lc, "LARGE", 1 << 15)
+    monkeypatch.setattr(_lc_cells, "LARGE", 1 << 15)
 
 
 def test_truth_of_a_world_that_the_model_describes_is_the_mean_at_equal_lengths() -> None:
@@ -33,3 +35,14 @@ def test_a_few_tables() -> None:
     assert 9 < one.width < 16
     (paired,) = simulate(Setting(POCKET, seed_counts=(1,), paired=True), 5)
     assert 5 < paired.truth < 10  # half a logit
+
+
+def test_a_few_cells_where_they_are_hard() -> None:
+    """Near 4 % of 100, and 2.5 standard deviations from equal lengths: the worlds are what they say."""
+    near, longer = (next(world for world in WORLDS if world.name == name) for name in ("near 4 %", "2.5 sd longer"))
+    line = simulate_cells(near, 10)
+    assert 3.5 < line.truth < 5.0
+    assert line.coverage + line.above + line.below == pytest.approx(100)
+    line = simulate_cells(longer, 10)
+    assert line.raw > line.truth + 20  # what length alone wins
+    assert line.num_prompts == 40

@@ -61,7 +61,8 @@ def test_a_real_suite_is_planned_without_model_data_or_files(tmp_path: Path, mon
     assert calls["mt-bench"] == (7, 7 * 160)
     assert calls["mt-bench-pairwise"] == (6, 6 * 320)  # the baseline is not compared with itself
     assert calls["alpaca-eval-2"] == (7, 7 * 805)
-    assert [calls[f"canaries of {task}"][1] for task in ("mt-bench", "mt-bench-pairwise")] == [80, 140]
+    assert [calls[f"canaries of {task}"][1] for task in ("mt-bench", "mt-bench-pairwise")] == [80, 339]
+    assert calls["canaries of alpaca-eval-2"][1] == 367  # MT-Bench has 80 prompts, and 94 are wanted for the swap
     assert [entry["num_steps"] for entry in record["training"]] == [478, 478]
     dpo = next(entry for entry in record["training"] if entry["method"] == "dpo")
     assert dpo["memory"]["gradients"] == 4 * 8_030_261_248

@@ -128,13 +128,13 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
 
 def test_annotations_are_read_gzipped_with_the_order_in_which_they_were_shown(tmp_path: Path) -> None:
     rows = [
-        {"instruction": "q", "output_1": "base", "output_2": "ours", "preference": p} for p in (1, 1.5, 1.75, None)
+        {"instruction": "q", "output_1": "base", "output_2": "ours", "preference": p} for p in (1, 1.5, 1.75, None, 0)
     ]
     path = tmp_path / "annotations.json.gz"
     path.write_bytes(gzip.compress(json.dumps(rows).encode()))
     found = read_battles(path, lambda instruction: instruction == "q")
-    assert [b.preference for b in found] == [1.0, 0.5, 0.25, None]
-    assert [b.first for b in found] == ["b"] * 4
+    assert [b.preference for b in found] == [1.0, 0.5, 0.25, None, 0.5]  # old files write a tie as 0
+    assert [b.first for b in found] == ["b"] * 5
     assert read_battles(path)[0].first is None
 
 

@@ -12,10 +12,7 @@ import pytest
 
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging.canaries import (
-    CALLS_PER_ITEM,
     CONSTANT,
-    GRADE_CALLS_PER_ITEM,
-    NUM_ITEMS,
     CanaryResult,
     Question,
     canary_calls,
@@ -25,20 +22,35 @@ from ropo_bench.judging.canaries import (
     grade_canary_calls,
     judge_canaries,
     questions,
+    spread,
     twice,
     without_end,
+)
+from ropo_bench.judging.canary_power import (
+    CALLS,
+    FOUND,
+    GRADE_TOLERANCES,
+    TOLERANCES,
+    detectable,
+    detectable_grade,
+    find_power,
+    num_calls,
+    num_grade_calls,
+    num_graded_items,
+    num_items,
 )
 from ropo_bench.judging.ledger import Budget
 from ropo_bench.judging.runtime import answer_calls
 from ropo_bench.types import Completion, JudgeAnswer, JudgeCall, Message, Prompt
 from tests.judging.judge_server import JudgeServer
 
-PROMPTS = [Prompt(f"p{i}", (f"Name a number above {i}.", "And why?")) for i in range(50)]
+PROMPTS = [Prompt(f"p{i}", (f"Name a number above {i}.", "And why?")) for i in range(120)]
 BASELINE = [
     Completion(prompt.id, 0, (f"A number above {i} is {i + 1}. It is just one more. So it is above.", "x"), (9, 1))
     for i, prompt in enumerate(PROMPTS)
 ]
 ITEMS = canary_items(PROMPTS, BASELINE)
+TWENTY = ITEMS[:20]
 
 
 def quality(question: Question, answer: str) -> float:
@@ -86,8 +98,9 @@ def by_kind(results: list[CanaryResult]) -> dict[str, CanaryResult]:
 
 
 def test_items_are_first_turns_spread_over_the_prompts() -> None:
-    assert len(ITEMS) == NUM_ITEMS
-    assert [prompt.id for prompt, _ in ITEMS][:4] == ["p0", "p2", "p5", "p7"]
+    assert len(ITEMS) == len(PROMPTS)
+    assert [prompt.id for prompt, _ in spread(ITEMS, 50)][:4] == ["p0", "p2", "p4", "p7"]
+    assert spread(ITEMS, 500) is ITEMS
     assert all(len(prompt.turns) == 1 for prompt, _ in ITEMS)
     assert ITEMS[0][1] == BASELINE[0].turns[0]
 
@@ -112,7 +125,7 @@ def test_the_cut_copy_lacks_the_last_sentence(text: str, shorter: str) -> None:
 
 def test_every_kind_is_asked_in_both_orders_under_a_name_of_its_own() -> None:
     asked = questions(ITEMS)
-    assert len({question.item for question in asked}) == len(asked) == CALLS_PER_ITEM * NUM_ITEMS
+    assert len({question.item for question in asked}) == len(asked) == num_calls(len(ITEMS))
     first, answer = ITEMS[0]
     shown = {q.item: (q.first, q.second) for q in asked if q.prompt.id == first.id}
     assert shown["canary/verbose/p0/ab"] == (twice(answer), answer)
@@ -127,7 +140,7 @@ def test_an_exact_judge_passes() -> None:
     found = by_kind(results)
     assert (found["constant"].bias, found["swap"].bias, found["identical"].bias) == (0, 0, 0)
     assert found["verbose"].bias == -50  # it sees through the padding, which is no fault
-    assert (found["swap"].n, found["swap"].n_unscored) == (NUM_ITEMS, 0)
+    assert (found["swap"].n, found["swap"].n_unscored) == (num_items("swap"), 0)
 
 
 def test_a_judge_that_always_says_a_fails_by_its_order() -> None:
@@ -166,13 +179,13 @@ def test_a_lean_to_one_side_fails_beyond_the_tolerance(points: float, expected: 
 
 def test_the_interval_is_students_t_by_hand() -> None:
     """Bias 5 in 10 items and 25 in 10: mean 15, sd 10.26, t(19) = 2.093, half width 4.80."""
-    weights = {prompt.id: (0.55 if i % 2 else 0.75) for i, (prompt, _) in enumerate(ITEMS)}
-    result = by_kind(judge_canaries(ITEMS, lambda q: weights[q.prompt.id]))["identical"]
+    weights = {prompt.id: (0.55 if i % 2 else 0.75) for i, (prompt, _) in enumerate(TWENTY)}
+    result = by_kind(judge_canaries(TWENTY, lambda q: weights[q.prompt.id]))["identical"]
     assert result.bias == pytest.approx(15)
     assert result.interval == pytest.approx((10.198, 19.802), abs=1e-3)
     assert result.passed is False
-    weights[ITEMS[0][0].id] = 0.55  # the same with a little less: now the interval reaches into the tolerance
-    assert by_kind(judge_canaries(ITEMS, lambda q: weights[q.prompt.id]))["identical"].passed is True
+    weights[TWENTY[0][0].id] = 0.55  # the same with a little less: now the interval reaches into the tolerance
+    assert by_kind(judge_canaries(TWENTY, lambda q: weights[q.prompt.id]))["identical"].passed is True
 
 
 def test_a_fair_judge_that_guesses_is_seldom_accused() -> None:
@@ -183,11 +196,11 @@ def test_a_fair_judge_that_guesses_is_seldom_accused() -> None:
 
 
 def test_items_without_a_verdict_are_counted_and_too_few_are_unchecked() -> None:
-    dumb = {prompt.id for prompt, _ in ITEMS[:5]}
-    result = by_kind(judge_canaries(ITEMS, lambda q: None if q.prompt.id in dumb else exact(q)))["verbose"]
+    dumb = {prompt.id for prompt, _ in TWENTY[:5]}
+    result = by_kind(judge_canaries(TWENTY, lambda q: None if q.prompt.id in dumb else exact(q)))["verbose"]
     assert (result.n, result.n_unscored, result.passed) == (15, 5, True)
-    dumb = {prompt.id for prompt, _ in ITEMS[:11]}
-    result = by_kind(judge_canaries(ITEMS, lambda q: None if q.prompt.id in dumb else exact(q)))["verbose"]
+    dumb = {prompt.id for prompt, _ in TWENTY[:11]}
+    result = by_kind(judge_canaries(TWENTY, lambda q: None if q.prompt.id in dumb else exact(q)))["verbose"]
     assert (result.n, result.n_unscored) == (9, 11)
     assert (result.bias, result.interval, result.passed) == (None, None, None)
     assert passed(judge_canaries([], exact)) == dict.fromkeys(("constant", "identical", "swap", "verbose"))
@@ -210,8 +223,8 @@ def test_answers_are_read_by_the_protocols_own_reader() -> None:
     answers = {call.item: JudgeAnswer("[[A]]") for call in calls}
     assert by_kind(evaluate_canaries(ITEMS, answers, read))["swap"].bias == 100
     answers = {item: JudgeAnswer("no idea") for item in answers}
-    assert by_kind(evaluate_canaries(ITEMS, answers, read))["swap"].n_unscored == NUM_ITEMS
-    assert by_kind(evaluate_canaries(ITEMS, {}, read))["swap"].n_unscored == NUM_ITEMS
+    assert by_kind(evaluate_canaries(ITEMS, answers, read))["swap"].n_unscored == num_items("swap")
+    assert by_kind(evaluate_canaries(ITEMS, {}, read))["swap"].n_unscored == num_items("swap")
 
 
 def likes_length(body: dict[str, Any]) -> str:
@@ -225,12 +238,12 @@ def test_a_real_server_that_likes_length_is_found_out_and_asked_once(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     judge = JudgeRecipe(name="long", description="likes length", model="long", key_env=None)
-    calls = canary_calls(ITEMS, make)
+    calls = canary_calls(TWENTY, make)
     with JudgeServer(text=likes_length) as server:
         for _ in range(2):
             outcome = answer_calls(judge, calls, tmp_path, Budget(), endpoint=server.url)
-        assert server.counts.sent.total() == len(calls) == 140
-    found = by_kind(evaluate_canaries(ITEMS, outcome.answers, read))
+        assert server.counts.sent.total() == len(calls) == 136  # of 20 prompts, 18 for the constant answer
+    found = by_kind(evaluate_canaries(TWENTY, outcome.answers, read))
     assert (found["verbose"].bias, found["verbose"].passed) == (50, False)
     assert (found["identical"].passed, found["swap"].passed) == (True, True)
 
@@ -240,7 +253,7 @@ def test_a_real_server_that_likes_length_is_found_out_and_asked_once(
 
 def grades(grade: Callable[[str], float | None]) -> list[CanaryResult]:
     calls = grade_canary_calls(ITEMS, lambda prompt, answer: JudgeCall("", (Message(role="user", content=answer),)))
-    assert len({call.item for call in calls}) == len(calls) == GRADE_CALLS_PER_ITEM * NUM_ITEMS
+    assert len({call.item for call in calls}) == len(calls) == num_grade_calls(len(ITEMS))
     given = {call.item: grade(call.messages[0]["content"]) for call in calls}
     answers = {item: JudgeAnswer("none" if value is None else str(value)) for item, value in given.items()}
     return evaluate_grade_canaries(ITEMS, answers, lambda a: None if a.text == "none" else float(a.text))
@@ -269,4 +282,52 @@ def test_a_grader_that_likes_length_or_the_constant_or_guesses_fails() -> None:
 def test_grades_that_cannot_be_read_are_unscored() -> None:
     results = grades(lambda answer: None if answer == CONSTANT else 5.0)
     assert passed(results) == {"constant": None, "identical": True, "verbose": True}
-    assert by_kind(results)["constant"].n_unscored == NUM_ITEMS
+    assert by_kind(results)["constant"].n_unscored == num_graded_items()
+
+
+# -- how many, and what so many see --------------------------------------------------------------------------------
+
+
+def power(kind: str, bias: float, n: int, judges: int = 1000) -> float:
+    """How often a judge of this bias fails, each verdict a coin of its own."""
+    draw = random.Random(f"{kind} {bias} {n}")
+    chance = {"constant": bias / 100, "swap": 0.5 + bias / 200}.get(kind, 0.5 + bias / 100)
+
+    def prefer(question: Question) -> float:
+        """For the answer shown first: the canary's own answer in order ab, but what stands first in a swap."""
+        won = draw.random() < chance
+        return float(won if kind in ("swap", "identical") or question.order == "ab" else not won)
+
+    items = ITEMS[:n]
+    return sum(by_kind(judge_canaries(items, prefer))[kind].passed is False for _ in range(judges)) / judges
+
+
+@pytest.mark.parametrize("kind", TOLERANCES)
+def test_so_many_items_find_the_stated_bias_four_times_in_five(kind: Any) -> None:
+    """1,000 judges: a power of 80 % is known to 1.3 points (one standard error)."""
+    n = num_items(kind)
+    exact_power = find_power(kind, FOUND[kind], n)
+    assert 0.8 <= exact_power < 0.84
+    assert find_power(kind, FOUND[kind], n - 1) < 0.8
+    assert power(kind, FOUND[kind], n) == pytest.approx(exact_power, abs=0.045)
+    assert detectable(kind, n) == FOUND[kind]
+
+
+def test_detectable_by_hand() -> None:
+    """Identical, 3 items, p = 0.9: only 3 of 3 wins have an interval above 10 points, so the power is 0.9^3."""
+    assert find_power("identical", 40, 3) == pytest.approx(0.9**3)
+    # Verbose, 2 items: both must win both orders (an interval of no width at 50): 0.75^4.
+    assert find_power("verbose", 25, 2) == pytest.approx(0.75**4)
+    assert num_items("verbose") == 37  # ((1.96 + 0.84) * 30.62 / 15)^2 = 32.7 by normal theory
+    assert detectable("verbose", 20) == 30.0
+    assert detectable("swap", 1) is None
+    assert detectable_grade("verbose", num_graded_items()) == pytest.approx(2.0, abs=0.02)
+    assert set(GRADE_TOLERANCES) < set(TOLERANCES)
+
+
+def test_a_pass_says_what_it_could_have_seen() -> None:
+    for result in judge_canaries(ITEMS, exact):
+        assert result.passed is True
+        assert result.detectable == FOUND[result.kind]
+    assert by_kind(judge_canaries(TWENTY, exact))["swap"].detectable == 52.5
+    assert num_calls(805) == sum(calls * num_items(kind) for kind, calls in CALLS.items())

@@ -191,3 +191,16 @@ def test_refitted_columns_are_compared_on_the_prompts_that_both_have(store: Stor
         found[name] = measured(store, task, [stage])
     [comparison] = comparisons(store, [task], {task.name: found})
     assert (comparison.n, comparison.test) == (36, "bootstrap t")
+
+
+def test_the_mean_that_a_cell_does_not_print_stands_under_the_table(store: Store) -> None:
+    task = {**ARENA, "columns": [{"metric": "grade", "header": "grade", "estimator": "ratio"}]}
+    record = write(store, "one", {"SFT": [{"arena": {"grade": [8.0, 9.0]}}]}, tasks=(task,))
+    stage = store.stage("scores", record["rows"][0]["scores"]["arena"])
+    turns = {"p0:1": 8.0, "p0:2": 2.0, "p1:1": 9.0}
+    write_scores(stage, [Score(item, item.split(":")[0], "grade", value) for item, value in turns.items()])
+    board = leaderboard(store, "one")
+    [row] = board.rows
+    assert row.cells["arena", "grade"].value == pytest.approx(19 / 3)
+    assert board.footers[0].startswith("arena, SFT: grade 6.33 is the mean over scored items")
+    assert board.footers[0].endswith("the mean of prompts' means is 7.00")

@@ -67,7 +67,7 @@ def test_an_estimator_from_elsewhere() -> None:
     column = Column(metric="m", header="m", estimator="seven")
     [found] = measure("t", [column], [[item("a", 1)]], {"seven": lambda _: Sample.census(np.array([7.0]))})
     assert found.value == 7.0
-    with pytest.raises(UsageError, match="unknown estimator 'seven'; known: mean, census, max"):
+    with pytest.raises(UsageError, match="unknown estimator 'seven'; known: mean, ratio, census, max"):
         measure("t", [column], [[item("a", 1)]])
 
 
@@ -124,5 +124,5 @@ def test_the_interval_moves_with_the_data(values: list[float], shift: float) -> 
 
 
 def test_names_of_estimators() -> None:
-    assert list(ESTIMATORS) == ["mean", "census", "max"]
+    assert list(ESTIMATORS) == ["mean", "ratio", "census", "max"]
     assert ESTIMATORS["mean"] is mean

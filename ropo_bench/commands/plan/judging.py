@@ -9,7 +9,7 @@ from typing import Any
 from ropo_bench import planning
 from ropo_bench.commands.plan.steps import DONE, Step, num_turns
 from ropo_bench.judges import JudgeRecipe
-from ropo_bench.judging import canaries
+from ropo_bench.judging.canary_power import num_calls, num_grade_calls
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.tasks import TaskRecipe
 
@@ -44,15 +44,14 @@ def _is_baseline(task: TaskRecipe) -> bool:
 
 def _canaries(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:
     """The checks of judges that are still to make."""
-    counts = canaries.NUM_ITEMS * canaries.CALLS_PER_ITEM, canaries.NUM_ITEMS * canaries.GRADE_CALLS_PER_ITEM
     left = {step.what: step.calls_left for step in steps if step.stage == "canaries" and step.state != DONE}
     found = []
     for task in request.tasks:
         judge = request.judges.get(task.name)
         if judge is not None and task.name in left:
-            known = left[task.name]
+            known, prompts = left[task.name], num_turns(task)[0]
             calls = (
-                planning.canary_calls(task, judge, *counts)
+                planning.canary_calls(task, judge, num_calls(prompts), num_grade_calls(prompts))
                 if known is None
                 else planning.judge_calls(task, judge, 0, 0, known)
             )

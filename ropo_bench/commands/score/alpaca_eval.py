@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipe_files import suggest
 from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
 from ropo_bench.scoring.alpaca_eval.leaderboard import (
     LeaderboardRow,
@@ -13,19 +14,26 @@ from ropo_bench.scoring.alpaca_eval.leaderboard import (
     read_leaderboard,
     write_leaderboard,
 )
-from ropo_bench.scoring.alpaca_eval.win_rates import LENGTH, ModelRow, leaderboard_row, measure_annotations
+from ropo_bench.scoring.alpaca_eval.win_rates import LENGTH, RULES, ModelRow, leaderboard_row, measure_annotations
 
 
 def score_alpaca_eval_command(
-    path: Path, lc_c: float | None = None, json: bool = False, leaderboard: Path | None = None
+    path: Path,
+    lc_c: float | None = None,
+    json: bool = False,
+    leaderboard: Path | None = None,
+    rule: str = "default",
 ) -> None:
     """Print one row a model of annotations.json[.gz] or of a leaderboard .csv[.gz]; raises UsageError.
 
     Numbers from annotations have a standard error and a 95 % interval over prompts, of this one judged model.
 
     lc_c: inverse regularisation strength of the length control, None chooses it by cross-validation as alpaca_eval
-    does. leaderboard: a CSV in alpaca_eval's format, which is written with the same rows.
+    does. leaderboard: a CSV in alpaca_eval's format, which is written with the same rows. rule: "default" finds
+    difficulties by instruction, "alpaca-eval" as published figures were made (see win_rates.measure_annotations).
     """
+    if rule not in RULES:
+        raise UsageError(f"--rule {rule}: {suggest(rule, RULES) or 'known: ' + ', '.join(RULES)}")
     if lc_c is not None and not (math.isfinite(lc_c) and lc_c > 0):
         raise UsageError(f"--lc-c {lc_c}: must be a number above 0; alpaca_eval's grid is 1e-4 to 1e4")
     if path.name.removesuffix(".gz").endswith(".csv"):
@@ -34,22 +42,23 @@ def score_alpaca_eval_command(
         rows = read_leaderboard(path)
         shown = [_published(row) for row in rows]
     else:
-        measured = measure_annotations(read_annotations(path), lc_c)
+        measured = measure_annotations(read_annotations(path), lc_c, rule)
         rows = [leaderboard_row(row) for row in measured]
-        shown = [_measured(row) for row in measured]
+        shown = [_measured(row, rule) for row in measured]
     if leaderboard is not None:
         write_leaderboard(leaderboard, rows)
     print_rows(shown, json)
 
 
-def _measured(row: ModelRow) -> ScoreRow:
+def _measured(row: ModelRow, rule: str) -> ScoreRow:
     metrics = {
         name: Metric(found.value, found.n, found.n_unscored)
         if name == LENGTH
         else Metric(found.value, found.n, found.n_unscored, found.standard_error, found.low, found.high)
         for name, found in row.measurements.items()
     }
-    facts = {"baseline": row.baseline, **({"judge": row.judge} if row.judge else {})}
+    facts: dict[str, object] = {"baseline": row.baseline, **({"judge": row.judge} if row.judge else {})}
+    facts |= {"rule": rule, **({} if row.c is None else {"lc_c": row.c})}
     return ScoreRow(row.model, metrics, row.notes, facts)
 
 

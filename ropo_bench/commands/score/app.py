@@ -18,6 +18,10 @@ def alpaca_eval(
     lc_c: Annotated[
         float | None, typer.Option("--lc-c", help="C of the length-control fit (default: by cross-validation).")
     ] = None,
+    rule: Annotated[
+        str,
+        typer.Option("--rule", help="default: difficulties by instruction; alpaca-eval: by row, as published."),
+    ] = "default",
     leaderboard: Annotated[
         Path | None, typer.Option("--leaderboard", help="Write the rows to this CSV in alpaca_eval's format.")
     ] = None,
@@ -26,7 +30,7 @@ def alpaca_eval(
     """Win rates of annotations: raw, length-controlled, discrete."""
     from ropo_bench.commands.score.alpaca_eval import score_alpaca_eval_command
 
-    score_alpaca_eval_command(annotations, lc_c, json, leaderboard)
+    score_alpaca_eval_command(annotations, lc_c, json, leaderboard, rule)
 
 
 @app.command("mt-bench")

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ropo_bench.assets import asset
 from ropo_bench.scoring.alpaca_eval.calibration import GAMED
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation
@@ -36,7 +38,7 @@ def logprob_preference(top_logprobs: Mapping[str, float]) -> float:
 
 
 class Controlled(NamedTuple):
-    """alpaca_eval's length-controlled win rate (0..100) and its own lc_standard_error.
+    """alpaca_eval's length-controlled win rate (0..100), its own lc_standard_error, and the C of the fit.
 
     That error is the standard error of the mean of the predictions, so it knows how the prompts' difficulties
     differ, and neither the verdicts' noise nor that of the fit.
@@ -44,13 +46,15 @@ class Controlled(NamedTuple):
 
     win_rate: float
     lc_standard_error: float
+    c: float | None
 
 
 def length_controlled(annotations: Sequence[Annotation], rows: Sequence[int], c: float | None) -> Controlled:
     """Its length-controlled win rate of one model: metrics.glm_winrate, version length_controlled_v1.
 
     rows: of each annotation's instruction in AlpacaEval 2, where the model looks its difficulty up. c: inverse
-    regularisation strength; None chooses it by cross-validation, as the package does. Annotations without a
+    regularisation strength; None chooses it by cross-validation, as the package does (and stays None for the baseline
+    against itself, which is 50 without a fit). Annotations without a
     preference are not fitted, but their difficulties are predicted for, as in the package. Raises UsageError
     where the calibration file cannot be had.
     """
@@ -67,7 +71,17 @@ def length_controlled(annotations: Sequence[Annotation], rows: Sequence[int], c:
         # The index becomes the model's `index`: the difficulty of the instruction, not of the position in a file.
         frame = pd.DataFrame({key: [getattr(a, key) for a in annotations] for key in columns}, index=list(rows))
         frame["preference"] = frame["preference"].astype(float)
-        with config_context(), _replaced(glm_winrate, "hf_hub_download", lambda **_: path):
+        fitted: list[Any] = []
+
+        def fit(*args: Any, original: Any = glm_winrate.fit_LogisticRegressionCV, **kwargs: Any) -> Any:
+            fitted.append(original(*args, **kwargs))
+            return fitted[-1]
+
+        with (
+            config_context(),
+            _replaced(glm_winrate, "hf_hub_download", lambda **_: path),
+            _replaced(glm_winrate, "fit_LogisticRegressionCV", fit),
+        ):
             found = glm_winrate.get_length_controlled_winrate(
                 frame,
                 save_weights_dir=None,
@@ -75,7 +89,8 @@ def length_controlled(annotations: Sequence[Annotation], rows: Sequence[int], c:
                 is_warn_extreme_changes=False,
                 glm_info=info,
             )
-    return Controlled(float(found["length_controlled_winrate"]), float(found["lc_standard_error"]))
+        chosen = c if c is not None else float(np.ravel(fitted[0].C_)[0]) if fitted else None
+    return Controlled(float(found["length_controlled_winrate"]), float(found["lc_standard_error"]), chosen)
 
 
 @contextmanager

@@ -10,20 +10,26 @@ import numpy as np
 from ropo_bench.errors import UsageError
 from ropo_bench.scoring.alpaca_eval import calibration
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation, LeaderboardRow
-from ropo_bench.scoring.alpaca_eval.official import length_controlled
+from ropo_bench.scoring.alpaca_eval.listed import SAME, Listed, find_listed
+from ropo_bench.scoring.alpaca_eval.official import Controlled, length_controlled
 from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete
-from ropo_bench.scoring.length_control import C, estimate
+from ropo_bench.scoring.length_control import C, estimate, length_shift, shift_caution
 from ropo_bench.statistics import Estimator, Sample, measure
 from ropo_bench.tasks import Column
 from ropo_bench.types import Measurement, Score
 
+RULES = ("default", "alpaca-eval")
+"""How difficulties are found: by the instruction's text, or as alpaca_eval does by the position in the file."""
 TASK = "alpaca-eval-2"
 LC, LC_NODIFF, LENGTH = "lc_win_rate", "lc_win_rate_nodiff", "average_length"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One model of an annotations file: who judged it against whom, what came out, and what to know about it."""
+    """One model of an annotations file: who judged it against whom, what came out, and what to know about it.
+
+    c: inverse regularisation strength of its length control.
+    """
 
     model: str
     baseline: str
@@ -31,9 +37,12 @@ class ModelRow:
     annotations: Sequence[Annotation]
     measurements: Mapping[str, Measurement]
     notes: Sequence[str]
+    c: float | None
 
 
-def measure_annotations(annotations: Sequence[Annotation], c: float | None = None) -> list[ModelRow]:
+def measure_annotations(
+    annotations: Sequence[Annotation], c: float | None = None, rule: str = "default"
+) -> list[ModelRow]:
     """A row for each model, baseline and judge, in the order of the file.
 
     Metrics: win_rate, discrete_win_rate, lc_win_rate (0..100) and average_length, the whole part of the mean in
@@ -42,14 +51,18 @@ def measure_annotations(annotations: Sequence[Annotation], c: float | None = Non
     and about half as large: docs/statistics.md). Where an instruction is not one of AlpacaEval 2's 805, it is
     lc_win_rate_nodiff, our fit.
     c: inverse regularisation strength; None chooses it by cross-validation as alpaca_eval does (for
-    lc_win_rate_nodiff and for intervals it is then length_control.C). Where the calibration files cannot
+    lc_win_rate_nodiff and for its interval it is then length_control.C). Where the calibration files cannot
     be had, every row is lc_win_rate_nodiff, and a note says why.
+    rule: one of RULES. By alpaca-eval a row's difficulty is that of its position among the model's annotations, and C
+    is the one of the published figure where the leaderboard has these annotations; raises UsageError for more rows
+    than there are difficulties, and without the calibration files.
     """
     battles: dict[tuple[str, str], list[Annotation]] = {}
     for annotation in annotations:
         battles.setdefault((annotation.generator_2, annotation.generator_1), []).append(annotation)
+    make = _row_by_position if rule == "alpaca-eval" else _row_by_text
     return [
-        _row(model, baseline, judge, group, c)
+        make(model, baseline, judge, group, c)
         for (model, baseline), found in battles.items()
         for judge, group in _by_judge(found).items()
     ]
@@ -87,26 +100,53 @@ def _by_judge(annotations: Sequence[Annotation]) -> dict[str | None, list[Annota
     return groups
 
 
-def _row(model: str, baseline: str, judge: str | None, group: Sequence[Annotation], c: float | None) -> ModelRow:
+def _row_by_text(
+    model: str, baseline: str, judge: str | None, group: Sequence[Annotation], c: float | None
+) -> ModelRow:
     rows, absent = _calibrated_rows(group)
     known = [row for row in rows if row is not None]
-    whole = len(known) == len(group)
-    metric = LC if whole else LC_NODIFF
-    difficulties = calibration.difficulties()[known].tolist() if whole else None
+    found, c = _measure(group, known if len(known) == len(group) else None, c)
+    notes = [*_count_notes(model, group), *_calibration_notes(model, baseline, group, rows, absent)]
+    return ModelRow(model, baseline, judge, group, found, notes, c)
+
+
+def _row_by_position(
+    model: str, baseline: str, judge: str | None, group: Sequence[Annotation], c: float | None
+) -> ModelRow:
+    available = len(calibration.difficulties())
+    if len(group) > available:
+        raise UsageError(
+            f"--rule alpaca-eval: {len(group)} annotations of {model}, and difficulties of {available} positions;"
+            " give one annotation an instruction, or leave the rule out"
+        )
+    listed = find_listed(group) if c is None else None
+    found, c = _measure(group, range(len(group)), c if listed is None else listed.c)
+    notes = [*_count_notes(model, group), *_position_notes(model, group, listed, c)]
+    return ModelRow(model, baseline, judge, group, found, notes, c)
+
+
+def _measure(
+    group: Sequence[Annotation], rows: Sequence[int] | None, c: float | None
+) -> tuple[dict[str, Measurement], float | None]:
+    """The metrics, and the C of the length control; rows: of each annotation's difficulty, None: without them."""
+    metric = LC_NODIFF if rows is None else LC
+    difficulties = None if rows is None else calibration.difficulties()[list(rows)].tolist()
     scores = list(_scores(group, metric, difficulties))
     columns = [
-        Column(metric="win_rate", header="", decimals=1),
-        Column(metric="discrete_win_rate", header="", decimals=1),
+        # Every record counts, as in alpaca_eval: a ratio over the instructions, which differ in their records.
+        Column(metric="win_rate", header="", estimator="ratio"),
+        Column(metric="discrete_win_rate", header="", estimator="ratio"),
         Column(metric=metric, header="", estimator="length_controlled"),
-        Column(metric=LENGTH, header="", estimator="mean"),
+        Column(metric=LENGTH, header="", estimator="ratio"),
     ]
-    controlled = _length_controlled(group, known if whole else None, c)
-    found = {m.metric: m for m in measure(TASK, columns, [scores], {"length_controlled": controlled})}
+    official = _official(group, rows, c)
+    used = c if official is None else official.c
+    estimator = _length_controlled(rows is not None, official, C if used is None else used)
+    found = {m.metric: m for m in measure(TASK, columns, [scores], {"length_controlled": estimator})}
     length = found[LENGTH]
     assert length.value is not None
     found[LENGTH] = replace(length, value=int(length.value))
-    notes = list(_notes(model, baseline, group, rows, absent))
-    return ModelRow(model, baseline, judge, group, found, notes)
+    return found, C if official is None and c is None else used
 
 
 def _calibrated_rows(group: Sequence[Annotation]) -> tuple[list[int | None], str | None]:
@@ -118,24 +158,29 @@ def _calibrated_rows(group: Sequence[Annotation]) -> tuple[list[int | None], str
         return [None] * len(group), str(error)
 
 
-def _length_controlled(group: Sequence[Annotation], rows: Sequence[int] | None, c: float | None) -> Estimator:
-    """alpaca_eval's value where the rows are known, ours elsewhere; how it varies is our fit's in both cases."""
-    # Its code divides by 0 where all answers differ by the same length.
+def _official(group: Sequence[Annotation], rows: Sequence[int] | None, c: float | None) -> Controlled | None:
+    """alpaca_eval's own fit; None where it has none: no rows, no verdict, or all answers differ by the same length.
+
+    (In the last case its code divides by 0.)
+    """
+    verdicts = any(a.preference is not None for a in group)
     constant = len({len(a.output_1) - len(a.output_2) for a in group}) == 1
+    return None if rows is None or constant or not verdicts else length_controlled(group, rows, c)
+
+
+def _length_controlled(calibrated: bool, official: Controlled | None, c: float) -> Estimator:
+    """alpaca_eval's value where there is one, ours elsewhere; how it varies is our fit's in both cases."""
 
     def estimator(scores_by_seed: Sequence[Sequence[Score]]) -> Sample:
-        gamed = None if rows is None else calibration.gamed()
-        ours = estimate(scores_by_seed, gamed=gamed, c=C if c is None else c)
-        if rows is None or constant:
-            return ours
-        return replace(ours, estimates_S=np.array([length_controlled(group, rows, c).win_rate]))
+        ours = estimate(scores_by_seed, gamed=calibration.gamed() if calibrated else None, c=c)
+        return ours if official is None else replace(ours, estimates_S=np.array([official.win_rate]))
 
     return estimator
 
 
 def _scores(group: Sequence[Annotation], metric: str, difficulties: Sequence[float] | None) -> Iterator[Score]:
     for index, annotation in enumerate(group):
-        # Every record counts, as in alpaca_eval; those of one instruction move together in what is said of errors.
+        # Those of one instruction move together in what is said of errors.
         item, cluster = str(index), annotation.instruction
         preference = annotation.preference
         yield Score(item, cluster, LENGTH, float(len(annotation.output_2)))
@@ -150,15 +195,47 @@ def _scores(group: Sequence[Annotation], metric: str, difficulties: Sequence[flo
         yield Score(item, cluster, metric, 100 * (preference - 1), detail=controlled)
 
 
-def _notes(
-    model: str, baseline: str, group: Sequence[Annotation], rows: Sequence[int | None], absent: str | None
-) -> Iterator[str]:
+def _count_notes(model: str, group: Sequence[Annotation]) -> Iterator[str]:
     unscored = sum(a.preference is None for a in group)
     if unscored:
         yield f"{model}: {unscored} of {len(group)} annotations have no preference; they are in no win rate"
     repeated = len(group) - len({a.instruction for a in group})
     if repeated:
         yield f"{model}: {repeated} annotations repeat an instruction; each counts, as in alpaca_eval"
+    deltas = [len(a.output_1) - len(a.output_2) for a in group if a.preference is not None]
+    caution = shift_caution(length_shift(np.array(deltas, dtype=float)), len(deltas)) if deltas else None
+    if caution is not None:
+        yield f"{model}: {caution}"
+
+
+def _position_notes(model: str, group: Sequence[Annotation], listed: Listed | None, c: float | None) -> Iterator[str]:
+    if list(calibration.rows_of([a.instruction for a in group])) != list(range(len(group))):
+        yield (
+            f"{model}: difficulties by position, as in alpaca_eval, though not every row is its instruction's: the"
+            " default rule finds them by instruction"
+        )
+    if listed is None:
+        yield (
+            f"{model}: C {_shown(c)} by cross-validation, whose scores are tied to about 1e-6: another version of"
+            " scikit-learn may pick another, which moved 22 of 57 published length-controlled win rates by up to 0.15"
+        )
+        return
+    yield (
+        f"{model}: on alpaca_eval's leaderboard as {listed.name} with {listed.lc_win_rate:.6f}, reached at C"
+        f" {_shown(listed.c)}"
+    )
+    picked = length_controlled(group, range(len(group)), None)
+    if abs(picked.win_rate - listed.lc_win_rate) > SAME:
+        yield f"{model}: cross-validation picks C {_shown(picked.c)} here, with {picked.win_rate:.3f}"
+
+
+def _shown(c: float | None) -> str:
+    return "none (50 by construction)" if c is None else f"{c:.4g}"
+
+
+def _calibration_notes(
+    model: str, baseline: str, group: Sequence[Annotation], rows: Sequence[int | None], absent: str | None
+) -> Iterator[str]:
     if absent is not None:
         yield f"{model}: without difficulties, lc_win_rate_nodiff leaves that term out: {absent}"
         return
@@ -172,7 +249,7 @@ def _notes(
     if list(rows) != list(range(len(calibration.difficulties()))):
         yield (
             f"{model}: not the 805 instructions in their order; difficulties were found by instruction, where"
-            " alpaca_eval takes the row"
+            " alpaca_eval takes the row (--rule alpaca-eval does as it does)"
         )
     if baseline != calibration.REFERENCE:
         yield (

@@ -18,7 +18,7 @@ def test_json_of_published_annotations(assets: Path, tmp_path: Path, capsys: pyt
     found = json.loads(capsys.readouterr().out)
     assert found["schema"] == 1
     (row,) = found["rows"]
-    assert row["model"] == "gemma-7b-it"
+    assert (row["model"], row["rule"], row["lc_c"]) == ("gemma-7b-it", "default", c)
     metrics, published = row["metrics"], known["published"]
     assert set(metrics) == {"win_rate", "discrete_win_rate", "lc_win_rate", "average_length"}
     assert metrics["win_rate"]["value"] == pytest.approx(published["win_rate"], abs=1e-6)
@@ -47,3 +47,8 @@ def test_wrong_c(c: float, tmp_path: Path) -> None:
         score_alpaca_eval_command(tmp_path / "annotations.json", c)
     with pytest.raises(UsageError, match="is a leaderboard"):
         score_alpaca_eval_command(tmp_path / "leaderboard.csv", 1.0)
+
+
+def test_an_unknown_rule_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--rule alpaca_eval: did you mean 'alpaca-eval'"):
+        score_alpaca_eval_command(tmp_path / "annotations.json", rule="alpaca_eval")

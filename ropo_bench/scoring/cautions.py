@@ -1,0 +1,56 @@
+"""What a reader of one cell must know that its number does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ropo_bench.scoring.length_control import length_shift, shift_caution
+from ropo_bench.statistics import mean, ratio
+from ropo_bench.tasks import Column
+from ropo_bench.types import Score
+
+LENGTH_CONTROLLED = ("lc_win_rate", "alpaca_lc_win_rate")
+"""Estimators of length-controlled win rates."""
+
+
+def find_cautions(columns: Sequence[Column], scores_by_seed: Sequence[Sequence[Score]]) -> list[str]:
+    """Sentences about one row's cells, each naming its column; scores_by_seed: one sequence a training seed.
+
+    Where prompts differ in their scored items: what the mean of prompts would be beside the mean over items. Where
+    length control extrapolates: how far.
+    """
+    found = []
+    for column in columns:
+        scored = [
+            [score for score in scores if score.metric == column.metric and score.value is not None]
+            for scores in scores_by_seed
+        ]
+        if not scored or not all(scored):
+            continue
+        if column.estimator == "ratio":
+            found += _two_means(column, scored)
+        elif column.estimator in LENGTH_CONTROLLED:
+            found += _shift(column, scored)
+    return found
+
+
+def _two_means(column: Column, scored: Sequence[Sequence[Score]]) -> list[str]:
+    """The mean over items beside the mean of prompts, where two decimals tell them apart."""
+    by_item, by_prompt = (f"{estimator(scored).value:.2f}" for estimator in (ratio, mean))
+    if by_item == by_prompt:
+        return []
+    return [
+        f"{column.metric} {by_item} is the mean over scored items, of which prompts have different numbers; the mean"
+        f" of prompts' means is {by_prompt}"
+    ]
+
+
+def _shift(column: Column, scored: Sequence[Sequence[Score]]) -> list[str]:
+    """The largest shift of a seed, where it is beyond what length control bears."""
+    deltas = [np.array([score.detail["length_delta"] for score in scores], dtype=float) for scores in scored]
+    shifts = [length_shift(delta_X) for delta_X in deltas]
+    worst = max(range(len(shifts)), key=lambda seed: abs(shifts[seed]))
+    caution = shift_caution(shifts[worst], len(deltas[worst]))
+    return [] if caution is None else [f"{column.metric}: {caution}"]
