@@ -71,6 +71,15 @@ class SeedPart(NamedTuple):
     degrees_common: float = 0.0
 
 
+def at_least_rest(part: SeedPart, rest: float, num_rows: int) -> SeedPart:
+    """The part with `own` no smaller than a pair's own prompt-by-seed noise, which every variance over seeds holds.
+
+    What is learned from other rows may hold less: rows that answer alike share most of their noise. Two rows tell of
+    themselves alone, and their variance over seeds needs no such bound.
+    """
+    return part._replace(seeds=max(part.seeds, rest - part.common)) if num_rows > 2 else part
+
+
 def paired_part(blocks: Blocks, a: str, b: str, num_seeds: int) -> SeedPart:
     """Of a - b, two rows that share their seeds."""
     (own_a, degrees_a), (own_b, degrees_b) = blocks.own[a], blocks.own[b]

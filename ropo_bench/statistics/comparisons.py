@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ropo_bench.statistics.blocks import Blocks, SeedPart, fixed_part, paired_part, read_blocks
+from ropo_bench.statistics.blocks import Blocks, SeedPart, at_least_rest, fixed_part, paired_part, read_blocks
 from ropo_bench.statistics.cells import estimate
 from ropo_bench.statistics.crossed import Parts, bootstrap_parts, enough, linear_parts, sample_parts, seed_part
 from ropo_bench.statistics.difference import Difference, Pair, intervals, p_values
@@ -118,7 +118,7 @@ class _Table:
         if fewest > 1 and len(seeds) > 1:
             whole = subtract(a.on_seeds(seeds), b.on_seeds(seeds))
             part = paired_part(self.blocks(seeds), *pair, len(seeds))
-            return None if whole is None else _with_seeds(pair, whole, part)
+            return None if whole is None else _with_seeds(pair, whole, part, self.blocks(seeds).num_rows)
         if fewest > 1:
             return _independent(pair, a, b)
         whole = subtract(a, b)
@@ -127,7 +127,7 @@ class _Table:
             return None if whole is None else _one_seed(pair, whole, a, b)
         name = pair[0] if several is a else pair[1]
         part = fixed_part(self.blocks(several.seed_names), name, len(several.estimates_S))
-        return _with_seeds(pair, whole, part)
+        return _with_seeds(pair, whole, part, self.blocks(several.seed_names).num_rows)
 
     def blocks(self, seeds: tuple[int, ...]) -> Blocks:
         if seeds not in self.known:
@@ -161,10 +161,10 @@ def subtract(a: Sample, b: Sample) -> Sample | None:
     return None if a.clusters or b.clusters else Sample.census(a.estimates_S - b.estimates_S)
 
 
-def _with_seeds(pair: Pair, whole: Sample, part: SeedPart) -> Difference:
-    """A difference over several seeds: prompts and rest are its own, seeds are what the table says of them."""
+def _with_seeds(pair: Pair, whole: Sample, part: SeedPart, num_rows: int) -> Difference:
+    """A difference over several seeds: prompts and rest are its own, seeds are what the table's rows say of them."""
     prompts = _prompt_parts(whole)
-    parts = replace(prompts, **part._asdict())
+    parts = replace(prompts, **at_least_rest(part, float(prompts.rest), num_rows)._asdict())
     return Difference(
         pair, whole.value, parts, len(whole.clusters) or len(whole.estimates_S), "crossed t", _skewness(whole, parts)
     )

@@ -136,10 +136,13 @@ def _drawn(parts: Parts, num_methods: int, num_seeds: int) -> Parts:
     own_T, degrees_T, common_T = _simulated(num_methods, min(num_seeds, _MANY), share)
     spread = own + common if share is not None else own
     prompts_T = _chi_squared(int(parts.degrees_prompts), 1)
+    seeds_T = spread * own_T
+    if num_methods > 2:  # see statistics.blocks.at_least_rest
+        seeds_T = np.maximum(seeds_T, parts.rest - spread * common_T)
     return replace(
         parts,
         prompts=parts.prompts * prompts_T,
-        seeds=spread * own_T,
+        seeds=seeds_T,
         degrees_seeds=degrees_T,
         common=spread * common_T,
         degrees_common=parts.degrees_common,
