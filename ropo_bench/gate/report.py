@@ -174,8 +174,8 @@ def _legend() -> str:
         " the spread of seeds, an upper bound until there are enough nights) and with how many degrees of freedom."
         " drift: the CUSUM since the anchor, in alarm at 100 %. re-run: with fresh seeds, of what these should give."
         f" An unchanged night is suspected in at most {100 * (ALPHA_NIGHT + ALPHA_DRIFT):g} % of all cases, over all"
-        " cells, where noise is about normal; seeds that now and then fail badly are suspected more often"
-        " (docs/nightly.md has the figures), and the re-run decides.</sub>"
+        " cells, where noise is about normal; where single seeds now and then fail badly, in 8 to 15 % (simulated),"
+        " and the re-run decides.</sub>"
     )
 
 
