@@ -35,7 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_stops_and_more_room_goes_on(suite: list[str], small_disk: Path, tmp_path: Path) -> None:
     command = ["run", "--methods", "dpo", *suite, "--runs", str(small_disk / "runs"), "--json"]
     code, _, err = finish(ropo_bench(*command, cwd=tmp_path))
-    assert code == 4
+    assert code == 4, err
     assert "free some space" in err
     assert "Traceback" not in err
     finished = {path: path.stat().st_mtime_ns for path in small_disk.glob("runs/cache/*/*/manifest.json")}
@@ -90,7 +90,7 @@ def test_a_failed_certificate_stops_its_method_only(suite: list[str], tmp_path: 
     path = folder / "suites" / "tiny.yaml"
     path.write_text(path.read_text() + "merge: {dtype: bfloat16, mean_kl: 1e-12}\n")
     code, out, err = finish(ropo_bench("run", "--methods", "ropo", *suite, "--json", cwd=tmp_path))
-    assert code == 4
+    assert code == 4, err
     assert "merge.dtype: float32" in err
     assert rows(out)["ropo"]["state"].startswith("failed")
     assert rows(out)["SFT"]["state"] == "done"

@@ -43,6 +43,7 @@ def _line(task: TaskRecipe, column: Column, group: Alike) -> str:
 def _groups(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> list[list[Alike]]:
     """The groups of every tested column."""
     inputs: dict[str, Any] = {
+        "columns": [column.metric for column in _tested(task)],
         "rows": [[label, row.stage.key] for label, row in rows.items()],
         "code": source_hash("ropo_bench.statistics.agreement", "ropo_bench.leaderboard.alike"),
     }

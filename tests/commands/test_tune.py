@@ -77,7 +77,7 @@ def test_a_failed_trial_is_a_point_of_the_curve(
     suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # A merged model may not differ at all: rates that change the weights fail their certificate.
-    suite.write_text(suite.read_text() + "merge: {dtype: float16, surviving_share: 1.0, mean_kl: 0}\n")
+    suite.write_text(suite.read_text() + "merge: {dtype: float16, mean_kl: 0}\n")
     tune_command(asked(suite, "dpo"), tmp_path / "runs", True)
     record = record_of(capsys)
     failed = [point for point in record.methods["dpo"].points if point.failures]

@@ -68,11 +68,13 @@ def test_one_item_of_a_task_has_no_standard_error() -> None:
     assert (found.value, found.standard_error) == (25.0, None)
 
 
-def test_an_item_that_one_seed_lacks_is_left_out_of_the_error_only() -> None:
+def test_an_item_that_one_seed_lacks_counts_where_it_is() -> None:
     first, second = scores({"a": [100.0, 0.0, 100.0]}), scores({"a": [100.0, 0.0]})
     found = average([first, second])
     assert found.value == pytest.approx((200 / 3 + 50) / 2)
-    assert found.standard_error == pytest.approx((variance([100.0, 0.0]) / 2) ** 0.5)
+    # What each item adds to the average; the seeds agree on the two that both have, so nothing else varies.
+    shares = [100 / 3 / 6 + 50 / 4, -200 / 3 / 6 - 50 / 4, 100 / 3 / 6]
+    assert found.standard_error == pytest.approx((3 / 2 * sum(share**2 for share in shares)) ** 0.5)
 
 
 def test_a_seed_without_any_item_of_a_task() -> None:
