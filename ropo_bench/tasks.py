@@ -31,10 +31,11 @@ class Column(Recipe):
     """One metric of a task as a column of the leaderboard.
 
     estimator: a name in `statistics.ESTIMATORS` or `scoring.ESTIMATORS`. tested: whether rows are compared on it,
-    with Holm's correction over all comparisons of a table; None: the first column of its task that has a better
-    direction. split: source -> standard deviation of one observation (Measurement.split), to plan with before
-    anything is measured, difference_SOURCE those in the paired difference of two rows; where they come from stands
-    beside them. scale: the least and the greatest value that it can have, which its intervals then respect.
+    adjusted over all comparisons of a table; None: the first column of its task that has a better direction. split:
+    source -> standard deviation of one observation (Measurement.split), to plan with before anything is measured,
+    difference_SOURCE those in the paired difference of two rows, reference_SOURCE those of a row less the SFT model
+    (common: what a seed does to all rows); where they come from stands beside them. scale: the least and the greatest
+    value that it can have, which its intervals then respect.
     """
 
     metric: str

@@ -11,7 +11,7 @@ from ropo_bench.statistics import LEAST_COVERAGE
 from ropo_bench.tasks import Column, TaskRecipe
 
 DEMO = (
-    "pocket-arena has the demo's 240 prompts; for small differences take --suite pocket-reference: 1,280, five seeds"
+    "pocket-arena has the demo's 240 prompts; for small differences take --suite pocket-reference: 1,760, five seeds"
 )
 SHOWN_VERSIONS = ("torch", "transformers", "peft")
 

@@ -17,8 +17,9 @@ from ropo_bench.pocket.world import World
 
 LargerSet = Literal["arena-large", "validation-large"]
 LARGER_SETS: tuple[LargerSet, ...] = get_args(LargerSet)
-# Instructions a category that are added to the split of that name, dealt in this order.
-ADDED: dict[LargerSet, tuple[Split, int]] = {"arena-large": ("arena", 130), "validation-large": ("validation", 40)}
+BEGINS_WITH: dict[LargerSet, Split] = {"arena-large": "arena", "validation-large": "validation"}
+# Instructions a category that are added, dealt in this order; the last came when the rest was in use.
+ADDED: tuple[tuple[LargerSet, int], ...] = (("arena-large", 130), ("validation-large", 40), ("arena-large", 60))
 MOST_DRAWS = 100
 TRIES = 1_000
 SPENT_IN_THREE = 2
@@ -31,8 +32,7 @@ def spends(number: int) -> bool:
 
 def larger_set(world: World, name: LargerSet) -> list[Instruction]:
     """The split's instructions in their order, then the new ones, always the same."""
-    split, _ = ADDED[name]
-    return [*instructions(world, split), *_added(world)[name]]
+    return [*instructions(world, BEGINS_WITH[name]), *_added(world)[name]]
 
 
 @lru_cache(maxsize=4)
@@ -48,7 +48,10 @@ def _added(world: World) -> dict[LargerSet, tuple[Instruction, ...]]:
         ]
         for template in TEMPLATES
     }
-    return {name: tuple(_deal(pools, count)) for name, (_, count) in ADDED.items()}
+    added: dict[LargerSet, tuple[Instruction, ...]] = dict.fromkeys(LARGER_SETS, ())
+    for name, count in ADDED:
+        added[name] += tuple(_deal(pools, count))
+    return added
 
 
 def _item(template: str, entities: Entities) -> tuple[str, ...]:

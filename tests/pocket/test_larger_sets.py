@@ -11,7 +11,7 @@ import pytest
 from ropo_bench import builder
 from ropo_bench.errors import UsageError
 from ropo_bench.pocket.instructions import SPLITS, instructions
-from ropo_bench.pocket.larger import ADDED, LARGER_SETS, LargerSet, larger_set, spends
+from ropo_bench.pocket.larger import ADDED, BEGINS_WITH, LARGER_SETS, LargerSet, larger_set, spends
 from ropo_bench.pocket.prompts import pocket_prompts
 from ropo_bench.pocket.templates import CATEGORIES
 from ropo_bench.pocket.world import build_world
@@ -19,12 +19,12 @@ from ropo_bench.recipes import load_suite, load_task
 from ropo_bench.sources import POCKET_ASSETS, read_prompts
 
 WORLD = build_world()
-NEW = {name: larger_set(WORLD, name)[len(instructions(WORLD, split)) :] for name, (split, _) in ADDED.items()}
+NEW = {name: larger_set(WORLD, name)[len(instructions(WORLD, split)) :] for name, split in BEGINS_WITH.items()}
 
 
 @pytest.mark.parametrize("name", LARGER_SETS)
 def test_a_larger_set_begins_with_its_split(name: LargerSet) -> None:
-    split, count = ADDED[name]
+    split, count = BEGINS_WITH[name], sum(number for other, number in ADDED if other == name)
     before = instructions(WORLD, split)
     assert larger_set(WORLD, name)[: len(before)] == before
     assert Counter(row.category for row in NEW[name]) == dict.fromkeys(CATEGORIES, count)

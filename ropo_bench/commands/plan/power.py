@@ -24,6 +24,8 @@ from ropo_bench.tasks import Column, TaskRecipe
 ALPHA, POWER = 0.05, 0.8
 DIFFERENCE = "difference_"
 """Before a source in a column's planning figures: its standard deviation in the paired difference of two rows."""
+REFERENCE = "reference_"
+"""The same in a row less the SFT model; "common" is then what a seed does to all rows alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,9 @@ def _entry(
     entry["row"] = _seen(row, prompts, seeds, 1, 1)
     entry["difference"] = _seen(difference, prompts, seeds, num_comparisons, methods) | {"at_most": at_most}
     measured = None if found is None else found.columns.get(column.metric)
-    if measured is not None and measured.reference is not None:
-        entry["reference"] = _seen_from_reference(measured.reference, prompts, seeds, family, methods)
+    reference = _figures(column, REFERENCE) if measured is None else measured.reference
+    if reference:
+        entry["reference"] = _seen_from_reference(reference, prompts, seeds, family, methods)
     if effect is not None:
         entry["wanted"] = _needed(difference, effect, prompts, seeds, num_comparisons, methods)
     return entry
@@ -147,12 +150,17 @@ def _splits(
     if found is not None and measured is not None:
         difference = measured.difference
         return measured.row, difference or _unpaired(measured.row), difference is None, found.words
-    row = {source: value for source, value in column.split.items() if not source.startswith(DIFFERENCE)}
+    row = {source: value for source, value in column.split.items() if not source.startswith((DIFFERENCE, REFERENCE))}
     if not row:
         return {}, {}, False, f"unknown: no earlier run of {task.name} here, and its recipe has no planning figures"
     basis = f"planning figures of tasks/{task.name}.yaml"
-    difference = {key.removeprefix(DIFFERENCE): value for key, value in column.split.items() if key not in row}
+    difference = _figures(column, DIFFERENCE)
     return row, difference or _unpaired(row), not difference, basis
+
+
+def _figures(column: Column, prefix: str) -> dict[str, float]:
+    """The planning figures of a column's recipe that begin so, without that beginning."""
+    return {key.removeprefix(prefix): value for key, value in column.split.items() if key.startswith(prefix)}
 
 
 def _unpaired(row: Mapping[str, float]) -> Mapping[str, float]:
