@@ -6,6 +6,8 @@ loaded the folder is asked for the same, before anything that it says is judged.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +36,16 @@ def write_token_probes(answers: Answers, merged_dir: Path) -> None:
         spread = [(len(rows) * k) // TOKENS_A_PROBE for k in range(TOKENS_A_PROBE)] if rows else []
         for place in sorted({*changed, *spread}):
             end = positions[rows[place]] + 1
-            kept.append({"context": list(ids[:end]), "token": ids[end], "logp": logps[place].item()})
+            answers_here = {"logp": logps[place].item(), "base_logp": before[place].item()}
+            kept.append({"context": list(ids[:end]), "token": ids[end], **answers_here})
     atomic_write_json(merged_dir / TOKEN_PROBES, kept)
 
 
 def check_engine(engine: Engine, merged_dir: Path, dtype: str) -> float | None:
     """Mean |difference| in nats of the engine's log-probabilities from the policy's; None where none were kept.
 
-    Raises CertificateFailed above the limit of its dtype. Contexts that the engine has no room for are left out.
+    Raises CertificateFailed above the limit of its dtype, and where what training changed is not in the engine's
+    answers though it could be seen. Contexts that the engine has no room for are left out.
     """
     path = merged_dir / TOKEN_PROBES
     if not path.is_file():
@@ -50,13 +54,36 @@ def check_engine(engine: Engine, merged_dir: Path, dtype: str) -> float | None:
     probes = [probe for probe in read_json(path) if room is None or len(probe["context"]) + 2 <= room]
     if not probes:
         return None
-    given = engine.loglikelihoods([(probe["context"], [probe["token"]]) for probe in probes])
-    differences = [abs(logp - probe["logp"]) for (logp, _), probe in zip(given, probes, strict=True)]
-    error: float = sum(differences) / len(probes)
-    if not error <= MAX_ENGINE_ERROR[dtype]:
+    given = [logp for logp, _ in engine.loglikelihoods([(probe["context"], [probe["token"]]) for probe in probes])]
+    error: float = sum(abs(logp - probe["logp"]) for logp, probe in zip(given, probes, strict=True)) / len(probes)
+    bound, told = MAX_ENGINE_ERROR[dtype], None
+    if not error <= bound:
+        told = f"engine_error {error:.3g} > {bound:g} nats a token"
+    else:
+        share, highest = engine_share(given, probes)
+        least = 0.5 * read_json(merged_dir / "certificate.json")["kept_change"]
+        if highest < least:
+            told = f"engine_share {share:.2g} < {least:.2g} of what training changed"
+    if told:
         raise CertificateFailed(
-            f"merge certificate of {merged_dir}: engine_error {error:.3g} > {MAX_ENGINE_ERROR[dtype]:g} nats a token "
-            f"({len(probes)} tokens): {engine.backend} in {dtype} does not answer as the trained policy; generate "
-            f"with --backend {'hf' if engine.backend == 'vllm' else 'vllm'}, or set merge.dtype: float32"
+            f"merge certificate of {merged_dir}: {told} ({len(probes)} tokens): {engine.backend} in {dtype} does not "
+            f"answer as the trained policy; generate with --backend {'hf' if engine.backend == 'vllm' else 'vllm'}, "
+            "or set merge.dtype: float32"
         )
     return error
+
+
+def engine_share(given: Sequence[float], probes: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Of the change from base to policy, the share that an engine's log-probabilities show, and its upper end.
+
+    The slope through the origin of engine - base on policy - base, and three of its standard errors more; infinite
+    where training changed nothing.
+    """
+    changes = [probe["logp"] - probe["base_logp"] for probe in probes]
+    moves = [logp - probe["base_logp"] for logp, probe in zip(given, probes, strict=True)]
+    size = sum(change * change for change in changes)
+    if size == 0:
+        return 1.0, math.inf
+    slope = sum(move * change for move, change in zip(moves, changes, strict=True)) / size
+    rest = sum((move - slope * change) ** 2 for move, change in zip(moves, changes, strict=True))
+    return slope, slope + 3 * math.sqrt(rest / max(1, len(probes) - 1) / size)

@@ -57,6 +57,17 @@ def test_contexts_without_room_and_models_without_probes_are_left_alone(base_fol
     assert check_engine(engine, base_folder, "float32") is None
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_an_engine_that_serves_the_base_is_found_out_by_a_small_change_too(
+    dtype: Dtype, base_folder: Path, tmp_path: Path
+) -> None:
+    folder = certified(base_folder, tmp_path / "merged", dtype, 0.02, PROBES)
+    error = check_engine(start(folder, "hf", dtype, VllmRecipe()), folder, dtype)
+    assert error is not None
+    with pytest.raises(CertificateFailed, match=r"engine_share \S+ < 0\.5\S* of what training changed"):
+        check_engine(start(base_folder, "hf", dtype, VllmRecipe()), folder, dtype)
+
+
 @pytest.mark.vllm
 @pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed")
 def test_vllm_answers_as_the_policy_did(tmp_path: Path) -> None:
