@@ -27,7 +27,7 @@ WORLDS = (
     *(replace(POCKET, name="2.5 sd shorter", num_prompts=n, shift=2.5, length=-2.0) for n in SIZES),
     *(replace(POCKET, name="2 sd longer", num_prompts=n, shift=-2.0, length=-2.0) for n in SIZES),
 )
-COLUMN = Column(metric="lc_win_rate", header="LC WR %", estimator="lc")
+COLUMN = Column(metric="lc_win_rate", header="LC WR %", estimator="lc", scale=[0, 100])
 
 
 @dataclass(frozen=True, slots=True)
