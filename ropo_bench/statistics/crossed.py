@@ -125,8 +125,12 @@ def combine(parts: Sequence[Parts], weights: Sequence[float]) -> Parts:
 
 def satterthwaite(variances: Sequence[float], degrees: Sequence[float]) -> float:
     """Degrees of a sum of variances (Biometrics 1946, 2:110); the fewest that there are where all are zero."""
-    spread = sum(v**2 / f for v, f in zip(variances, degrees, strict=True) if f > 0)
-    return sum(variances) ** 2 / spread if spread > 0 else min((f for f in degrees if f > 0), default=0.0)
+    largest = max(variances)
+    if not largest > 0:
+        return min((f for f in degrees if f > 0), default=0.0)
+    shares = [variance / largest for variance in variances]  # their squares have a number, however large they are
+    spread = sum(share**2 / f for share, f in zip(shares, degrees, strict=True) if f > 0)
+    return sum(shares) ** 2 / spread if spread > 0 else 0.0
 
 
 def linear_parts(values_SC: Array, strata: Sequence[str] | None = None) -> Parts:
