@@ -11,8 +11,8 @@ Comparisons of one column with one fixed reference share what seeds do to all me
 it is mistaken once and not once a method (Dunnett 1955, J. Am. Statist. Assoc. 50:1096, for a common control). So
 this part is held at a third of the level of the column, all else at the level of the comparison. A third, because
 the two add up where both matter: with it 2 to 13 methods of 3 to 10 seeds err in at most 4.8 % of simulated families
-whatever the share of the common part, 30 methods of 10 seeds in 6.1 % (at the whole level of the column 12 %; `python -m
-benchmarks.seed_blocks`).
+whatever the share of the common part, 30 methods of 10 seeds in 6.1 % (at the whole level of the column 12 %;
+`python -m benchmarks.seed_blocks`).
 """
 
 from __future__ import annotations
