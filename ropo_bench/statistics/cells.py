@@ -12,7 +12,8 @@ from ropo_bench.errors import UsageError
 from ropo_bench.statistics.bounded import Level, Scale
 from ropo_bench.statistics.crossed import Parts, sample_parts
 from ropo_bench.statistics.estimators import ESTIMATORS, ScoresBySeed
-from ropo_bench.statistics.sample import Estimator, Sample
+from ropo_bench.statistics.sample import Array, Estimator, Sample
+from ropo_bench.statistics.skewness import skewness
 from ropo_bench.types import Measurement
 
 if TYPE_CHECKING:
@@ -87,7 +88,15 @@ def level(sample: Sample, scale: Scale | None) -> Level | None:
     parts = sample_parts(sample)
     if parts is None:
         return None
-    return Level(sample.value, parts, scale, len(sample.clusters), len(sample.estimates_S) == 1)
+    right_or_wrong = sample.values_SC is not None and scale is not None and is_at_ends(sample.values_SC, scale)
+    skewed = None if right_or_wrong or not sample.clusters else skewness(sample, float(parts.standard_error))
+    return Level(sample.value, parts, scale, len(sample.clusters), len(sample.estimates_S) == 1, skewed)
+
+
+def is_at_ends(values_SC: Array, scale: Scale) -> bool:
+    """Whether all values are the least or the greatest of a scale: items that are right or wrong."""
+    known = values_SC[~np.isnan(values_SC)]
+    return bool(np.isin(known, scale).all())
 
 
 def _cell(task: str, column: Column, sample: Sample, counts: tuple[int, int, int]) -> Measurement:

@@ -12,14 +12,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ropo_bench.statistics.blocks import Blocks, SeedPart, at_least_rest, fixed_part, paired_part, read_blocks
 from ropo_bench.statistics.cells import estimate
 from ropo_bench.statistics.crossed import Parts, bootstrap_parts, enough, linear_parts, sample_parts, seed_part
 from ropo_bench.statistics.difference import Difference, Pair, intervals, p_values
 from ropo_bench.statistics.estimators import ScoresBySeed
-from ropo_bench.statistics.sample import Array, Estimator, Sample, strata_indices
-from ropo_bench.statistics.skewness import third_cumulant
+from ropo_bench.statistics.sample import Array, Estimator, Sample
+from ropo_bench.statistics.skewness import cluster_weights, skewness
 from ropo_bench.types import Comparison
 
 if TYPE_CHECKING:
@@ -136,8 +137,22 @@ class _Table:
 
 
 def shared_seeds(a: Sample, b: Sample) -> tuple[int, ...]:
-    """The training seeds that both rows have."""
-    return tuple(seed for seed in a.seed_names if seed in b.seed_names)
+    """The training seeds that both rows have; one without two clusters of values in common is left out."""
+    seeds = tuple(seed for seed in a.seed_names if seed in b.seed_names)
+    if a.values_SC is None or b.values_SC is None or len(seeds) < 2:
+        return seeds
+    names = sorted(set(a.clusters) & set(b.clusters))
+    known = [_known(sample.on_seeds(seeds), names) for sample in (a, b)]
+    counts = (known[0] & known[1]).sum(axis=1)
+    return tuple(seed for seed, count in zip(seeds, counts, strict=True) if count > 1)
+
+
+def _known(sample: Sample, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether a row has a value (S, names)."""
+    assert sample.values_SC is not None
+    place = {name: index for index, name in enumerate(sample.clusters)}
+    found: NDArray[np.bool_] = ~np.isnan(sample.values_SC[:, [place[name] for name in names]])
+    return found
 
 
 def subtract(a: Sample, b: Sample) -> Sample | None:
@@ -166,7 +181,12 @@ def _with_seeds(pair: Pair, whole: Sample, part: SeedPart, num_rows: int) -> Dif
     prompts = _prompt_parts(whole)
     parts = replace(prompts, **at_least_rest(part, float(prompts.rest), num_rows)._asdict())
     return Difference(
-        pair, whole.value, parts, len(whole.clusters) or len(whole.estimates_S), "crossed t", _skewness(whole, parts)
+        pair,
+        whole.value,
+        parts,
+        len(whole.clusters) or len(whole.estimates_S),
+        "crossed t",
+        skewness(whole, float(parts.standard_error)),
     )
 
 
@@ -183,12 +203,14 @@ def _one_seed(pair: Pair, whole: Sample, a: Sample, b: Sample) -> Difference | N
     if not whole.clusters:
         return None  # a census of one seed: nothing was drawn
     parts = _prompt_parts(whole)
-    made = Difference(pair, whole.value, parts, len(whole.clusters), "bootstrap t", _skewness(whole, parts))
+    made = Difference(
+        pair, whole.value, parts, len(whole.clusters), "bootstrap t", skewness(whole, float(parts.standard_error))
+    )
     if whole.values_SC is None:
         return made
     common = _common(a, b)
     assert common is not None
-    values_C, weight_C = whole.values_SC[0], _weights(len(whole.clusters), whole.strata)
+    values_C, weight_C = whole.values_SC[0], cluster_weights(len(whole.clusters), whole.strata)
     made = replace(made, test="sign flips", contributions_C=weight_C * values_C, weight_C=weight_C)
     if common.strata is None and np.isin([common.a_SC, common.b_SC], (0.0, 100.0)).all():
         return replace(made, test="exact McNemar", wins=(int((values_C > 0).sum()), int((values_C < 0).sum())))
@@ -212,7 +234,7 @@ def _independent(pair: Pair, a: Sample, b: Sample) -> Difference | None:
         degrees_rest=max(float(part.degrees_rest) for part in own),
     )
     n = len(whole.clusters) or max(len(a.estimates_S), len(b.estimates_S))
-    return Difference(pair, whole.value, parts, n, "Welch t", _skewness(whole, parts))
+    return Difference(pair, whole.value, parts, n, "Welch t", skewness(whole, float(parts.standard_error)))
 
 
 def _mean_over_seeds(sample: Sample) -> Sample:
@@ -229,20 +251,6 @@ def _mean_over_seeds(sample: Sample) -> Sample:
         drawn_RS=None if drawn_RS is None else drawn_RS.mean(axis=1, keepdims=True),
         seeds=(),
     )
-
-
-def _skewness(whole: Sample, parts: Parts) -> float:
-    """Of the estimated difference: that of its prompts, over its whole error."""
-    error = float(parts.standard_error)
-    if not error:
-        return 0.0
-    if whole.values_SC is not None:
-        values_C = np.nanmean(whole.values_SC, axis=0)
-        return third_cumulant(_weights(len(values_C), whole.strata) * values_C, whole.strata) / error**3
-    if whole.drawn_RS is not None:
-        drawn_R = whole.drawn_RS.mean(axis=1)
-        return float(((drawn_R - drawn_R.mean()) ** 3).mean()) / error**3
-    return 0.0
 
 
 class _Common(NamedTuple):
@@ -273,14 +281,3 @@ def _common(a: Sample, b: Sample) -> _Common | None:
         if set(strata) != {*a.strata, *b.strata}:
             return None
     return _Common(names, a_SC, b_SC, strata) if enough(a_SC - b_SC, strata) else None
-
-
-def _weights(num_clusters: int, strata: Sequence[str] | None) -> Array:
-    """What each cluster counts in the estimate, 1 in all."""
-    if strata is None:
-        return np.full(num_clusters, 1 / num_clusters)
-    weight_C = np.empty(num_clusters)
-    indices = strata_indices(strata)
-    for index in indices:
-        weight_C[index] = 1 / (len(index) * len(indices))
-    return weight_C

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ropo_bench.statistics.sample import Array, strata_indices
+from ropo_bench.statistics.sample import Array, Sample, strata_indices
 
 
 def third_cumulant(contributions_C: Array, strata: Sequence[str] | None = None) -> float:
@@ -43,3 +43,29 @@ def twist(g: Array | float, skewness: Array | float) -> Array:
     safe = np.where(np.abs(k) > 1e-8, k, 1.0)
     found: Array = np.where(np.abs(k) > 1e-8, 3 / safe * (np.cbrt(1 + safe * (g - safe / 6)) - 1), g)
     return found
+
+
+def skewness(sample: Sample, error: float) -> float:
+    """Of a sample's estimate with this standard error, from its prompts' part; 0 without an error."""
+    if not error:
+        return 0.0
+    if sample.values_SC is not None:
+        seen = np.flatnonzero(~np.isnan(sample.values_SC).all(axis=0))
+        strata = None if sample.strata is None else [sample.strata[place] for place in seen]
+        values_C = np.nanmean(sample.values_SC[:, seen], axis=0)
+        return third_cumulant(cluster_weights(len(values_C), strata) * values_C, strata) / error**3
+    if sample.evaluate is not None or sample.drawn_RS is not None:
+        drawn_R = sample.draws(sample.clusters).mean(axis=1)
+        return float(((drawn_R - drawn_R.mean()) ** 3).mean()) / error**3
+    return 0.0
+
+
+def cluster_weights(num_clusters: int, strata: Sequence[str] | None) -> Array:
+    """What each cluster counts in the estimate, 1 in all: strata count alike."""
+    if strata is None:
+        return np.full(num_clusters, 1 / num_clusters)
+    weight_C = np.empty(num_clusters)
+    indices = strata_indices(strata)
+    for index in indices:
+        weight_C[index] = 1 / (len(index) * len(indices))
+    return weight_C

@@ -16,6 +16,7 @@ from tests.statistics.score_tables import item, table
 
 M = Column(metric="m", header="m")
 NAMES = [f"p{i:03}" for i in range(200)]
+PAIR = [("a", "b")]
 
 
 def one(a_SC: Array, b_SC: Array) -> Comparison:
@@ -250,3 +251,12 @@ def test_p_values_are_uniform_when_nothing_differs() -> None:
     p_values = np.sort([found.p_value for found in compare_samples("t", "m", rows, pairs)])
     gap = np.abs(p_values - (np.arange(1000) + 0.5) / 1000).max()
     assert gap < 1.63 / 1000**0.5  # Kolmogorov-Smirnov at 1 %
+
+
+def test_a_seed_that_lost_its_scores_is_left_out_and_not_the_pair() -> None:
+    draw = np.random.default_rng(13)
+    a, b = (draw.normal(size=(4, 1)) + draw.normal(size=(4, 30)) for _ in range(2))
+    whole = {"a": Sample.linear(NAMES[:30], a[:3]), "b": Sample.linear(NAMES[:30], b[:3])}
+    a[3, 1:] = np.nan
+    [found] = compare_samples("t", "m", {"a": Sample.linear(NAMES[:30], a), "b": Sample.linear(NAMES[:30], b)}, PAIR)
+    assert found == compare_samples("t", "m", whole, PAIR)[0]
