@@ -87,8 +87,7 @@ MODEL = {
 PAIRS = "preference.jsonl.gz"
 DIFFICULTIES = {"pocket-arena": "difficulty.json", "pocket-arena-large": "difficulty-large.json"}
 DIFFICULTY_LR = 1e-4  # dpo's, whatever rate a later tuning chooses: what is frozen stays what it was
-DIFFICULTY_TEMPERATURES = (0.3, 0.5, 0.9, 1.2)
-"""Of the SFT decoding variants that, beside dpo, fix how hard each arena prompt is."""
+DIFFICULTY_TEMPERATURES = (0.3, 0.5, 0.9, 1.2)  # of the SFT decodings that, beside dpo, fix how hard a prompt is
 
 
 def tokenizer_texts(world: World) -> list[str]:
