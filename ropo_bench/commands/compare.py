@@ -117,7 +117,9 @@ class _Room:
     ) -> ComparedColumn:
         labels = tuple(side.label for side in sides)
         samples = self._table(task, column, sides)
-        samples |= {label: samples[label].with_draws() for label in labels if label in samples}  # kept for other pairs
+        samples |= {
+            label: samples[label].with_draws() for label in labels if label in samples
+        }  # kept for other pairs
         first, second = (samples[label].value if label in samples else None for label in labels)
         unscored_a, unscored_b = (_num_unscored(column.metric, seeds) for seeds in pair)
         compared = ComparedColumn(
