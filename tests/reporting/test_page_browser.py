@@ -241,7 +241,7 @@ def test_paper_has_all_figures_and_tables_and_no_controls(fresh: Report, drawn: 
     fresh.tab.emulate_media(media="print", color_scheme="dark")
     for figure in fresh.tab.locator("figure svg").all():
         assert figure.is_visible()
-    assert fresh.tab.locator("figure svg").count() == len(drawn) == 9
+    assert fresh.tab.locator("figure svg").count() == len(drawn) == 10
     assert fresh.tab.locator("details table").first.is_visible()
     assert not any(
         each.is_visible()

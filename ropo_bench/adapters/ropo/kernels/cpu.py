@@ -51,7 +51,7 @@ def openmp_runtime() -> ctypes.CDLL | None:
         return None
     loaded = sorted({line.split(maxsplit=5)[5] for line in lines if "/lib" in line and "omp" in line})
     runtimes = [path for path in loaded if Path(path).name.startswith(("libgomp", "libomp", "libiomp5"))]
-    home = str(Path(torch.__file__).parent)
+    home = str(Path(torch.__file__).resolve().parent)  # maps have real paths, a virtual environment may be a link
     for path in sorted(runtimes, key=lambda path: not path.startswith(home)):
         runtime = ctypes.CDLL(path)
         if hasattr(runtime, "GOMP_parallel"):
