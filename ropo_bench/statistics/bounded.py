@@ -47,7 +47,7 @@ class Level:
         ends = [end for ends in self._ends(half, alpha) for end in ends]
         low, unit = self._low, self._unit
         first, last = (low + unit * min(1.0, max(0.0, end)) for end in (min(ends), max(ends)))
-        return first, last
+        return min(first, self.estimate), max(last, self.estimate)  # rounding, at the very end of the scale
 
     def p_value(self, at: float) -> float:
         """Two-sided, of "the truth is exactly this": the alpha whose interval ends there."""

@@ -53,10 +53,10 @@ def skewness(sample: Sample, error: float) -> float:
         seen = np.flatnonzero(~np.isnan(sample.values_SC).all(axis=0))
         strata = None if sample.strata is None else [sample.strata[place] for place in seen]
         values_C = np.nanmean(sample.values_SC[:, seen], axis=0)
-        return third_cumulant(cluster_weights(len(values_C), strata) * values_C, strata) / error**3
+        return third_cumulant(cluster_weights(len(values_C), strata) * values_C / error, strata)
     if sample.evaluate is not None or sample.drawn_RS is not None:
         drawn_R = sample.draws(sample.clusters).mean(axis=1)
-        return float(((drawn_R - drawn_R.mean()) ** 3).mean()) / error**3
+        return float((((drawn_R - drawn_R.mean()) / error) ** 3).mean())
     return 0.0
 
 

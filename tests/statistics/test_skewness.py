@@ -6,18 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropo_bench.statistics import Sample, compare_samples
-from ropo_bench.statistics.skewness import third_cumulant, twist, untwist
+from ropo_bench.statistics.skewness import skewness, third_cumulant, twist, untwist
 
 
 @given(st.floats(-50, 50), st.floats(-2, 2))
-def test_twist_undoes_untwist(t: float, skewness: float) -> None:
-    assert twist(untwist(t, skewness), skewness) == pytest.approx(t, abs=1e-6)
+def test_twist_is_what_untwist_takes_out(g: float, bend: float) -> None:
+    assert untwist(twist(g, bend), bend) == pytest.approx(g, rel=1e-6, abs=1e-6)
 
 
 def test_untwist_rises_and_is_nothing_without_skewness() -> None:
     t = np.linspace(-30, 30, 400)
-    for skewness in (-1.5, -0.1, 0.4):
-        assert (np.diff(untwist(t, skewness)) > 0).all()
+    for bend in (-1.5, -0.1, 0.4):
+        assert (np.diff(untwist(t, bend)) > 0).all()
     assert untwist(t, 0.0) == pytest.approx(t)
 
 
@@ -28,6 +28,16 @@ def test_the_third_cumulant_of_a_mean_is_unbiased() -> None:
     whole = np.mean([third_cumulant(row) for row in values])
     parted = np.mean([third_cumulant(row, ["a"] * 5 + ["b"] * 7) for row in values])
     assert (whole, parted) == (pytest.approx(2 / 144, rel=0.08), pytest.approx(2 / 144, rel=0.08))
+
+
+@pytest.mark.parametrize("unit", [1e-150, 1.0, 1e90])
+def test_skewness_has_no_unit(unit: float) -> None:
+    values = unit * np.array([[0.0, 1.0, 1.0, 5.0]])
+    sample = Sample.linear(["a", "b", "c", "d"], values)
+    error = float(values.std(ddof=1)) / 2
+    assert skewness(sample, error) == pytest.approx(
+        skewness(Sample.linear(sample.clusters, values / unit), error / unit)
+    )
 
 
 def _supported(num_prompts: int, num_tables: int) -> float:
