@@ -110,9 +110,9 @@ def family_size(board: Leaderboard) -> int:
 
 def shared_level(board: Leaderboard, level: float) -> float:
     """By how much more the part that all comparisons with one reference share is held at (statistics.families)."""
-    from ropo_bench.statistics.families import SHARED
+    from ropo_bench.statistics.families import SHARED, share_seeds
 
     primary = [c for c in board.comparisons if c.family == "primary"]
-    if not primary or level >= ALPHA:
+    if level >= ALPHA or not share_seeds(primary):
         return 0.0
     return len(primary) / min(len(primary), SHARED * len({(c.task, c.metric) for c in primary}))

@@ -56,9 +56,11 @@ def _primary(comparisons: Sequence[Comparison]) -> list[float]:
     """Truncated Holm: step by step the clearest of those left, at a level between Holm's and Bonferroni's."""
     left, adjusted, worst = set(range(len(comparisons))), [1.0] * len(comparisons), 0.0
     columns = {(c.task, c.metric) for c in comparisons}
+    shared = share_seeds(comparisons)
     while left:
         names = {(comparisons[i].task, comparisons[i].metric) for i in left}
-        counts = truncated(len(left), len(comparisons)), truncated(len(names), len(columns))
+        count = truncated(len(left), len(comparisons))
+        counts = count, truncated(len(names), len(columns)) if shared else count
         places = sorted(left)
         steps = family_p_values([comparisons[i] for i in places], *counts)
         best = int(np.argmin(steps))
@@ -68,6 +70,14 @@ def _primary(comparisons: Sequence[Comparison]) -> list[float]:
         if worst >= 1:
             break
     return adjusted
+
+
+def share_seeds(comparisons: Sequence[Comparison]) -> bool:
+    """Whether what seeds do to all methods is in every one of them: not where the reference itself has several seeds.
+
+    A single comparison that has it would otherwise be held at more than its part of the level.
+    """
+    return bool(comparisons) and all(c.parts.get("degrees_common") for c in comparisons)
 
 
 def truncated(left: int, count: int) -> float:

@@ -84,3 +84,19 @@ def test_primary_families_err_in_five_percent_at_most(share: float) -> None:
         made = adjust(_family(8, 3, share, draw), against_sft)
         wrong += min(c.adjusted or 0.0 for c in made) < 0.05
     assert wrong / 250 < 0.05 + 2 * (0.05 * 0.95 / 250) ** 0.5
+
+
+def test_one_comparison_that_has_the_shared_part_alone_is_held_at_its_own_level() -> None:
+    """Against a method the common part cancels, but for the SFT model's comparison: its level is Bonferroni's."""
+    draw = np.random.default_rng(3)
+    rows = {
+        f"m{i}": Sample.linear(list("abcdefgh"), draw.normal(size=(3, 1)) + draw.normal(size=(3, 8)))
+        for i in range(6)
+    }
+    rows["SFT"] = Sample.linear(list("abcdefgh"), draw.normal(size=(1, 8)) - 9)
+    made = compare_samples("t", "m", rows, [(name, "m0") for name in rows if name != "m0"])
+    assert [bool(c.parts.get("degrees_common")) for c in made] == [False] * 5 + [True]
+    steps = adjust(made, lambda c: "m0" in (c.a, c.b))
+    first = min(steps, key=lambda c: c.p_value)
+    assert first.adjusted == pytest.approx(min(1.0, 6 * first.p_value), rel=1e-6)
+    assert first.a == "SFT"

@@ -79,7 +79,7 @@ def power(request: Request, store: Store, effects: Wanted) -> list[dict[str, Any
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """How many comparisons a table makes, and how many it declares as primary on how many columns (0: none)."""
+    """How many comparisons a table makes, how many of them are primary, and on how many columns these share seeds."""
 
     num_comparisons: int
     num_primary: int = 0
@@ -88,7 +88,7 @@ class Family:
     @property
     def shared(self) -> float:
         """By how much higher the level is of what all primary comparisons of a column share."""
-        return self.num_primary / min(self.num_primary, SHARED * self.num_columns) if self.num_primary else 0.0
+        return self.num_primary / min(self.num_primary, SHARED * self.num_columns) if self.num_columns else 0.0
 
 
 def _family(request: Request, columns: Sequence[tuple[TaskRecipe, Column]]) -> Family:
@@ -99,7 +99,8 @@ def _family(request: Request, columns: Sequence[tuple[TaskRecipe, Column]]) -> F
         return Family(num_comparisons)
     names = [f"{task.name}.{column.metric}" for task, column in columns if primary.columns or task.is_first(column)]
     own = [name for name in names if primary.columns is None or name in primary.columns]
-    return Family(num_comparisons, (num_rows - 1) * len(own), len(own))
+    # Only comparisons with a fixed model share what seeds do to all methods.
+    return Family(num_comparisons, (num_rows - 1) * len(own), len(own) if primary.against == SFT else 0)
 
 
 def _entry(
