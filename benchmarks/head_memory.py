@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from types import SimpleNamespace
 from typing import Any
 
 WAYS = ("naive", "generic", "fused", "trl")
@@ -105,11 +104,12 @@ def _way(name: str) -> Callable[[Any, Any, Any], Any]:
             hidden, head.weight, head.bias, target, 1.0, _CHUNKED_LOGPROB_CHUNK_SIZE, None, 1.0, ("log_probs",)
         )[0]
     from ropo_bench.training.head import head_logps
+    from ropo_bench.training.logit_change import LogitChange
 
     def logps(hidden: Any, head: Any, target: Any) -> Any:
         if name == "generic":
             head.register_forward_hook(lambda *_: None)  # no longer a plain nn.Linear
-        return head_logps(hidden, head, target, SimpleNamespace(), name != "naive")
+        return head_logps(hidden, head, target, LogitChange(), name != "naive")
 
     return logps
 

@@ -128,6 +128,7 @@ def _header(path: Path) -> Iterator[tuple[str, list[int]]]:
 
 
 def _shape(config: Mapping[str, Any]) -> ShapeRecipe | None:
+    config = {**config, **(config.get("text_config") or {})}  # of a model that also sees, the part that reads
     known = {key: config[key] for key in ShapeRecipe.model_fields if config.get(key) is not None}
     required = (key for key, field in ShapeRecipe.model_fields.items() if field.is_required())
     return ShapeRecipe.model_validate(known) if all(key in known for key in required) else None

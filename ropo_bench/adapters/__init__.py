@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
+from peft.tuners.lora.layer import ParamWrapper
 from peft.tuners.oft.layer import OFTLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
@@ -43,17 +44,21 @@ NOT_OPTIONS = {field.name for field in dataclasses.fields(PeftConfig)} | {
 def attach(model: nn.Module, recipe: AdapterRecipe) -> nn.Module:
     """The model with exactly the recipe's parameters trainable: itself (`full`) or a PeftModel around it.
 
-    Changes the model in place; its logits stay the same. Raises UsageError for unknown options and for target
-    modules that match nothing.
+    Changes the model in place; its logits stay the same: the base stays in evaluation mode, so that its own dropout
+    (GPT-2's 0.1) is off in the policy as in the reference, and only what the adapter adds is in training mode. Raises
+    UsageError for unknown options and for target modules that match nothing.
     """
+    model.eval()
     if recipe.name == "full":
         return model.requires_grad_(True)
     config = adapter_config(recipe)
     _check_targets(recipe.target_modules, [name for name, _ in model.named_modules() if name])
     try:
-        return get_peft_model(model, config)  # type: ignore[no-any-return]
+        adapted = get_peft_model(model, config)
     except (ValueError, TypeError) as error:  # PEFT's own checks of the config against the model
         raise UsageError(f"adapter {recipe.name}: {error}") from error
+    _refuse_fused_experts(adapted, recipe)
+    return adapted  # type: ignore[no-any-return]
 
 
 def adapter_config(recipe: AdapterRecipe) -> PeftConfig:
@@ -92,6 +97,16 @@ def _check_targets(targets: list[str] | str, names: list[str]) -> None:
                 suggest(target, leaves) or f"the model has {', '.join(leaf for leaf in leaves if not leaf.isdigit())}"
             )
             raise UsageError(f"adapter.target_modules: no module of the model matches {target!r}; {hint}")
+
+
+def _refuse_fused_experts(adapted: nn.Module, recipe: AdapterRecipe) -> None:
+    """UsageError where PEFT adapts a bare parameter: all experts of a layer in one tensor, no linear layer."""
+    names = [name for name, layer in tuner_layers(adapted) if isinstance(layer, ParamWrapper)]
+    if names:
+        raise UsageError(
+            f"adapter {recipe.name}: target_modules reach the fused experts of {names[0]}, which are no linear layers"
+            " and cannot be merged one by one; name others, such as target_modules: [q_proj, k_proj, v_proj, o_proj]"
+        )
 
 
 def plain_model(model: nn.Module) -> Any:

@@ -23,21 +23,24 @@ from ropo_bench.generation.base import (
     num_new_tokens,
     temperature_of,
 )
+from ropo_bench.generation.cache_kinds import is_recurrent, num_attention_layers, text_config
 from ropo_bench.generation.kv_cache import RoomyCache
+from ropo_bench.generation.own_cache import Choose, decode_by_generate
+from ropo_bench.generation.sampling import choose
 from ropo_bench.preferences.chat import encode_prompts, end_of_turn_id
 from ropo_bench.tasks import Decoding
 from ropo_bench.types import Completion, Prompt
 
 
 class HFGenerator:
-    """Completions of a transformers causal language model with plain attention layers.
+    """Completions of a transformers causal language model.
 
     Same model, prompts and decoding: same text, bit for bit, on one machine, wherever a run is resumed.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
-        self.room_tokens: int | None = getattr(model.config, "max_position_embeddings", None)
+        self.room_tokens: int | None = getattr(text_config(model), "max_position_embeddings", None)
 
     @cached_property
     def stop_ids(self) -> frozenset[int]:
@@ -115,12 +118,64 @@ def decode(
 ) -> list[list[int]]:
     """New token ids of each row, up to and with its stop token, or decoding.max_new_tokens of them.
 
-    temperatures, limits: one a row, in place of decoding.temperature and decoding.max_new_tokens.
+    temperatures, limits: one a row, in place of decoding.temperature and decoding.max_new_tokens. Recurrent models
+    never see padding: their rows are decoded with those of their length.
     """
+    num_rows = len(ids_BP)
+    temperatures = temperatures or [decoding.temperature] * num_rows
+    limits = limits or [decoding.max_new_tokens] * num_rows
+    num_layers = num_attention_layers(model)
+    if num_layers is not None:
+        cache = RoomyCache(num_layers, ids_BP.shape[1] + max(limits))
+        return _decode_roomy(model, ids_BP, mask_BP, decoding.top_p, cache, stop_ids, random, temperatures, limits)
+    answers: list[list[int]] = [[]] * num_rows
+    for group in _unpadded(mask_BP) if is_recurrent(model) else [list(range(num_rows))]:
+        width = int(mask_BP[group].sum(1).max())
+        warmth = [temperatures[row] for row in group]
+        pick = _picker(warmth, decoding.top_p, random)
+        ids, mask = ids_BP[group, -width:], mask_BP[group, -width:]
+        for row, answer in zip(
+            group, decode_by_generate(model, ids, mask, pick, stop_ids, [limits[row] for row in group]), strict=True
+        ):
+            answers[row] = answer
+    return answers
+
+
+def _unpadded(mask_BP: Tensor) -> list[list[int]]:
+    """Rows by their length: those of one length can be decoded together without padding."""
+    groups: dict[int, list[int]] = {}
+    for row, length in enumerate(mask_BP.sum(1).tolist()):
+        groups.setdefault(length, []).append(row)
+    return list(groups.values())
+
+
+def _picker(temperatures: Sequence[float], top_p: float, random: torch.Generator) -> Choose:
+    """Next tokens of a whole batch, from random numbers drawn for all of its rows at every step."""
+    warm = len(set(temperatures)) > 1
+
+    def pick(logits_BV: Tensor, _step: int) -> Tensor:
+        uniform_B = torch.rand(len(logits_BV), generator=random, device=logits_BV.device)
+        warmth = torch.tensor(temperatures, device=logits_BV.device) if warm else temperatures[0]
+        return choose(logits_BV, warmth, top_p, uniform_B)
+
+    return pick
+
+
+def _decode_roomy(
+    model: Any,
+    ids_BP: Tensor,
+    mask_BP: Tensor,
+    top_p: float,
+    cache: RoomyCache,
+    stop_ids: frozenset[int],
+    random: torch.Generator,
+    temperatures: Sequence[float],
+    limits: Sequence[int],
+) -> list[list[int]]:
+    """Decoding from keys and values in place; a finished row leaves the batch."""
     num_rows, num_prompt = ids_BP.shape
-    num_new = max(limits, default=decoding.max_new_tokens)
-    limit_B = torch.tensor(limits or [num_new] * num_rows, device=ids_BP.device)
-    cache = RoomyCache(model.config.num_hidden_layers, num_prompt + num_new)
+    num_new = max(limits)
+    limit_B = torch.tensor(limits, device=ids_BP.device)
     mask_NT = torch.cat([mask_BP, mask_BP.new_ones(num_rows, num_new)], dim=1)
     positions_NT = (mask_NT.cumsum(1) - 1).clamp(min=0)
     stops = torch.tensor(sorted(stop_ids), device=ids_BP.device)
@@ -129,7 +184,6 @@ def decode(
     rows_N = torch.arange(num_rows, device=ids_BP.device)
     mixed = len(set(temperatures)) > 1
     temperature_B = torch.tensor(temperatures, device=ids_BP.device) if mixed else None
-    temperature = temperatures[0] if temperatures else decoding.temperature
     input_Nt, start = ids_BP, 0
     for step in range(num_new):
         end = num_prompt + step
@@ -143,8 +197,8 @@ def decode(
         ).logits[:, -1]
         # Drawn for all rows of the batch, finished or not: a row's randomness is its own.
         uniform_B = torch.rand(num_rows, generator=random, device=ids_BP.device)
-        warmth = temperature if temperature_B is None else temperature_B[rows_N]
-        token_N = choose(logits_NV, warmth, decoding.top_p, uniform_B[rows_N])
+        warmth = temperatures[0] if temperature_B is None else temperature_B[rows_N]
+        token_N = choose(logits_NV, warmth, top_p, uniform_B[rows_N])
         out_BT[rows_N, step] = token_N
         live_N = torch.isin(token_N, stops, invert=True) & (limit_B[rows_N] > step + 1)
         if not live_N.all():
@@ -156,33 +210,3 @@ def decode(
             mask_NT, positions_NT = mask_NT[order_N], positions_NT[order_N]
         input_Nt, start = token_N[:, None], end
     return [ids[:length] for ids, length in zip(out_BT.tolist(), length_B.tolist(), strict=True)]
-
-
-def choose(logits_NV: Tensor, temperature: float | Tensor, top_p: float, uniform_N: Tensor) -> Tensor:
-    """Next tokens (N,): the best at temperature 0, else drawn by inverse transform of uniform_N.
-
-    temperature: one for all rows, or (N,). top_p: the smallest set of most probable tokens whose mass reaches it is
-    drawn from (arXiv 1904.09751).
-    """
-    if isinstance(temperature, Tensor):
-        greedy_N = temperature == 0
-        warm_N1 = temperature.masked_fill(greedy_N, 1.0)[:, None]
-        return torch.where(greedy_N, logits_NV.argmax(-1), _draw(logits_NV, warm_N1, top_p, uniform_N))
-    if temperature == 0:
-        return logits_NV.argmax(-1)
-    return _draw(logits_NV, temperature, top_p, uniform_N)
-
-
-def _draw(logits_NV: Tensor, temperature: float | Tensor, top_p: float, uniform_N: Tensor) -> Tensor:
-    probabilities_NV = torch.softmax(logits_NV.float() / temperature, dim=-1)
-    order_NV = None
-    if top_p < 1:
-        probabilities_NV, order_NV = probabilities_NV.sort(dim=-1, descending=True, stable=True)
-        before_NV = probabilities_NV.cumsum(-1) - probabilities_NV
-        probabilities_NV = probabilities_NV.masked_fill(before_NV >= top_p, 0.0)
-    cumulative_NV = probabilities_NV.cumsum(-1)
-    # Kept below the whole mass, which rounding could reach: a token of probability 0 is never drawn.
-    mass_N1 = cumulative_NV[:, -1:]
-    target_N1 = torch.minimum(uniform_N[:, None] * mass_N1, mass_N1.nextafter(torch.zeros_like(mass_N1)))
-    index_N1 = torch.searchsorted(cumulative_NV, target_N1, right=True)
-    return (index_N1 if order_NV is None else order_NV.gather(1, index_N1))[:, 0]

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from ropo_bench.generation.base import fit
+from ropo_bench.generation.cache_kinds import is_recurrent, text_config
+from ropo_bench.generation.cached_decoding import check_decoding
 from ropo_bench.generation.hf import HFGenerator, pad_left
 from ropo_bench.models import load_model, load_tokenizer
 from ropo_bench.tasks import Decoding
@@ -36,6 +38,7 @@ class HFEngine:
         self.model = load_model(folder, dtype)
         self._generator = HFGenerator(self.model, self.tokenizer)
         self.room_tokens = self._generator.room_tokens
+        check_decoding(self.model, self.tokenizer, dtype)
 
     def generate(
         self, prompts: Sequence[Prompt], decoding: Decoding, done: Collection[tuple[str, int]] = ()
@@ -65,14 +68,14 @@ def loglikelihoods(model: Any, requests: Sequence[Request], room_tokens: int | N
     room = None if room_tokens is None else room_tokens + 1
     rows = [fit(context, continuation, room) for context, continuation in requests]
     results = [(0.0, True)] * len(rows)
-    for batch in _batches(rows, model.config.vocab_size):
+    together = _same_lengths if is_recurrent(model) else _batches
+    for batch in together(rows, text_config(model).vocab_size):
         ids_BP, mask_BP = pad_left([rows[index][0][:-1] for index in batch], model.device)
         width = max(len(rows[index][0]) - rows[index][1] for index in batch)
-        positions_BP = (mask_BP.cumsum(1) - 1).clamp(min=0)
-        output = model(
-            input_ids=ids_BP, attention_mask=mask_BP, position_ids=positions_BP, use_cache=False, logits_to_keep=width
-        )
-        logps_BCV = output.logits.float().log_softmax(-1)
+        inputs: dict[str, Any] = {"input_ids": ids_BP, "use_cache": False, "logits_to_keep": width}
+        if not mask_BP.all():
+            inputs |= {"attention_mask": mask_BP, "position_ids": (mask_BP.cumsum(1) - 1).clamp(min=0)}
+        logps_BCV = model(**inputs).logits[:, -width:].float().log_softmax(-1)
         best_BC = logps_BCV.argmax(-1)
         for row, index in enumerate(batch):
             ids, start = rows[index]
@@ -81,6 +84,15 @@ def loglikelihoods(model: Any, requests: Sequence[Request], room_tokens: int | N
             total = logps_CV.gather(1, target_C[:, None]).double().sum().item()
             results[index] = total, bool((best_BC[row, width - len(target_C) :] == target_C).all())
     return results
+
+
+def _same_lengths(rows: Sequence[tuple[list[int], int]], num_words: int) -> Iterator[list[int]]:
+    """The same, of rows of one length only: what is recurrent must not read padding."""
+    lengths: dict[int, list[int]] = {}
+    for index, (ids, _) in enumerate(rows):
+        lengths.setdefault(len(ids), []).append(index)
+    for _, alike in sorted(lengths.items(), reverse=True):
+        yield from ([alike[i] for i in batch] for batch in _batches([rows[i] for i in alike], num_words))
 
 
 def _batches(rows: Sequence[tuple[list[int], int]], num_words: int) -> Iterator[list[int]]:

@@ -43,7 +43,7 @@ class RewardGrader:
 
     def _rewards(self, chats: Sequence[tuple[str, list[Message]]]) -> list[float]:
         rows = encode(self.tokenizer, [self._written(name, chat) for name, chat in chats])
-        room = getattr(self.model.config, "max_position_embeddings", None)
+        room = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         for (name, _), ids in zip(chats, rows, strict=True):
             if room is not None and len(ids) > room:
                 raise UsageError(
@@ -82,7 +82,7 @@ class RewardGrader:
         if self._own_pad is not None:
             return self._own_pad
         held = {id for ids in rows for id in ids}
-        pad = next(id for id in range(self.model.config.vocab_size) if id not in held)
+        pad = next(id for id in range(self.model.config.get_text_config().vocab_size) if id not in held)
         self.model.config.pad_token_id = pad
         return pad
 

@@ -23,54 +23,22 @@ from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from ropo_bench.training import products
+from ropo_bench.training.logit_change import LogitChange
 
 # Logits of a tile: large enough for matrix products at full speed, small enough for the caches of a CPU.
 TILE_ELEMENTS = {"cpu": 2**21, "cuda": 2**24}
 # Tokens at a time through a head that is not a plain nn.Linear.
 CHUNK_TOKENS = 256
-_FACTORS = ("logit_scale", "lm_head_multiplier", "output_multiplier")  # Cohere; Falcon-H1; Muse
 
 
-class LogitChange(NamedTuple):
-    """What an architecture does to its head's output z: cap * tanh(scale * z / cap); scale * z without a cap."""
-
-    scale: float
-    cap: float | None
-
-    def __call__(self, logits_cv: Tensor) -> Tensor:
-        """Changed logits; the argument may be overwritten where autograd does not record."""
-        if self.scale != 1:
-            logits_cv = _product(logits_cv, self.scale)
-        if self.cap is None:
-            return logits_cv
-        return _product(torch.tanh(_product(logits_cv, 1 / self.cap)), self.cap)
-
-    def slope(self, changed: Tensor) -> Tensor | float:
-        """Derivative of the changed logits by the head's output, from the changed logits."""
-        return self.scale if self.cap is None else self.scale * (1 - (changed / self.cap).square())
-
-
-def _product(x: Tensor, factor: float) -> Tensor:
-    return x * factor if torch.is_grad_enabled() else x.mul_(factor)
-
-
-def logit_change(config: Any) -> LogitChange:
-    """The change that a transformers config asks for (Gemma 2 caps; Cohere, Granite and others scale)."""
-    scale = math.prod(factor for name in _FACTORS if (factor := getattr(config, name, None)) is not None)
-    scaling = getattr(config, "logits_scaling", None)
-    if scaling is not None:  # one name, two meanings
-        scale = scale * scaling if getattr(config, "model_type", None) == "hyperclovax" else scale / scaling
-    return LogitChange(float(scale), getattr(config, "final_logit_softcapping", None))
-
-
-def head_logps(hidden_CD: Tensor, head: nn.Module, target_C: Tensor, config: Any, fused: bool) -> Tensor:
+def head_logps(hidden_CD: Tensor, head: nn.Module, target_C: Tensor, change: LogitChange, fused: bool) -> Tensor:
     """Log-probability of each target token in nats, shape (C,), fp32; for one backward pass.
 
     hidden_CD: the trunk's output. head: the output embedding, frozen or trained. target_C: token ids in 0..V-1.
-    config: the model's, for `logit_change`. fused=False makes all logits at once; fused=True never does. A head
-    that is more than a plain nn.Linear (an adapter, a hook, a subclass) is called as it is, on checkpointed chunks.
+    change: what the model makes of the head's output. fused=False makes all logits at once; fused=True never does. A
+    head that is more than a plain nn.Linear (an adapter, a hook, a subclass) is called as it is, on checkpointed
+    chunks.
     """
-    change = logit_change(config)
     if not fused:
         return _naive_logps(hidden_CD, head, target_C, change)
     if not _is_plain(head):

@@ -19,6 +19,7 @@ from ropo_bench.runs import JsonLines, atomic_folder, atomic_write_json, atomic_
 from ropo_bench.training.devices import Team, team, wait, written_once
 from ropo_bench.training.launch import EARLY, LOGPS, TRAINED
 from ropo_bench.training.loop import fit
+from ropo_bench.training.own_forward import check_logps
 from ropo_bench.training.precision import settle_frozen
 from ropo_bench.training.preference import PreferenceObjective
 from ropo_bench.training.reference import compute_reference, read_reference
@@ -68,11 +69,13 @@ def make_reference(job: Job, on_batch: Callable[[int, int], None]) -> None:
     written_once(lambda: join_parts(job.folder))
     tokenizer = load_tokenizer(job.base)
     base = load_model(job.base, "float32").requires_grad_(False)
+    pairs = _tokenized(job, tokenizer).pairs
+    check_logps(base, pairs, job.train.core, tokenizer.pad_token_id)
     if job.train.dtype == "bfloat16":
         settle_frozen(base, torch.bfloat16)
     compute_reference(
         base,
-        _tokenized(job, tokenizer).pairs,
+        pairs,
         tokenizer.pad_token_id,
         job.train,
         job.folder / LOGPS,
@@ -113,6 +116,7 @@ def train(job: Job, method: MethodRecipe, on_step: Callable[[int, int], None]) -
     base = load_model(job.base, "float32", torch.device("cpu") if own.shard else None)
     total = sum(p.numel() for p in base.parameters())
     model: Any = attach(base, method.adapter)
+    check_logps(model, tokenized.pairs, method.train.core, tokenizer.pad_token_id)
     result = fit(model, objective, method.train, job.seed, job.folder, on_step, job.until)
     if result.num_steps < objective.num_steps:
         save_policy(model, job.folder / EARLY, job.base_name, own)

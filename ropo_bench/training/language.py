@@ -14,6 +14,7 @@ from ropo_bench.methods import TrainRecipe
 from ropo_bench.training import devices
 from ropo_bench.training.batches import micro_batches, num_steps, step_indices
 from ropo_bench.training.head import head_logps
+from ropo_bench.training.logit_change import logit_change
 from ropo_bench.training.logprobs import scored_hidden
 from ropo_bench.training.loop import StepPart
 from ropo_bench.training.packing import Batch, pad_sequences
@@ -71,10 +72,11 @@ class LanguageObjective:
 def _token_logps(model: Any, batch: Batch) -> Tensor:
     """Log-probabilities of the scored tokens, (C,), a chunk at a time, each made again in the backward."""
     hidden_CD = scored_hidden(model, batch)
-    head = model.get_output_embeddings()
+    head, change = model.get_output_embeddings(), logit_change(model)
+    assert change is not None  # the testbed's own models
     chunks = zip(torch.split(hidden_CD, CHUNK_TOKENS), torch.split(batch.target_C, CHUNK_TOKENS), strict=True)
     if len(hidden_CD) <= CHUNK_TOKENS:
-        return torch.cat([head_logps(h_cD, head, t_c, model.config, False) for h_cD, t_c in chunks])
+        return torch.cat([head_logps(h_cD, head, t_c, change, False) for h_cD, t_c in chunks])
     return torch.cat(
-        [checkpoint(head_logps, h_cD, head, t_c, model.config, False, use_reentrant=False) for h_cD, t_c in chunks]
+        [checkpoint(head_logps, h_cD, head, t_c, change, False, use_reentrant=False) for h_cD, t_c in chunks]
     )

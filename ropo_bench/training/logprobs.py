@@ -16,13 +16,15 @@ from ropo_bench.methods import CoreRecipe
 from ropo_bench.training.attention import can_pack, use_packed_attention
 from ropo_bench.training.head import head_logps
 from ropo_bench.training.layers import takes_scored
+from ropo_bench.training.logit_change import logit_change
 from ropo_bench.training.packing import Batch, pack, pad
 from ropo_bench.types import TokenizedPair
 
 
 def collate(model: nn.Module, pairs: Sequence[TokenizedPair], core: CoreRecipe, pad_id: int) -> Batch:
     """The pairs as the model and the switches of the core want them: packed or padded."""
-    if core.packing and can_pack(plain_model(model).config):
+    causal = plain_model(model)
+    if core.packing and can_pack(causal.config) and logit_change(causal) is not None:
         return pack(pairs, core.prefix_sharing)
     return pad(pairs, pad_id)
 
@@ -37,8 +39,17 @@ def completion_logps(model: nn.Module, batch: Batch, fused: bool) -> Tensor:
 def token_logps(model: nn.Module, batch: Batch, fused: bool) -> Tensor:
     """Log-probability of every scored token given what precedes it in its sequence, (C,), fp32."""
     causal = plain_model(model)
-    head = causal.get_output_embeddings()
-    return head_logps(scored_hidden(model, batch), head, batch.target_C, causal.config, fused)
+    change = logit_change(causal)
+    if change is None:
+        return _own_logps(causal, batch)
+    return head_logps(scored_hidden(model, batch), causal.get_output_embeddings(), batch.target_C, change, fused)
+
+
+def _own_logps(causal: Any, batch: Batch) -> Tensor:
+    """The same from the model's own logits, all of them at once: where its head is more than a product."""
+    logits_RTV = causal(input_ids=batch.input_RT, attention_mask=batch.attention_RT, use_cache=False).logits
+    logits_CV = logits_RTV.flatten(0, 1)[batch.source_C].float()
+    return -nn.functional.cross_entropy(logits_CV, batch.target_C, reduction="none")
 
 
 def scored_hidden(model: nn.Module, batch: Batch) -> Tensor:

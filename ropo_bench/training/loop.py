@@ -83,10 +83,9 @@ def fit(
     """
     team = devices.team()
     if recipe.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+        _checkpoint_layers(model)
     if recipe.dtype == "bfloat16":
         settle_frozen(model, torch.bfloat16)
-    model.train()
     passes = sharding.distribute(model, team)
     trained = [p for p in model.parameters() if p.requires_grad]
     devices.share_from_writer(sharding.local(p.detach()) for p in trained if sharding.local(p) is p)
@@ -108,6 +107,33 @@ def fit(
                 checkpoint.save(folder, model, optimizer, step + 1)
     peak = peak_memory_bytes()
     return FitResult(max(start, stop), seconds, num_tokens, None if peak is None else devices.max_over_team(peak))
+
+
+def _checkpoint_layers(model: Any) -> None:
+    """Let the layers keep no activations; transformers does it in training mode only, which would bring dropout."""
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    for module in model.modules():
+        if getattr(module, "gradient_checkpointing", False) and hasattr(module, "_gradient_checkpointing_func"):
+            module.training = True  # of this module alone, and only until its forward pass begins
+            module._gradient_checkpointing_func = _evaluating(module, module._gradient_checkpointing_func)
+            if hasattr(module, "layerdrop"):  # OPT's decoder leaves out whole layers, before their forward passes
+                module.layerdrop = 0.0
+
+
+def _evaluating(module: nn.Module, checkpointed: Callable[..., Any]) -> Callable[..., Any]:
+    """A checkpointing function that runs what it is given with the module in evaluation mode, both times."""
+
+    def run(function: Callable[..., Any], *inputs: Any) -> Any:
+        def evaluated(*values: Any) -> Any:
+            module.training = False
+            try:
+                return function(*values)
+            finally:
+                module.training = True
+
+        return checkpointed(evaluated, *inputs)
+
+    return run
 
 
 def make_optimizer(model: nn.Module, recipe: TrainRecipe) -> torch.optim.Optimizer:

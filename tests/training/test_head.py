@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -17,16 +16,17 @@ from torch.utils.checkpoint import checkpoint
 
 from ropo_bench.training import head as head_module
 from ropo_bench.training.head import head_logps
+from ropo_bench.training.logit_change import LogitChange, logit_change
 
 C, D, V = 37, 24, 211
-PLAIN = SimpleNamespace()
-CONFIGS = {
+PLAIN = LogitChange()
+CHANGES = {
     "plain": PLAIN,
-    "capped": SimpleNamespace(final_logit_softcapping=1.5),
-    "scaled": SimpleNamespace(logit_scale=0.3),
-    "divided and capped": SimpleNamespace(logits_scaling=0.25, final_logit_softcapping=2.0),
+    "capped": LogitChange(cap=1.5),
+    "scaled": LogitChange(0.3),
+    "divided and capped": LogitChange(4.0, 2.0),
 }
-every_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+every_change = pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 
 
 def tiles(elements: int) -> Any:
@@ -47,10 +47,10 @@ class Problem:
         self.target[:2] = torch.tensor([0, entries - 1])[:num_tokens]
         self.grad = torch.randn(num_tokens, dtype=torch.promote_types(dtype, torch.float32))
 
-    def solve(self, fused: bool, config: Any = PLAIN) -> dict[str, Tensor]:
+    def solve(self, fused: bool, change: LogitChange = PLAIN) -> dict[str, Tensor]:
         """Log-probabilities and the gradients of all that trains."""
         leaves = {"hidden": self.hidden} | {k: p for k, p in self.head.named_parameters() if p.requires_grad}
-        logps = head_logps(self.hidden, self.head, self.target, config, fused)
+        logps = head_logps(self.hidden, self.head, self.target, change, fused)
         return {"logps": logps.detach()} | dict(
             zip(leaves, torch.autograd.grad(logps, list(leaves.values()), self.grad), strict=True)
         )
@@ -64,36 +64,43 @@ def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], tolerance
         torch.testing.assert_close(found[name], value, rtol=tolerance, atol=tolerance * size, msg=name)
 
 
-@every_config
+@every_change
 @pytest.mark.parametrize("elements", [64, 600, 10**6])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("trained", [False, True])
-def test_fused_equals_naive(trained: bool, bias: bool, elements: int, config: Any) -> None:
+def test_fused_equals_naive(trained: bool, bias: bool, elements: int, change: LogitChange) -> None:
     problem = Problem(trained=trained, bias=bias)
     with tiles(elements):
-        assert_same(problem.solve(True, config), problem.solve(False, config), 1e-5)
+        assert_same(problem.solve(True, change), problem.solve(False, change), 1e-5)
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 9), st.integers(1, 5), st.integers(1, 40), st.integers(1, 90), st.booleans(), st.booleans(),
-    st.sampled_from(list(CONFIGS.values())), st.integers(0, 99),
+    st.sampled_from(list(CHANGES.values())), st.integers(0, 99),
 )  # fmt: skip
 def test_any_shape_and_tile(
-    num_tokens: int, width: int, entries: int, elements: int, trained: bool, bias: bool, config: Any, seed: int
+    num_tokens: int,
+    width: int,
+    entries: int,
+    elements: int,
+    trained: bool,
+    bias: bool,
+    change: LogitChange,
+    seed: int,
 ) -> None:
     problem = Problem(num_tokens, width, entries, trained, bias, torch.float64, seed)
     with tiles(elements):
-        assert_same(problem.solve(True, config), problem.solve(False, config), 1e-10)
+        assert_same(problem.solve(True, change), problem.solve(False, change), 1e-10)
 
 
-@every_config
+@every_change
 @pytest.mark.parametrize("trained", [False, True])
-def test_gradients_are_the_derivatives(trained: bool, config: Any) -> None:
+def test_gradients_are_the_derivatives(trained: bool, change: LogitChange) -> None:
     problem = Problem(5, 4, 11, trained, bias=True, dtype=torch.float64)
 
     def logps(hidden: Tensor, *_: Tensor) -> Any:  # gradcheck goes back many times: each time from the start
-        return checkpoint(head_logps, hidden, problem.head, problem.target, config, True, use_reentrant=False)
+        return checkpoint(head_logps, hidden, problem.head, problem.target, change, True, use_reentrant=False)
 
     with tiles(12):
         assert torch.autograd.gradcheck(logps, (problem.hidden, *problem.head.parameters()))
@@ -201,18 +208,18 @@ def test_without_gradients_only_logits_are_made(trained: bool) -> None:
     assert products(lambda: head_logps(*arguments)) == 1
 
 
-@every_config
+@every_change
 @pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("autocast", [False, True])
 def test_no_tensor_outgrows_a_tile_and_nothing_waits_for_the_device(
-    autocast: bool, trained: bool, config: Any
+    autocast: bool, trained: bool, change: LogitChange
 ) -> None:
     problem = Problem(num_tokens=300, width=8, entries=500, trained=trained)
     with torch.autocast("cpu", torch.bfloat16, autocast), tiles(5000):
         with Watch() as naive:
-            problem.solve(False, config)
+            problem.solve(False, change)
         with Watch() as fused:
-            problem.solve(True, config)
+            problem.solve(True, change)
     assert naive.largest == 300 * 500
     assert fused.largest <= 5000
     assert not fused.operations & {"_local_scalar_dense", "nonzero", "item", "equal"}
@@ -232,7 +239,7 @@ def test_a_tied_head_trains_the_embedding_from_both_ends(llama: Any) -> None:
     def gradient(fused: bool) -> Tensor:
         llama.zero_grad()
         hidden = llama.model(ids).last_hidden_state[0, :-1]
-        head_logps(hidden, llama.get_output_embeddings(), ids[0, 1:], llama.config, fused).sum().backward()
+        head_logps(hidden, llama.get_output_embeddings(), ids[0, 1:], PLAIN, fused).sum().backward()
         return llama.get_input_embeddings().weight.grad.clone()
 
     assert llama.get_output_embeddings().weight is llama.get_input_embeddings().weight
@@ -293,7 +300,7 @@ def test_logits_are_the_architectures_own(name: str, options: dict[str, float], 
     model = small(name, **options)
     ids = torch.randint(3, 70, (1, 30))
     hidden = model.base_model(ids).last_hidden_state[0, :-1]
-    found = head_logps(hidden, model.get_output_embeddings(), ids[0, 1:], model.config, fused)
+    found = head_logps(hidden, model.get_output_embeddings(), ids[0, 1:], logit_change(model), fused)
     expected = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None]).squeeze(1)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     unchanged = head_logps(hidden, model.get_output_embeddings(), ids[0, 1:], PLAIN, fused)
