@@ -167,7 +167,7 @@ def _ask(
             outcome = room.ask(judge, calls, "calibrate")
         finally:
             room.close()
-    shown = shown_battles(reference, outcome.answers, lambda answer: probe.read(judge, answer))
+    shown = shown_battles(reference, outcome.answers, lambda answer: probe.read(recipe, judge, answer))
     failed, unread = len(outcome.failed), sum(battle.preference is None for battle in shown)
     tally = outcome.tally
     cost = "" if tally.cost_usd is None else f", {tally.cost_usd:.2f} dollars"

@@ -121,11 +121,13 @@ class JudgeRoom:
         if probe.num_answers == 2:
             calls = canaries.canary_calls(items, lambda prompt, a, b: probe.ask(task, judge, prompt, (a, b)))
             outcome = self.ask(judge, calls, label)
-            found = canaries.evaluate_canaries(items, outcome.answers, lambda answer: probe.read(judge, answer))
+            found = canaries.evaluate_canaries(items, outcome.answers, lambda answer: probe.read(task, judge, answer))
             return found, outcome.tally
         calls = canaries.grade_canary_calls(items, lambda prompt, a: probe.ask(task, judge, prompt, (a,)))
         outcome = self.ask(judge, calls, label)
-        found = canaries.evaluate_grade_canaries(items, outcome.answers, lambda answer: probe.read(judge, answer))
+        found = canaries.evaluate_grade_canaries(
+            items, outcome.answers, lambda answer: probe.read(task, judge, answer)
+        )
         return found, outcome.tally
 
     def ask(self, judge: JudgeRecipe, calls: Sequence[JudgeCall], label: str) -> Outcome:

@@ -102,7 +102,7 @@ def ask(task: TaskRecipe, judge: JudgeRecipe, prompt: Prompt, answers: Sequence[
     return JudgeCall(prompt.id, messages(prompt.turns[0], *answers), params)
 
 
-def read(judge: JudgeRecipe, answer: JudgeAnswer) -> float | None:
+def read(task: TaskRecipe, judge: JudgeRecipe, answer: JudgeAnswer) -> float | None:
     """The preference for the answer shown first, 0..1."""
     found = preference(answer, weighted=judge.logprobs, switched=True)
     return None if found is None else found - 1
