@@ -45,8 +45,9 @@ class JudgeRecipe(Recipe):
     model: the id at the endpoint, a folder or hub id, or "module:object". base_url: None is the client's default.
     key_env: the environment variable that holds the key; None needs none. logprobs: whether the endpoint gives
     top_logprobs; without them a weighted preference is not claimed. params: in place of the protocol's own,
-    None drops one. max_concurrency: requests in flight. requests_per_minute: the endpoint's limit, if known. serve:
-    for kind vllm-serve.
+    None drops one. strict_model: whether an answer by another model ends the judging (--strict-model).
+    max_concurrency: requests in flight. requests_per_minute: the endpoint's limit, if known. serve: for kind
+    vllm-serve.
     """
 
     name: str
@@ -58,6 +59,7 @@ class JudgeRecipe(Recipe):
     api_version: str | None = None
     logprobs: bool = True
     params: dict[str, Any] = Field(default_factory=dict)
+    strict_model: bool = False
     max_concurrency: int = Field(default=64, ge=1)
     requests_per_minute: int | None = Field(default=None, ge=1)
     timeout_seconds: float = Field(default=120.0, gt=0)

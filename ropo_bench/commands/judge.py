@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropo_bench.errors import UsageError
+from ropo_bench.errors import RopoBenchError, UsageError
 
 if TYPE_CHECKING:
     from ropo_bench.judges import JudgeRecipe
@@ -96,6 +96,7 @@ def calibrate(
     task: Annotated[str, typer.Option("--task", help="The task whose question is asked.")] = "alpaca-eval-2",
     budget_calls: Annotated[int | None, typer.Option("--budget-calls", min=0, help="Most requests.")] = None,
     budget_usd: Annotated[float | None, typer.Option("--budget-usd", min=0, help="Most dollars.")] = None,
+    strict_model: Annotated[bool, typer.Option("--strict-model", help="Stop where another model answers.")] = False,
     runs: Annotated[Path, typer.Option("--runs", help="Folder of all runs; answers are kept there.")] = Path("runs"),
     include: Include = None,
     as_json: AsJson = False,
@@ -118,8 +119,16 @@ def calibrate(
 
         assert judge is not None
         recipe = load_judge(judge, include=include or [])
+        recipe = recipe.model_copy(update={"strict_model": recipe.strict_model or strict_model})
         found = _ask(recipe, reference, task, (budget_calls, budget_usd), runs, include or [])
     _print(found, verdicts.name, reference, as_json)
+    failed, unparsable = (found.facts.get(fact, 0) for fact in ("n_failed", "n_unparsable"))
+    if failed:
+        raise RopoBenchError(f"judge {found.label}: {failed} calls have no answer; the same command asks them again")
+    if unparsable == len(found.shown) > 0:
+        raise RopoBenchError(
+            f"judge {found.label}: none of its {unparsable} answers holds a verdict; correct its params"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +182,11 @@ def _ask(
     cost = "" if tally.cost_usd is None else f", {tally.cost_usd:.2f} dollars"
     note = f"{tally.sent} requests sent{cost}; {tally.cached} answers were there"
     facts = {"n_unparsable": unread - failed, "n_failed": failed}
-    return _Found(judge.name, shown, both_orders(shown), facts, [note])
+    notes = [note] + [
+        f"{count} answers are by {name!r}, asked was {judge.model!r} (--strict-model refuses them)"
+        for name, count in tally.other_models.items()
+    ]
+    return _Found(judge.name, shown, both_orders(shown), facts, notes)
 
 
 def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
@@ -181,6 +194,7 @@ def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
     from dataclasses import replace
 
     from ropo_bench.judging.reward import reward_grader
+    from ropo_bench.scoring.arena import preference
     from ropo_bench.sources import model_folder
     from ropo_bench.types import Prompt
 
@@ -188,7 +202,7 @@ def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
     conversations = [(Prompt(f"battle {i // 2}", (prompt,)), [answer]) for i, (prompt, answer) in enumerate(texts)]
     rewards = [found for (found,) in reward_grader(model_folder(judge.model)).grade(conversations)]
     return [
-        replace(battle, preference=0.5 if a == b else float(a > b), first=None)
+        replace(battle, preference=preference(a, b, 0.0), first=None)
         for battle, a, b in zip(reference, rewards[::2], rewards[1::2], strict=True)
     ]
 

@@ -18,8 +18,8 @@ LENGTH_CONTROLLED = ("lc_win_rate", "alpaca_lc_win_rate")
 def find_cautions(columns: Sequence[Column], scores_by_seed: Sequence[Sequence[Score]]) -> list[str]:
     """Sentences about one row's cells; scores_by_seed: one sequence a training seed.
 
-    Where a judge's answers hold marks of different meaning: how many of them. Where prompts differ in their scored items: what the mean of prompts would be beside the mean over items. Where
-    length control extrapolates: how far.
+    Where a judge's answers hold marks of different meaning: how many of them. Where prompts differ in their scored
+    items: what the mean of prompts would be beside the mean over items. Where length control extrapolates: how far.
     """
     found = _ambiguous(scores_by_seed)
     for column in columns:
@@ -48,8 +48,8 @@ def _ambiguous(scores_by_seed: Sequence[Sequence[Score]]) -> list[str]:
     if not doubtful:
         return []
     return [
-        f"{len(doubtful)} of {len(set(items))} items were judged in words that hold different marks; which of them is the"
-        " verdict, the task's options.verdict says (last, unless it is set)"
+        f"{len(doubtful)} of {len(set(items))} items were judged in words that hold different marks; the task's"
+        " options.verdict says which of them is the verdict (the last, unless it is set)"
     ]
 
 

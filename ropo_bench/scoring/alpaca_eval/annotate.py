@@ -10,6 +10,7 @@ from ropo_bench.judges import JudgeRecipe
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation
 from ropo_bench.scoring.alpaca_eval.prompt import is_switched, messages
 from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete, preference
+from ropo_bench.scoring.arena import preference as better
 from ropo_bench.scoring.difficulty import read_difficulties
 from ropo_bench.scoring.gold import by_key, expected, sample_name
 from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe
@@ -91,7 +92,8 @@ def compare(material: Material, grader: Grader) -> list[Score]:
 
     def verdict(battle: _Battle) -> _Verdict:
         baseline, ours = (grader(battle.prompt, [text])[0] for text in battle.texts())
-        return (TIE if ours == baseline else 1.0 + (ours > baseline)), "scored"
+        won = better(ours, baseline, 0.0)
+        return (None, "unparsable") if won is None else (1.0 + won, "scored")
 
     return _scores(material, verdict, weighted=False)
 

@@ -91,9 +91,12 @@ def graded_battles(material: Material, grader: Grader) -> list[Score]:
             ours_turns, theirs_turns = ours[key].turns, theirs[key].turns
             grades[key] = (list(grader(turn.prompt, ours_turns)), list(grader(turn.prompt, theirs_turns)))
         grade, other = (found[turn.number - 1] for found in grades[key])
-        scores += _scores(
-            material, turn, opponent, better(grade, other, 0.0), "scored", {"grade": grade, "baseline_grade": other}
-        )
+        won = better(grade, other, 0.0)
+        if won is None:
+            scores += _scores(material, turn, opponent, None, "unparsable", {})
+        else:
+            given = {"grade": grade, "baseline_grade": other}
+            scores += _scores(material, turn, opponent, won, "scored", given)
     return scores
 
 

@@ -43,8 +43,8 @@ def grades(material: Material, judge: JudgeRecipe, answers: Mapping[str, JudgeAn
 
     REFS is the set of reference answers, "corrected" or "original": grades by different sets are different
     metrics. An item is a turn ("81:2"), its cluster the prompt; detail: turn, category, references (where the
-    category has any), truncated, ambiguous (the judge's answer holds different grades), and problem (why an answer could
-    not be judged). Options: verdict, the rule by which the judge is read (see verdicts).
+    category has any), truncated, ambiguous (the judge's answer holds different grades), and problem (why an answer
+    could not be judged). Options: verdict, the rule by which the judge is read (see verdicts).
     """
     references, rule = reference_set(material.task), verdict_rule(material.task)
     scores = []

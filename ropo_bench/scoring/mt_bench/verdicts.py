@@ -54,8 +54,9 @@ def read_rating(answer: JudgeAnswer, rule: Rule) -> Reading[float]:
     """The grade in a judge's answer, 0 to 10.
 
     The scale given to the judge is 1 to 10. A 0 is a judge's word for worthless and counts, as in FastChat; a larger
-    number (the [2023] of a quotation) does not. `last`: the last [[x]] behind any thoughts, else the last "rating: [x]";
-    an answer that its limit of tokens cut has not come to its verdict. `first`: the first [[x]], else the first [x].
+    number (the [2023] of a quotation) does not. `last`: the last [[x]] behind any thoughts, else the last
+    "rating: [x]"; an answer that its limit of tokens cut has not come to its verdict. `first`: the first [[x]], else
+    the first [x].
     """
     return _first_rating(answer.text) if rule == "first" else _closing(answer, _ratings)
 
