@@ -107,13 +107,14 @@ class JudgeClient:
     def _failure(self, error: BaseException) -> Failure:
         if isinstance(error, self._openai.APIStatusError):
             return self._status_failure(error.status_code, error.response.headers, error.code, error.body, str(error))
+        for reason in (error, error.__cause__):  # some versions of the client wrap it
+            if isinstance(reason, UnreadableBody):
+                return Failure("garbage", self._clean(str(reason)), billed=True)
         if isinstance(error, self._openai.APIConnectionError):
-            if isinstance(error.__cause__, UnreadableBody):
-                return Failure("garbage", self._clean(str(error.__cause__)), billed=True)
             cause = type(error.__cause__).__name__
             kind: Kind = "unreachable" if cause == "ConnectError" else "overloaded"
-            reason = self._clean(f"{error} {cause}: {error.__cause__}")
-            return Failure(kind, reason, billed=kind == "overloaded")
+            text = self._clean(f"{error} {cause}: {error.__cause__}")
+            return Failure(kind, text, billed=kind == "overloaded")
         return Failure("refused", self._clean(f"cannot be sent: {type(error).__name__}: {error}"))
 
     def _status_failure(

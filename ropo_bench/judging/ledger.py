@@ -170,7 +170,7 @@ def set_damage_aside(folder: Path) -> list[str]:
     ):
         count = set_aside(folder / name, keys)
         if count:
-            told.append(f"{folder / name}: {count} damaged lines were moved into {name}{BAD}; {cost}")
+            told.append(f"{folder / name}: damaged lines, moved into {name}{BAD}: {count}; {cost}")
     return told
 
 

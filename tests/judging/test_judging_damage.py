@@ -29,9 +29,9 @@ def damage(path: Path, number: int, line: bytes) -> None:
 @pytest.mark.parametrize(
     "line",
     [b"{not json\n", b"\0" * 40 + b"\n", b"[]\n", b"{}\n", b'{"key": 5}\n', b"\xff\xfe\n", b"[" * 100_000 + b"\n"],
+    ids=["text", "zeros", "list", "empty", "number", "bytes", "deep"],
 )
 def test_a_bad_line_costs_that_line(tmp_path: Path, line: bytes) -> None:
-    line += b"\n"
     told: list[str] = []
     with JudgeServer() as server:
         judge = recipe(server.url)
@@ -43,7 +43,7 @@ def test_a_bad_line_costs_that_line(tmp_path: Path, line: bytes) -> None:
         assert answer_calls(judge, calls(6), tmp_path, Budget()).tally.sent == 0
     assert (tmp_path / "answers.jsonl.bad").read_bytes() == line
     assert [text.split(": ", 1)[1] for text in told] == [
-        "1 damaged lines were moved into answers.jsonl.bad; what they answered is asked again"
+        "damaged lines, moved into answers.jsonl.bad: 1; what they answered is asked again"
     ]
 
 
