@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from ropo_bench.methods import OBJECT, Recipe
@@ -66,6 +66,14 @@ class JudgeRecipe(Recipe):
     max_attempts: int = Field(default=8, ge=1)
     prices: Prices | None = None
     serve: ServeRecipe | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what nobody asked for and older records do not have: the names of their runs stay what they are."""
+        found: dict[str, Any] = dump(self)
+        if not self.strict_model:
+            found.pop("strict_model", None)
+        return found
 
     @property
     def wanted_key(self) -> str | None:

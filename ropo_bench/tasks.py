@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from ropo_bench.methods import Recipe
@@ -28,6 +28,14 @@ class Decoding(Recipe):
     batch_size: int = Field(default=64, ge=1)
     seed: int = Field(default=0, ge=0)
     thoughts: Literal["drop", "keep"] = "drop"
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what nobody asked for and older records do not have: their names and keys stay what they are."""
+        found: dict[str, Any] = dump(self)
+        if self.thoughts == "drop":
+            found.pop("thoughts", None)
+        return found
 
 
 class Column(Recipe):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropo_bench.errors import RopoBenchError, UsageError
+from ropo_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from ropo_bench.judges import JudgeRecipe
@@ -122,13 +123,20 @@ def calibrate(
         recipe = recipe.model_copy(update={"strict_model": recipe.strict_model or strict_model})
         found = _ask(recipe, reference, task, (budget_calls, budget_usd), runs, include or [])
     _print(found, verdicts.name, reference, as_json)
+    problem = _problem(found)
+    if problem is not None:
+        print(f"error: judge {found.label}: {problem}", file=sys.stderr)
+        raise typer.Exit(4)
+
+
+def _problem(found: _Found) -> str | None:
+    """Why the numbers of a calibration are not whole."""
     failed, unparsable = (found.facts.get(fact, 0) for fact in ("n_failed", "n_unparsable"))
     if failed:
-        raise RopoBenchError(f"judge {found.label}: {failed} calls have no answer; the same command asks them again")
+        return f"{failed} calls have no answer; the same command asks them again"
     if unparsable == len(found.shown) > 0:
-        raise RopoBenchError(
-            f"judge {found.label}: none of its {unparsable} answers holds a verdict; correct its params"
-        )
+        return f"none of its {unparsable} answers holds a verdict; correct its params"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

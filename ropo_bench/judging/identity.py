@@ -8,9 +8,10 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from ropo_bench.errors import UsageError
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.runs import JSON, canonical_json
-from ropo_bench.types import JudgeCall
+from ropo_bench.types import JudgeAnswer, JudgeCall
 
 OPENAI_URL = "https://api.openai.com/v1"
 _SNAPSHOT = re.compile(r"[-@:_](\d{4}|\d{6}|\d{8}|\d{4}-\d{2}-\d{2})")
@@ -38,6 +39,23 @@ def is_same_model(asked: str, answered: str) -> bool:
     """
     wanted, given = (name.casefold().rstrip("/").rpartition("/")[2] for name in (asked, answered))
     return given == wanted or (given.startswith(wanted) and bool(_SNAPSHOT.fullmatch(given[len(wanted) :])))
+
+
+def is_other_model(judge: JudgeRecipe, name: str | None) -> bool:
+    """Whether who answered is not who was asked; Azure's deployments have names of their own."""
+    return name is not None and judge.kind != "azure" and not is_same_model(judge.model, name)
+
+
+def refuse_other_model(judge: JudgeRecipe, answer: JudgeAnswer) -> None:
+    """Raise UsageError for an answer of another model, where the judge is strict about it.
+
+    As for a model that the endpoint does not know: the recipe names a judge that is not there, so it wants mending.
+    """
+    if judge.strict_model and is_other_model(judge, answer.model):
+        raise UsageError(
+            f"judge {judge.name}: model {judge.model!r} was asked and {answer.model!r} answered; correct model or"
+            " base_url in the judge's recipe, or leave --strict-model (strict_model) out to have such answers counted"
+        )
 
 
 def judge_identity(judge: JudgeRecipe) -> dict[str, JSON]:

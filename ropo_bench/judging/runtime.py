@@ -19,7 +19,7 @@ from ropo_bench.errors import BudgetReached, RopoBenchError, UsageError
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging.client import JudgeClient, is_redirect
 from ropo_bench.judging.concurrency import CALL_BACKOFF_SECONDS, SILENT_BACKOFF_SECONDS, Gate, backoff
-from ropo_bench.judging.identity import final_params, is_same_model, request_key
+from ropo_bench.judging.identity import final_params, is_other_model, refuse_other_model, request_key
 from ropo_bench.judging.interrupt import run_until_interrupted
 from ropo_bench.judging.ledger import Budget, Ledger, Tally, exclusive, read_answers, set_damage_aside
 from ropo_bench.judging.reply import Failure, Reply
@@ -65,7 +65,7 @@ def answer_calls(
                 waiting(damage)
         known = read_answers(folder, set(keys.values()))
         for answer in known.values():
-            _refuse_other_model(judge, answer)
+            refuse_other_model(judge, answer)
         jobs = {keys[call.item]: _Job(keys[call.item], call, final_params(judge, call)) for call in reversed(calls)}
         missing = [job for key, job in reversed(jobs.items()) if key not in known]
         tally = Tally(asked=len(calls), cached=len(calls) - len(missing))
@@ -80,29 +80,12 @@ def answer_calls(
             failed = session.failed
     answers = {item: known[key] for item, key in keys.items() if key in known}
     tally.models = dict(Counter(answer.model for answer in answers.values() if answer.model is not None))
-    tally.other_models = {name: n for name, n in tally.models.items() if _is_other(judge, name)}
+    tally.other_models = {name: n for name, n in tally.models.items() if is_other_model(judge, name)}
     return Outcome(
         answers,
         failed={item: failed[key] for item, key in keys.items() if key in failed},
         tally=tally,
     )
-
-
-def _is_other(judge: JudgeRecipe, name: str | None) -> bool:
-    """Whether who answered is not who was asked; Azure's deployments have names of their own."""
-    return name is not None and judge.kind != "azure" and not is_same_model(judge.model, name)
-
-
-def _refuse_other_model(judge: JudgeRecipe, answer: JudgeAnswer) -> None:
-    """Raise UsageError for an answer of another model, where the judge is strict about it.
-
-    As for a model that the endpoint does not know: the recipe names a judge that is not there, so it wants mending.
-    """
-    if judge.strict_model and _is_other(judge, answer.model):
-        raise UsageError(
-            f"judge {judge.name}: model {judge.model!r} was asked and {answer.model!r} answered; correct model or"
-            " base_url in the judge's recipe, or leave --strict-model (strict_model) out to have such answers counted"
-        )
 
 
 def check_prices(judge: JudgeRecipe, budget: Budget) -> None:
@@ -242,7 +225,7 @@ class _Session:
         if isinstance(result, Reply):
             self.ledger.answered(*names, result, seconds, worst_usd)
             self.answers[job.key] = result.answer
-            _refuse_other_model(self.judge, result.answer)
+            refuse_other_model(self.judge, result.answer)
             self.silent_rounds = self.refusals = 0
             self.gate.came_back(started, answered=True, trouble=False)
             return result
