@@ -139,10 +139,11 @@ class JudgeClient:
         return Failure("refused", reason, status)
 
     def _clean(self, text: str) -> str:
-        """A message in one line, without this key and whatever else looks like one."""
+        """A message in one line that a terminal may show, without this key and whatever else looks like one."""
         if len(self._key) >= SECRET_CHARACTERS:
             text = text.replace(self._key, "[key]")
-        return " ".join(KEYS.sub("[key]", text).split())[:REASON_CHARACTERS]
+        line = " ".join(KEYS.sub("[key]", text).split())[:REASON_CHARACTERS]
+        return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def is_redirect(status: int | None) -> bool:

@@ -84,6 +84,11 @@ def test_a_charset_that_unpacks_is_not_heard(tmp_path: Path) -> None:
     assert ask(tmp_path, text, headers={"Content-Type": "application/json; charset=zlib_codec"}).answers
 
 
+def test_an_error_sends_no_control_characters_to_the_terminal(tmp_path: Path) -> None:
+    outcome = ask(tmp_path, error_body("gone\x1b[2J\x07\nand\u202eback"), status=500)
+    assert outcome.failed["item-0"] == "500: gone?[2J? and?back"
+
+
 # -- shape -------------------------------------------------------------------------------------------------------
 
 

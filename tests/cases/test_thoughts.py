@@ -12,7 +12,9 @@ from tokenizers.decoders import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
 from ropo_bench.generation.base import Conversation
+from ropo_bench.leaderboard.notes import _thought_lines
 from ropo_bench.prompt_sets import read_answer_file
+from ropo_bench.recipes import load_task
 from ropo_bench.records import append_completions, read_completions
 from ropo_bench.runs import JsonLines, Store
 from ropo_bench.scoring.diversity import measure_texts
@@ -122,3 +124,25 @@ def test_diversity_and_lengths_see_the_answer_alone() -> None:
     text = without_thoughts("<think>one one one one</think>red blue").text
     assert measure_texts([text.split()])["distinct_1"] == 1.0
     assert measure_texts([text.split()])["length_words"] == 2
+
+
+def test_the_table_says_what_became_of_thoughts(tmp_path: Path) -> None:
+    store, task = Store(tmp_path), load_task("alpaca-eval-2")
+    rows = []
+    for key, found in (("a", {"num_thoughts": 40, "num_cut_thoughts": 3}), ("b", {"num_thoughts": 2}), ("c", {})):
+        stage = store.stage("scores", key)
+        with stage.begin():
+            stage.finish(found)
+        rows.append({"scores": {task.name: key}})
+    assert _thought_lines(store, rows, [task]) == [
+        "alpaca-eval-2: thoughts (up to </think>) were left out of 42 answers; 3 ended within them and count as empty"
+    ]
+    assert _thought_lines(store, rows[2:], [task]) == []
+    assert task.decoding is not None
+    kept = task.model_copy(update={"decoding": task.decoding.model_copy(update={"thoughts": "keep"})})
+    assert _thought_lines(store, rows[2:], [kept]) == [
+        "alpaca-eval-2: thoughts are part of the answers (decoding.thoughts: keep)"
+    ]
+    assert "thoughts" not in task.decoding.model_dump()  # names and keys of what was made before stay
+    assert kept.decoding is not None
+    assert kept.decoding.model_dump()["thoughts"] == "keep"
