@@ -56,6 +56,7 @@ def run(
     assets: opt.Assets = None,
     budget_calls: opt.Calls = None,
     budget_usd: opt.Usd = None,
+    strict_model: opt.StrictModel = False,
     no_canaries: opt.NoCanaries = False,
     processes: opt.Processes = 1,
     shard: opt.Shard = False,
@@ -85,6 +86,7 @@ def run(
         first_seed,
         rates,
         tuning,
+        strict_model,
     )
     run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard))
 
@@ -103,6 +105,7 @@ def evaluate(
     assets: opt.Assets = None,
     budget_calls: opt.Calls = None,
     budget_usd: opt.Usd = None,
+    strict_model: opt.StrictModel = False,
     no_canaries: opt.NoCanaries = False,
     runs: opt.Runs = Path("runs"),
     json: opt.Json = False,
@@ -111,7 +114,19 @@ def evaluate(
     from ropo_bench.commands.run import Asked, Limits, run_command
 
     asked = Asked(
-        "", suite, None, base, data, tasks, judge, backend, [f"{name}={model}"], [], include, not no_canaries
+        "",
+        suite,
+        None,
+        base,
+        data,
+        tasks,
+        judge,
+        backend,
+        [f"{name}={model}"],
+        [],
+        include,
+        not no_canaries,
+        strict_model=strict_model,
     )
     run_command(asked, runs, None, json, Limits(budget_calls, budget_usd))
 
@@ -201,6 +216,7 @@ def nightly(
     assets: opt.Assets = None,
     budget_calls: opt.Calls = None,
     budget_usd: opt.Usd = None,
+    strict_model: opt.StrictModel = False,
     no_canaries: opt.NoCanaries = False,
     processes: opt.Processes = 1,
     shard: opt.Shard = False,
@@ -215,7 +231,21 @@ def nightly(
     from ropo_bench.commands.nightly import NightlyAsked, nightly_command
     from ropo_bench.commands.run import Asked, Limits
 
-    asked = Asked(methods, suite, seeds, base, data, tasks, judge, backend, [], sets, include, not no_canaries)
+    asked = Asked(
+        methods,
+        suite,
+        seeds,
+        base,
+        data,
+        tasks,
+        judge,
+        backend,
+        [],
+        sets,
+        include,
+        not no_canaries,
+        strict_model=strict_model,
+    )
     wanted = NightlyAsked(baseline, history, repeat_seeds, new_anchor, out)
     nightly_command(asked, wanted, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard))
 

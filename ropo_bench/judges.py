@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from ropo_bench.methods import OBJECT, Recipe
@@ -45,8 +45,9 @@ class JudgeRecipe(Recipe):
     model: the id at the endpoint, a folder or hub id, or "module:object". base_url: None is the client's default.
     key_env: the environment variable that holds the key; None needs none. logprobs: whether the endpoint gives
     top_logprobs; without them a weighted preference is not claimed. params: in place of the protocol's own,
-    None drops one. max_concurrency: requests in flight. requests_per_minute: the endpoint's limit, if known. serve:
-    for kind vllm-serve.
+    None drops one. strict_model: whether an answer by another model ends the judging (--strict-model).
+    max_concurrency: requests in flight. requests_per_minute: the endpoint's limit, if known. serve: for kind
+    vllm-serve.
     """
 
     name: str
@@ -58,12 +59,21 @@ class JudgeRecipe(Recipe):
     api_version: str | None = None
     logprobs: bool = True
     params: dict[str, Any] = Field(default_factory=dict)
+    strict_model: bool = False
     max_concurrency: int = Field(default=64, ge=1)
     requests_per_minute: int | None = Field(default=None, ge=1)
     timeout_seconds: float = Field(default=120.0, gt=0)
     max_attempts: int = Field(default=8, ge=1)
     prices: Prices | None = None
     serve: ServeRecipe | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what nobody asked for and older records do not have: the names of their runs stay what they are."""
+        found: dict[str, Any] = dump(self)
+        if not self.strict_model:
+            found.pop("strict_model", None)
+        return found
 
     @property
     def wanted_key(self) -> str | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ropo_bench.errors import BudgetReached, RopoBenchError, first_line
 from ropo_bench.judges import JudgeRecipe
+from ropo_bench.making.evaluation import UNREAD
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.provenance import provenance
 from ropo_bench.rates import Rates
@@ -176,20 +177,27 @@ class _Way:
         for task in self.request.tasks:
             if task.name in self.request.judges:
                 self._score(row, model, task)
-        failed = {task.name: self._num_failed(row, task) for task in self.request.tasks}
-        missing = [f"{count:,} of {task}" for task, count in failed.items() if count]
-        row.state = (
-            f"incomplete: not scored: {', '.join(missing)}; the same command tries again" if missing else "done"
-        )
+        found = {t.name: self.store.stage("scores", row.scores[t.name]).manifest for t in self.request.tasks}
+        missing = [f"{record['num_failed']:,} of {task}" for task, record in found.items() if record["num_failed"]]
+        unread = [
+            f"{task} (its answers: cache/judge/{record['judge_key']}/answers.jsonl)"
+            for task, record in found.items()
+            if record.get(UNREAD)
+        ]
+        row.state = "done"
+        if missing:
+            row.state = f"incomplete: not scored: {', '.join(missing)}; the same command tries again"
+        elif unread:
+            row.state = (
+                f"incomplete: the judge gave no verdict that can be read on {', '.join(unread)}; take another with"
+                " --judge, or correct its params"
+            )
 
     def _score(self, row: Row, model: Model, task: TaskRecipe) -> None:
         row.scores[task.name] = self.evaluation.make_scores(model, task, row.name).key
         if task.prompts is not None:
             row.completions[task.name] = self.evaluation.completions(model, task).key
         self.write()
-
-    def _num_failed(self, row: Row, task: TaskRecipe) -> int:
-        return int(self.store.stage("scores", row.scores[task.name]).manifest["num_failed"])
 
     def fill(self, row: Row) -> None:
         """Enter what a finished row has, so that a repeated command never shows less than was there."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from ropo_bench.assets import read_given
 from ropo_bench.errors import UsageError
+from ropo_bench.thoughts import without_thoughts
 from ropo_bench.types import Completion, Prompt
 
 PROMPT_ASSETS = {
@@ -44,6 +45,7 @@ def read_prompt_file(path: Path) -> list[Prompt]:
 
 def read_answer_file(path: Path, prompts: Sequence[Prompt] = ()) -> list[Completion]:
     """Answers of a JSON or JSONL file: FastChat's model_answer, or alpaca_eval's model_outputs; num_tokens is ().
+    Thoughts (up to </think>) are no part of them.
 
     prompts: those that must be answered, others are left out; alpaca_eval's outputs are matched to them by
     instruction, and without them by row. Raises UsageError naming the record that is none, a prompt without an
@@ -85,13 +87,19 @@ def _instruction(record: Mapping[str, Any], row: int) -> Prompt:
 def _choices(record: Mapping[str, Any]) -> list[Completion]:
     name = str(record["question_id"])
     return [
-        Completion(name, int(choice.get("index", number)), _turns(choice), ())
+        _answer(name, int(choice.get("index", number)), _turns(choice))
         for number, choice in enumerate(record["choices"])
     ]
 
 
 def _output(record: Mapping[str, Any], prompt_id: str) -> Completion:
-    return Completion(prompt_id, 0, (_text(record, "output"),), ())
+    return _answer(prompt_id, 0, (_text(record, "output"),))
+
+
+def _answer(prompt_id: str, sample: int, texts: tuple[str, ...]) -> Completion:
+    """What was answered, without the thoughts before it."""
+    turns = tuple(without_thoughts(text).text for text in texts)
+    return Completion(prompt_id, sample, turns, (), raw=None if turns == texts else texts)
 
 
 def _text(record: Mapping[str, Any], key: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
+from ropo_bench.errors import StorageError
 from ropo_bench.runs import JsonLines, Stage
 from ropo_bench.types import Completion, Pair, Score
 
@@ -22,24 +25,47 @@ def finished_answers(lines: JsonLines) -> set[tuple[str, int]]:
 def read_completions(stage: Stage) -> list[Completion]:
     """All completions of a finished stage, in order of generation."""
     return [
-        Completion(**{**item, "turns": tuple(item["turns"]), "num_tokens": tuple(item["num_tokens"])})
-        for batch in JsonLines(stage.path / "completions.jsonl")
-        for item in batch["completions"]
+        _completion(item) for batch in JsonLines(stage.path / "completions.jsonl") for item in batch["completions"]
     ]
 
 
+def _completion(item: Mapping[str, Any]) -> Completion:
+    raw = item.get("raw")
+    texts = {"turns": tuple(item["turns"]), "raw": None if raw is None else tuple(raw)}
+    return Completion(**{**item, **texts, "num_tokens": tuple(item["num_tokens"])})
+
+
 def write_scores(stage: Stage, scores: Sequence[Score]) -> None:
-    """Write all scores of a task, in place of what an interrupted attempt left."""
+    """Write all scores of a task, in place of what an interrupted attempt left.
+
+    A value that is not finite is no score, whichever scorer gave it: its item is unparsable.
+    """
     path = stage.path / "scores.jsonl"
     path.unlink(missing_ok=True)
     with JsonLines(path) as lines:
         for score in scores:
-            lines.append(asdict(score))
+            lines.append(asdict(finite(score)))
+
+
+def finite(score: Score) -> Score:
+    """The score, unparsable where its value is NaN or infinite."""
+    if score.value is None or math.isfinite(score.value):
+        return score
+    detail = {**score.detail, "problem": f"the scorer gave {score.value}"}
+    return replace(score, value=None, status="unparsable", detail=detail)
 
 
 def read_scores(stage: Stage) -> list[Score]:
-    """All scores of a finished stage."""
-    return [Score(**record) for record in JsonLines(stage.path / "scores.jsonl")]
+    """All scores of a finished stage; raises StorageError for a value that is none."""
+    path = stage.path / "scores.jsonl"
+    scores = [Score(**record) for record in JsonLines(path)]
+    for number, score in enumerate(scores, 1):
+        if score.value is not None and not math.isfinite(score.value):
+            raise StorageError(
+                f"{path}, line {number}: {score.metric} of item {score.item} is {score.value}, which is no score;"
+                f" delete the folder {stage.path} and repeat the command, which scores again without asking a judge"
+            )
+    return scores
 
 
 def read_pairs(stage: Stage) -> list[Pair]:

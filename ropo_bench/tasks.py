@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from ropo_bench.methods import Recipe
@@ -15,7 +15,9 @@ class Decoding(Recipe):
 
     temperature 0 is greedy; temperatures holds those of prompt categories that differ. num_samples: draws a
     prompt. batch_size: prompts a batch of the hf backend, its unit of resume. seed: every batch (hf) or answer
-    (vllm) is drawn from a stream of its own, so that a resumed run gives the same text (hf).
+    (vllm) is drawn from a stream of its own, so that a resumed run gives the same text (hf). thoughts: drop leaves
+    what a model writes up to </think> out of its answers, which are judged, measured and answered on without it; keep
+    makes it part of them.
     """
 
     max_new_tokens: int = Field(ge=1)
@@ -25,6 +27,15 @@ class Decoding(Recipe):
     num_samples: int = Field(default=1, ge=1)
     batch_size: int = Field(default=64, ge=1)
     seed: int = Field(default=0, ge=0)
+    thoughts: Literal["drop", "keep"] = "drop"
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what nobody asked for and older records do not have: their names and keys stay what they are."""
+        found: dict[str, Any] = dump(self)
+        if self.thoughts == "drop":
+            found.pop("thoughts", None)
+        return found
 
 
 class Column(Recipe):

@@ -46,13 +46,23 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A model's answers to all turns of one prompt; sample counts draws of the same prompt from 0."""
+    """A model's answers to all turns of one prompt; sample counts draws of the same prompt from 0.
+
+    num_tokens: of the answers in turns, () where nobody counted. raw: the texts as they were written, thoughts among
+    them, where one of the answers is not that text.
+    """
 
     prompt_id: str
     sample: int
     turns: tuple[str, ...]
     num_tokens: tuple[int, ...]
     truncated: bool = False
+    raw: tuple[str, ...] | None = None
+
+    @property
+    def cut_thoughts(self) -> bool:
+        """Whether an answer is empty because its text ended within its thoughts."""
+        return any(text and not answer for text, answer in zip(self.raw or (), self.turns, strict=False))
 
 
 Status = Literal["scored", "unparsable", "infrastructure-failed"]
@@ -88,11 +98,15 @@ class JudgeCall:
 
 @dataclass(frozen=True, slots=True)
 class JudgeAnswer:
-    """A judge's complete answer; top_logprobs of its first token where the endpoint gives them (token -> nats)."""
+    """A judge's complete answer; top_logprobs of its first token where the endpoint gives them (token -> nats).
+
+    model: who answered, as the endpoint names it.
+    """
 
     text: str
     top_logprobs: Mapping[str, float] | None = None
     finish_reason: str = "stop"
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,10 +112,11 @@ def test_exported_annotations_score_the_same(server: JudgeServer, options: list[
 
 
 def test_a_missing_key_stops_before_anything_is_trained(
-    untrained: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(KEY_ENV)
-    code, _, err = finish(ropo_bench("run", "--methods", "ropo", *untrained, cwd=tmp_path))
+    monkeypatch.delenv(KEY_ENV, raising=False)
+    options = tiny_suite.write_judged(tmp_path / "suite", base_folder, "https://judge.invalid/v1", KEY_ENV)
+    code, _, err = finish(ropo_bench("run", "--methods", "ropo", *options, cwd=tmp_path))
     assert code == 2
     assert KEY_ENV in err
     assert "--judge" in err

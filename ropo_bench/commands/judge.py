@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,7 @@ def calibrate(
     task: Annotated[str, typer.Option("--task", help="The task whose question is asked.")] = "alpaca-eval-2",
     budget_calls: Annotated[int | None, typer.Option("--budget-calls", min=0, help="Most requests.")] = None,
     budget_usd: Annotated[float | None, typer.Option("--budget-usd", min=0, help="Most dollars.")] = None,
+    strict_model: Annotated[bool, typer.Option("--strict-model", help="Stop where another model answers.")] = False,
     runs: Annotated[Path, typer.Option("--runs", help="Folder of all runs; answers are kept there.")] = Path("runs"),
     include: Include = None,
     as_json: AsJson = False,
@@ -118,8 +120,23 @@ def calibrate(
 
         assert judge is not None
         recipe = load_judge(judge, include=include or [])
+        recipe = recipe.model_copy(update={"strict_model": recipe.strict_model or strict_model})
         found = _ask(recipe, reference, task, (budget_calls, budget_usd), runs, include or [])
     _print(found, verdicts.name, reference, as_json)
+    problem = _problem(found)
+    if problem is not None:
+        print(f"error: judge {found.label}: {problem}", file=sys.stderr)
+        raise typer.Exit(4)
+
+
+def _problem(found: _Found) -> str | None:
+    """Why the numbers of a calibration are not whole."""
+    failed, unparsable = (found.facts.get(fact, 0) for fact in ("n_failed", "n_unparsable"))
+    if failed:
+        return f"{failed} calls have no answer; the same command asks them again"
+    if unparsable == len(found.shown) > 0:
+        return f"none of its {unparsable} answers holds a verdict; correct its params"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +184,17 @@ def _ask(
             outcome = room.ask(judge, calls, "calibrate")
         finally:
             room.close()
-    shown = shown_battles(reference, outcome.answers, lambda answer: probe.read(judge, answer))
+    shown = shown_battles(reference, outcome.answers, lambda answer: probe.read(recipe, judge, answer))
     failed, unread = len(outcome.failed), sum(battle.preference is None for battle in shown)
     tally = outcome.tally
     cost = "" if tally.cost_usd is None else f", {tally.cost_usd:.2f} dollars"
     note = f"{tally.sent} requests sent{cost}; {tally.cached} answers were there"
     facts = {"n_unparsable": unread - failed, "n_failed": failed}
-    return _Found(judge.name, shown, both_orders(shown), facts, [note])
+    notes = [note] + [
+        f"{count} answers are by {name!r}, asked was {judge.model!r} (--strict-model refuses them)"
+        for name, count in tally.other_models.items()
+    ]
+    return _Found(judge.name, shown, both_orders(shown), facts, notes)
 
 
 def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
@@ -181,6 +202,7 @@ def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
     from dataclasses import replace
 
     from ropo_bench.judging.reward import reward_grader
+    from ropo_bench.scoring.arena import preference
     from ropo_bench.sources import model_folder
     from ropo_bench.types import Prompt
 
@@ -188,7 +210,7 @@ def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
     conversations = [(Prompt(f"battle {i // 2}", (prompt,)), [answer]) for i, (prompt, answer) in enumerate(texts)]
     rewards = [found for (found,) in reward_grader(model_folder(judge.model)).grade(conversations)]
     return [
-        replace(battle, preference=0.5 if a == b else float(a > b), first=None)
+        replace(battle, preference=preference(a, b, 0.0), first=None)
         for battle, a, b in zip(reference, rewards[::2], rewards[1::2], strict=True)
     ]
 

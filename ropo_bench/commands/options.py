@@ -37,6 +37,9 @@ Checkpoint = Annotated[
 Assets = Annotated[Path | None, typer.Option("--assets", callback=_mirror, help="Mirror folder of benchmark files.")]
 Calls = Annotated[int | None, typer.Option("--budget-calls", min=0, help="Most requests to judges.")]
 Usd = Annotated[float | None, typer.Option("--budget-usd", min=0, help="Most dollars for judges.")]
+StrictModel = Annotated[
+    bool, typer.Option("--strict-model", help="Stop where another model answers than the judge's recipe names.")
+]
 NoCanaries = Annotated[bool, typer.Option("--no-canaries", help="Do not check the judges for bias.")]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: suite and a hash).")]
 Rates = Annotated[

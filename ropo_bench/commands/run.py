@@ -14,6 +14,7 @@ from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
 from ropo_bench.commands.table import print_leaderboard
 from ropo_bench.errors import RopoBenchError, UsageError
 from ropo_bench.judges import JudgeRecipe
+from ropo_bench.making.evaluation import is_judged
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.pipeline import run as run_pipeline
@@ -49,6 +50,7 @@ class Asked:
     first_seed: int = 0
     rates: str = "suite"
     tuning: Path | None = None
+    strict_model: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def resolve(asked: Asked) -> Request:
         seeds=asked.seeds or suite.seeds,
         checkpoints=_checkpoints(asked.checkpoints, {SFT, *(method.name for method in rows)}),
         rates=rates,
-        judges=_judges(tasks, suite, asked.include),
+        judges=_judges(tasks, suite, asked),
         canaries=asked.canaries,
         first_seed=asked.first_seed,
     )
@@ -139,11 +141,16 @@ def untuned(request: Request) -> list[str]:
     return [method.name for method in request.methods if known and method.name not in known]
 
 
-def _judges(tasks: Sequence[TaskRecipe], suite: SuiteRecipe, include: Sequence[Path]) -> Mapping[str, JudgeRecipe]:
-    """The judge of every task that names one: the suite's, else the task's own."""
+def _judges(tasks: Sequence[TaskRecipe], suite: SuiteRecipe, asked: Asked) -> Mapping[str, JudgeRecipe]:
+    """The judge of every judged task: the suite's, else the task's own."""
     # Loaded before it is asked for: a name that is wrong is wrong even where no task has a judge.
-    every = None if suite.judge is None else load_judge(suite.judge, include=include)
-    return {t.name: every or load_judge(t.judge, include=include) for t in tasks if t.judge is not None}
+    every = None if suite.judge is None else load_judge(suite.judge, include=asked.include)
+    judges = {}
+    for task in tasks:
+        if task.judge is not None or (every is not None and is_judged(task)):
+            judge = every or load_judge(str(task.judge), include=asked.include)
+            judges[task.name] = judge.model_copy(update={"strict_model": judge.strict_model or asked.strict_model})
+    return judges
 
 
 def budget_of(request: Request, limits: Limits) -> Budget | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ropo_bench.doctor.line import Line
 from ropo_bench.errors import RopoBenchError, first_line
 from ropo_bench.judges import JudgeRecipe
+from ropo_bench.judging.identity import base_url, is_loopback
 from ropo_bench.types import JudgeCall, Message
 
 PING = JudgeCall("doctor", (Message(role="user", content="Answer with one letter: m"),), {"max_tokens": 1})
@@ -21,7 +22,7 @@ def keys(judges: Mapping[str, JudgeRecipe]) -> Iterator[Line]:
     """Whether the environment has the keys that the suite's judges need; never what they are."""
     for judge in {judge.name: judge for judge in judges.values()}.values():
         tasks = ", ".join(task for task, other in judges.items() if other.name == judge.name)
-        if judge.wanted_key is None:
+        if judge.wanted_key is None or is_loopback(base_url(judge) or ""):
             yield Line("key", "ok", f"judge {judge.name} needs none ({tasks})")
         elif os.environ.get(judge.wanted_key, "").strip():
             yield Line("key", "ok", f"{judge.key_env} is set, for judge {judge.name} ({tasks})")
@@ -53,6 +54,8 @@ def ping(judge: JudgeRecipe) -> Line:
         return Line("judge", "problem", f"{judge.name}: {outcome.failed.get(PING.item, 'no answer')}", mend)
     answer = outcome.answers[PING.item]
     text = f"{judge.name} ({judge.model}) answers in {outcome.tally.seconds:.1f} s"
+    if outcome.tally.other_models:
+        return Line("judge", "warning", f"{text}, but as {answer.model!r}", mend)
     return Line("judge", "ok", text + (", with log-probabilities" if answer.top_logprobs else ""))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from ropo_bench.errors import UsageError
+from ropo_bench.generation.thinking import answer_start, opens_thoughts
 from ropo_bench.tasks import Decoding
 from ropo_bench.types import Completion, Message, Prompt
 
@@ -75,6 +76,8 @@ class Conversation:
     chat: list[Message] = field(default_factory=list)
     num_tokens: list[int] = field(default_factory=list)
     truncated: bool = False
+    thoughts: Literal["drop", "keep"] = "drop"
+    raw: list[str] = field(default_factory=list)
 
     @property
     def turn(self) -> int:
@@ -94,15 +97,25 @@ class Conversation:
     def answer(self, ids: Sequence[int], stop_ids: Collection[int], tokenizer: Any) -> None:
         """Take the new token ids as the answer; without a stop token at their end it was cut.
 
-        No ids at all, where the chat left no room, are an empty answer.
+        No ids at all, where the chat left no room, are an empty answer. Thoughts are no part of it, unless they are
+        to be kept: later turns do not see them, and one that was cut within them is empty.
         """
         stopped = bool(ids) and ids[-1] in stop_ids
-        text = tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=True)
-        self.chat.append(Message(role="assistant", content=text))
-        self.num_tokens.append(len(ids) - stopped)
+        written = ids[:-1] if stopped else ids
+        self.raw.append(tokenizer.decode(written, skip_special_tokens=True))
+        start = 0
+        if self.thoughts == "drop":
+            opened = not stopped and opens_thoughts(tokenizer, self.chat)
+            start = answer_start(written, tokenizer, opened=opened)
+        text = tokenizer.decode(written[start:], skip_special_tokens=True) if start else self.raw[-1]
+        self.chat.append(Message(role="assistant", content=text.lstrip() if start else text))
+        self.num_tokens.append(len(written) - start)
         self.truncated |= not stopped
 
     def completion(self) -> Completion:
         """All answers of a finished conversation."""
         turns = tuple(message["content"] for message in self.chat if message["role"] == "assistant")
-        return Completion(self.prompt.id, self.sample, turns, tuple(self.num_tokens), self.truncated)
+        raw = tuple(self.raw)
+        return Completion(
+            self.prompt.id, self.sample, turns, tuple(self.num_tokens), self.truncated, None if raw == turns else raw
+        )

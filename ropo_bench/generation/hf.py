@@ -63,7 +63,7 @@ class HFGenerator:
     def _batch(self, batch: Batch, decoding: Decoding, seed: int) -> list[Completion]:
         device = self.model.device
         random = torch.Generator(device).manual_seed(seed)
-        conversations = [Conversation(prompt, sample) for prompt, sample in batch]
+        conversations = [Conversation(prompt, sample, thoughts=decoding.thoughts) for prompt, sample in batch]
         while rows := [conversation for conversation in conversations if not conversation.finished]:
             prompt_ids = encode_prompts(self.tokenizer, [row.ask() for row in rows])
             limits = [num_new_tokens(len(ids), decoding.max_new_tokens, self.room_tokens) for ids in prompt_ids]

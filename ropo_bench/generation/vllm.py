@@ -85,7 +85,7 @@ class VllmEngine:
         An answer ends where the model's context does.
         """
         wanted = [
-            Conversation(prompt, sample)
+            Conversation(prompt, sample, thoughts=decoding.thoughts)
             for prompt in prompts
             for sample in range(decoding.num_samples)
             if (prompt.id, sample) not in done

@@ -106,9 +106,9 @@ def _annotation(where: str, row: Any, is_switched: Callable[[str], bool] | None)
         first = "b" if is_switched(prompt) else "a"
     if given is None or (isinstance(given, float) and math.isnan(given)):
         return Battle(prompt, answer_a, answer_b, None, first)
-    if given == 0:  # how old annotations write a tie, as leaderboard.read_annotations reads it
+    if given == 0 and given is not False:  # how old annotations write a tie, as leaderboard.read_annotations reads it
         given = 1.5
-    if not isinstance(given, int | float) or not 1 <= given <= 2:
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 1 <= given <= 2:
         raise UsageError(f"{where}: a preference is from 1 to 2, given {given!r}; give {FORMS}")
     return Battle(prompt, answer_a, answer_b, 2 - float(given), first)
 

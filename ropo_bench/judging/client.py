@@ -7,56 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ropo_bench.errors import UsageError
 from ropo_bench.judges import JudgeRecipe
-from ropo_bench.judging.identity import base_url
+from ropo_bench.judging.identity import base_url, is_loopback
+from ropo_bench.judging.reply import Failure, Kind, Reply, read_completion
+from ropo_bench.judging.transport import UnreadableBody, bounded_client
 from ropo_bench.types import JudgeAnswer, Message
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-Kind = Literal["throttled", "unreachable", "overloaded", "garbage", "refused", "no-quota"]
 NO_KEY = "none"  # what local endpoints get, because the client wants some
 SECRET_CHARACTERS = 8  # a shorter "key" is a placeholder such as EMPTY, and may well stand in an answer
 KEYS = re.compile(r"(?i)\bbearer\s+\S+|\bsk-[\w*.-]{6,}")
 REASON_CHARACTERS = 300
 LATE_SECONDS = 1.0  # after the time is up: on a busy machine an answer may be here before its reader is
-CLOSE_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A complete answer; tokens are None where the endpoint did not count them. model: as the endpoint names it."""
-
-    answer: JudgeAnswer
-    input_tokens: int | None
-    output_tokens: int | None
-    model: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why there is no answer; free of keys, one line. retry_after: seconds, where the endpoint asked for a pause.
-
-    throttled (429), unreachable (no connection), overloaded (5xx, timeout, broken connection), garbage (no chat
-    completion), refused (other 4xx: the same again would be refused again), no-quota (429 for good).
-    """
-
-    kind: Kind
-    reason: str
-    status: int | None = None
-    retry_after: float | None = None
+CLOSE_SECONDS = 0.5
 
 
 class JudgeClient:
@@ -73,13 +49,12 @@ class JudgeClient:
         self.endpoint = endpoint or base_url(judge) or ""
         self._judge, self._openai = judge, openai
         self._key = check_access(judge, self.endpoint)
-        own = urlsplit(self.endpoint).hostname in ("localhost", "127.0.0.1", "::1")
         # No time limit in the client: `ask` has one for the whole request, and theirs is for each byte.
         shared: dict[str, Any] = {
             "api_key": self._key,
             "max_retries": 0,
             "timeout": None,
-            "http_client": openai.DefaultAsyncHttpxClient(trust_env=not own),  # a proxy cannot reach this machine
+            "http_client": bounded_client(openai, trust_env=not is_loopback(self.endpoint)),  # no proxy reaches us
         }
         self._client: AsyncOpenAI
         if judge.kind == "azure":
@@ -90,8 +65,8 @@ class JudgeClient:
             self._client = openai.AsyncOpenAI(base_url=self.endpoint, **shared)
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self._client.close()
+        """Close all connections; one that does not hear of it is left to the end of the process."""
+        await asyncio.wait({asyncio.ensure_future(self._client.close())}, timeout=CLOSE_SECONDS)
 
     async def ask(self, messages: Sequence[Message], params: Mapping[str, Any]) -> Reply | Failure:
         """Send one request, once, and wait for its whole answer for the judge's timeout_seconds."""
@@ -109,7 +84,7 @@ class JudgeClient:
         finally:
             request.cancel()
         if not request.done() or request.cancelled():
-            return Failure("overloaded", f"no answer within {self._judge.timeout_seconds:g} s")
+            return Failure("overloaded", f"no answer within {self._judge.timeout_seconds:g} s", billed=True)
         error = request.exception()
         if error is not None:
             return self._failure(error)
@@ -126,16 +101,20 @@ class JudgeClient:
 
         given = reply.answer
         top = given.top_logprobs and {clean(token): nats for token, nats in given.top_logprobs.items()}
-        answer = JudgeAnswer(clean(given.text), top, clean(given.finish_reason))
-        return replace(reply, answer=answer, model=reply.model and clean(reply.model))
+        answer = JudgeAnswer(clean(given.text), top, clean(given.finish_reason), given.model and clean(given.model))
+        return replace(reply, answer=answer)
 
     def _failure(self, error: BaseException) -> Failure:
         if isinstance(error, self._openai.APIStatusError):
             return self._status_failure(error.status_code, error.response.headers, error.code, error.body, str(error))
+        for reason in (error, error.__cause__):  # some versions of the client wrap it
+            if isinstance(reason, UnreadableBody):
+                return Failure("garbage", self._clean(str(reason)), billed=True)
         if isinstance(error, self._openai.APIConnectionError):
             cause = type(error.__cause__).__name__
             kind: Kind = "unreachable" if cause == "ConnectError" else "overloaded"
-            return Failure(kind, self._clean(f"{error} {cause}: {error.__cause__}"))
+            text = self._clean(f"{error} {cause}: {error.__cause__}")
+            return Failure(kind, text, billed=kind == "overloaded")
         return Failure("refused", self._clean(f"cannot be sent: {type(error).__name__}: {error}"))
 
     def _status_failure(
@@ -143,6 +122,11 @@ class JudgeClient:
     ) -> Failure:
         if isinstance(body, dict) and isinstance(body.get("message"), str):
             message = body["message"]
+        if is_redirect(status):
+            host = "another address"
+            with contextlib.suppress(ValueError):
+                host = urlsplit(str(headers.get("location", ""))).hostname or host
+            message = f"it redirects to {host}, where neither prompts nor a key are sent"
         reason = self._clean(f"{status}: {message}")
         pause = retry_after(headers)
         if status == 429:
@@ -155,10 +139,16 @@ class JudgeClient:
         return Failure("refused", reason, status)
 
     def _clean(self, text: str) -> str:
-        """A message in one line, without this key and whatever else looks like one."""
+        """A message in one line that a terminal may show, without this key and whatever else looks like one."""
         if len(self._key) >= SECRET_CHARACTERS:
             text = text.replace(self._key, "[key]")
-        return " ".join(KEYS.sub("[key]", text).split())[:REASON_CHARACTERS]
+        line = " ".join(KEYS.sub("[key]", text).split())[:REASON_CHARACTERS]
+        return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def is_redirect(status: int | None) -> bool:
+    """Whether an HTTP status sends the request elsewhere."""
+    return status is not None and 300 <= status < 400
 
 
 def _look_at_error(request: asyncio.Task[str]) -> None:
@@ -180,6 +170,8 @@ def check_access(judge: JudgeRecipe, endpoint: str) -> str:
         return NO_KEY
     assert judge.key_env is not None
     key = os.environ.get(judge.key_env, "").strip()
+    if not key and is_loopback(endpoint):
+        return NO_KEY
     if not key:
         raise UsageError(
             f"judge {judge.name}: the environment variable {judge.key_env} is not set; "
@@ -202,38 +194,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     with contextlib.suppress(ValueError):
         return max(0.0, float(value))
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(0.0, parsedate_to_datetime(value).timestamp() - time())
     return None
-
-
-def read_completion(text: str) -> Reply | Failure:
-    """A chat completion's first choice; garbage unless it has a message and says why it ended, or has a text."""
-    try:
-        body = json.loads(text)
-        choice = body["choices"][0]
-        message, finish_reason = choice["message"], choice.get("finish_reason")
-        content = message.get("content")
-        if content is None:
-            content = message.get("refusal") or ""
-        if not isinstance(content, str) or not (content or finish_reason):
-            return Failure("garbage", "a chat completion without a text and without a finish_reason")
-        answer = JudgeAnswer(content, _first_logprobs(choice), str(finish_reason or "stop"))
-        usage = body.get("usage") or {}
-        tokens = [
-            n if isinstance(n := usage.get(f"{side}_tokens"), int) else None for side in ("prompt", "completion")
-        ]
-        return Reply(answer, tokens[0], tokens[1], body.get("model"))
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        return Failure("garbage", f"no chat completion ({type(error).__name__}), {len(text)} characters")
-
-
-def _first_logprobs(choice: Mapping[str, Any]) -> dict[str, float] | None:
-    """token -> nats of the first token's alternatives; None where the endpoint gave none."""
-    tokens = (choice.get("logprobs") or {}).get("content")
-    if not tokens:
-        return None
-    top: dict[str, float] = {}
-    for entry in tokens[0].get("top_logprobs") or ():
-        top.setdefault(str(entry["token"]), float(entry["logprob"]))
-    return top or None

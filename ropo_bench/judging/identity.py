@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
+from ropo_bench.errors import UsageError
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.runs import JSON, canonical_json
-from ropo_bench.types import JudgeCall
+from ropo_bench.types import JudgeAnswer, JudgeCall
 
 OPENAI_URL = "https://api.openai.com/v1"
+_SNAPSHOT = re.compile(r"[-@:_](\d{4}|\d{6}|\d{8}|\d{4}-\d{2}-\d{2})")
 LOGPROB_PARAMS = ("logprobs", "top_logprobs")
 
 
@@ -19,6 +23,39 @@ def base_url(judge: JudgeRecipe) -> str | None:
     if judge.kind not in ("openai", "azure"):
         return None
     return (judge.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether an address is on this machine, where an endpoint needs no key and no proxy leads."""
+    host = urlsplit(endpoint).hostname or ""
+    return host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+
+
+def is_same_model(asked: str, answered: str) -> bool:
+    """Whether an endpoint's name of who answered can mean the model that was asked for.
+
+    Endpoints add the date of a snapshot (gpt-4.1 is gpt-4.1-2025-04-14; gpt-4 is gpt-4-0613, but not gpt-4-turbo) and
+    leave out or add who made it (openai/gpt-4.1) or the folder (/models/mine).
+    """
+    wanted, given = (name.casefold().rstrip("/").rpartition("/")[2] for name in (asked, answered))
+    return given == wanted or (given.startswith(wanted) and bool(_SNAPSHOT.fullmatch(given[len(wanted) :])))
+
+
+def is_other_model(judge: JudgeRecipe, name: str | None) -> bool:
+    """Whether who answered is not who was asked; Azure's deployments have names of their own."""
+    return name is not None and judge.kind != "azure" and not is_same_model(judge.model, name)
+
+
+def refuse_other_model(judge: JudgeRecipe, answer: JudgeAnswer) -> None:
+    """Raise UsageError for an answer of another model, where the judge is strict about it.
+
+    As for a model that the endpoint does not know: the recipe names a judge that is not there, so it wants mending.
+    """
+    if judge.strict_model and is_other_model(judge, answer.model):
+        raise UsageError(
+            f"judge {judge.name}: model {judge.model!r} was asked and {answer.model!r} answered; correct model or"
+            " base_url in the judge's recipe, or leave --strict-model (strict_model) out to have such answers counted"
+        )
 
 
 def judge_identity(judge: JudgeRecipe) -> dict[str, JSON]:

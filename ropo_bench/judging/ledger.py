@@ -7,8 +7,10 @@ Of every request the ledger says "sent", and how it ended: "answered", "retried"
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,13 +20,19 @@ from typing import Any, Self
 
 from ropo_bench.errors import UsageError
 from ropo_bench.judges import Prices
-from ropo_bench.judging.client import Failure, Reply
+from ropo_bench.judging.reply import Failure, Reply, read_logprobs
+from ropo_bench.judging.sealed import BAD, read_sealed, seal, set_aside
 from ropo_bench.runs import JsonLines, storage_errors
 from ropo_bench.types import JudgeAnswer, Message
 
 ANSWERS, LEDGER, LOCK = "answers.jsonl", "ledger.jsonl", "lock"
 OVERHEAD_TOKENS = 16  # a message, beside its text
 UNKNOWN_OUTPUT_TOKENS = 4096  # where a call does not limit its answer
+_BILL = ("input_tokens", "output_tokens", "cost_usd")
+_ANSWER_KEYS = frozenset(("key", "item", "text", "finish_reason", "top_logprobs", "model", *_BILL))
+_EVENT_KEYS = frozenset(
+    ("event", "key", "item", "attempt", "unix_seconds", "seconds", "kind", "reason", "worst_usd", *_BILL)
+)
 _locked_by_this_process: set[Path] = set()
 
 
@@ -35,7 +43,8 @@ class Tally:
     asked: calls in the list. cached: answered without a request of their own, by the disk or by an equal call.
     sent: requests, each of which ends answered, retried or failed; where an endpoint falls silent, calls that were
     never sent have failed too. cost_usd: None where the judge's prices are unknown.
-    seconds: since the list was begun.
+    seconds: since the list was begun. models: by the name that the endpoint gave, how many of the answers it gave;
+    other_models: of these, names that cannot mean the judge's model.
     """
 
     asked: int = 0
@@ -48,6 +57,8 @@ class Tally:
     output_tokens: int = 0
     cost_usd: float | None = None
     seconds: float = 0.0
+    models: dict[str, int] = field(default_factory=dict)
+    other_models: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -147,19 +158,72 @@ def _busy(folder: Path, holder: object) -> UsageError:
     )
 
 
+def set_damage_aside(folder: Path) -> list[str]:
+    """Take damaged lines out of a judge's two files, which costs them alone; returns what to tell about it.
+
+    The caller holds the folder.
+    """
+    told = []
+    for name, keys, cost in (
+        (ANSWERS, _ANSWER_KEYS, "what they answered is asked again"),
+        (LEDGER, _EVENT_KEYS, "the costs of older commands may be told too low"),
+    ):
+        count = set_aside(folder / name, keys)
+        if count:
+            told.append(f"{folder / name}: damaged lines, moved into {name}{BAD}: {count}; {cost}")
+    return told
+
+
 def read_answers(folder: Path, keys: Collection[str]) -> dict[str, JudgeAnswer]:
-    """The answers on disk under some request keys; raises StorageError for a corrupt file."""
-    return {
-        record["key"]: JudgeAnswer(record["text"], record["top_logprobs"], record["finish_reason"])
-        for record in JsonLines(folder / ANSWERS)
-        if record["key"] in keys
-    }
+    """The answers on disk under some request keys, but for those whose lines are damaged."""
+    found = {}
+    for _, record in read_sealed(folder / ANSWERS, _ANSWER_KEYS):
+        if record is not None and record["key"] in keys:
+            answer = _answer(record)
+            if answer is not None:
+                found[record["key"]] = answer
+    return found
+
+
+def _answer(record: Mapping[str, Any]) -> JudgeAnswer | None:
+    """A line as an answer; None where it is of other types, as one without a checksum may be."""
+    text, finish_reason, model = record.get("text"), record.get("finish_reason"), record.get("model")
+    if not isinstance(text, str) or not isinstance(finish_reason, str) or not isinstance(model, str | None):
+        return None
+    return JudgeAnswer(text, read_logprobs(record.get("top_logprobs")), finish_reason, model)
 
 
 def spent_usd(folder: Path, keys: Collection[str]) -> float:
-    """What the answers to some requests have cost, over all commands; 0 where prices are unknown."""
-    events = (record for record in JsonLines(folder / LEDGER) if record["key"] in keys)
-    return sum(record.get("cost_usd") or 0.0 for record in events)
+    """What the answers to some requests have cost, over all commands; 0 where prices are unknown.
+
+    A request that was on its way when its command ended may have been paid for: it counts with what its answer cost,
+    if that is on disk, else with the most that it can have cost.
+    """
+    costs = 0.0
+    pending: dict[str, list[float]] = defaultdict(list)
+    answered: set[str] = set()
+    for _, record in read_sealed(folder / LEDGER, _EVENT_KEYS):
+        if record is None or record["key"] not in keys:
+            continue
+        key, event = record["key"], record.get("event")
+        if event == "sent":
+            pending[key].append(_usd(record.get("worst_usd")))
+            continue
+        pending[key] = pending[key][:-1]
+        costs += _usd(record.get("cost_usd"))
+        if event == "answered":
+            answered.add(key)
+    for _, record in read_sealed(folder / ANSWERS, _ANSWER_KEYS):
+        if record is not None and record["key"] in keys and record["key"] not in answered:
+            pending[record["key"]] = pending[record["key"]][:-1]
+            costs += _usd(record.get("cost_usd"))
+            answered.add(record["key"])
+    return costs + sum(map(sum, pending.values()))
+
+
+def _usd(value: object) -> float:
+    """A cost as it was written; 0 for anything that is none."""
+    return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else 0.0
 
 
 class Ledger:
@@ -185,23 +249,24 @@ class Ledger:
         """The most that a request can cost; 0 where prices are unknown, which a budget in money rules out."""
         return cost(self.prices, *worst_tokens(messages, params)) if self.prices else 0.0
 
-    def sent(self, key: str, item: str, attempt: int) -> None:
+    def sent(self, key: str, item: str, attempt: int, worst_usd: float) -> None:
         """A request, taken from the budget, is about to be sent."""
-        self._event("sent", key, item, attempt)
+        self._event("sent", key, item, attempt, **({"worst_usd": worst_usd} if self.prices else {}))
         self.tally.sent += 1
 
     def answered(self, key: str, item: str, attempt: int, reply: Reply, seconds: float, worst_usd: float) -> None:
         """A complete answer has come: write it, then count it. Without usage fields it is taken to cost the worst."""
         answer = reply.answer
-        record = {"key": key, "item": item, "text": answer.text, "finish_reason": answer.finish_reason}
-        self._answers.append({**record, "top_logprobs": answer.top_logprobs, "model": reply.model})
         inputs, outputs = reply.input_tokens or 0, reply.output_tokens or 0
         paid: float | None = None
         if self.prices:
             counted = reply.input_tokens is not None and reply.output_tokens is not None
             paid = cost(self.prices, inputs, outputs) if counted else worst_usd
-        tokens = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens}
-        self._event("answered", key, item, attempt, seconds=round(seconds, 3), **tokens, cost_usd=paid)
+        bill = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens, "cost_usd": paid}
+        record = {"key": key, "item": item, "text": answer.text, "finish_reason": answer.finish_reason}
+        # With its bill: the process may end before the event is written.
+        self._answers.append(seal({**record, "top_logprobs": answer.top_logprobs, "model": answer.model, **bill}))
+        self._event("answered", key, item, attempt, seconds=round(seconds, 3), **bill)
         self.budget.pay(worst_usd, paid or 0.0)
         self.tally.answered += 1
         self.tally.input_tokens += inputs
@@ -212,23 +277,22 @@ class Ledger:
     def unanswered(
         self, key: str, item: str, attempt: int, failure: Failure, seconds: float, worst_usd: float, *, again: bool
     ) -> None:
-        """A request has failed; `again`: it will be sent again. The endpoint reported no usage, nothing is paid."""
-        reason = {"kind": failure.kind, "reason": failure.reason}
+        """A request has failed; `again`: it will be sent again.
+
+        The endpoint reported no usage: what it may have worked for is taken to cost the worst, anything else nothing.
+        """
+        paid = worst_usd if failure.billed and self.prices else 0.0
+        reason: dict[str, Any] = {"kind": failure.kind, "reason": failure.reason}
+        if paid:
+            reason["cost_usd"] = paid
+            self.tally.cost_usd = (self.tally.cost_usd or 0.0) + paid
         self._event("retried" if again else "failed", key, item, attempt, seconds=round(seconds, 3), **reason)
-        self.budget.pay(worst_usd, 0.0)
+        self.budget.pay(worst_usd, paid)
         if again:
             self.tally.retried += 1
         else:
             self.tally.failed += 1
 
     def _event(self, event: str, key: str, item: str, attempt: int, **more: Any) -> None:
-        self._events.append(
-            {
-                "event": event,
-                "key": key,
-                "item": item,
-                "attempt": attempt,
-                "unix_seconds": round(time.time(), 3),
-                **more,
-            }
-        )
+        names = {"event": event, "key": key, "item": item, "attempt": attempt}
+        self._events.append(seal({**names, "unix_seconds": round(time.time(), 3), **more}))

@@ -25,6 +25,7 @@ HOST = "127.0.0.1"
 LOG = "vllm-serve.log"
 CPU_CACHE_BYTES = 1 << 30  # of keys and values; VLLM_CPU_KVCACHE_SPACE (GiB) in the user's environment goes before it
 STOP_SECONDS = 20.0
+HURRY_SECONDS = 0.5
 POLL_SECONDS = 0.2
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 # What vLLM writes in front of a log line: the process, then level, time and place.
@@ -112,10 +113,16 @@ def running(
             start_new_session=True,
             preexec_fn=die_with_parent,  # noqa: PLW1509 (one system call)
         )
+        patience = STOP_SECONDS
         try:
             yield process
+        except Exception:
+            raise
+        except BaseException:  # Ctrl-C: who pressed it waits
+            patience = HURRY_SECONDS
+            raise
         finally:
-            _stop(process)
+            _stop(process, patience)
 
 
 def telling_line(log: str) -> str:
@@ -166,10 +173,10 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the process by SIGTERM, then (at the latest after STOP_SECONDS) the rest of its group by SIGKILL."""
+def _stop(process: subprocess.Popen[bytes], patience: float) -> None:
+    """End the process by SIGTERM, then (at the latest after so many seconds) the rest of its group by SIGKILL."""
     os.kill(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
+    deadline = time.monotonic() + patience
     try:
         while not _ended(process) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)

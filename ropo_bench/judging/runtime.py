@@ -8,6 +8,7 @@ broken connection, garbage); 429 and a closed port say something about the endpo
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,13 +17,15 @@ from typing import Any
 
 from ropo_bench.errors import BudgetReached, RopoBenchError, UsageError
 from ropo_bench.judges import JudgeRecipe
-from ropo_bench.judging.client import Failure, JudgeClient, Reply
+from ropo_bench.judging.client import JudgeClient, is_redirect
 from ropo_bench.judging.concurrency import CALL_BACKOFF_SECONDS, SILENT_BACKOFF_SECONDS, Gate, backoff
-from ropo_bench.judging.identity import final_params, request_key
-from ropo_bench.judging.ledger import Budget, Ledger, Tally, exclusive, read_answers
+from ropo_bench.judging.identity import final_params, is_other_model, refuse_other_model, request_key
+from ropo_bench.judging.interrupt import run_until_interrupted
+from ropo_bench.judging.ledger import Budget, Ledger, Tally, exclusive, read_answers, set_damage_aside
+from ropo_bench.judging.reply import Failure, Reply
 from ropo_bench.types import JudgeAnswer, JudgeCall
 
-INTERRUPT_SECONDS = 2.0  # what requests on their way get after Ctrl-C
+INTERRUPT_SECONDS = 1.0  # what requests on their way get after Ctrl-C
 LONGEST_PAUSE_SECONDS = 900.0  # an endpoint that asks for more is done for today
 REFUSALS = 8  # in a row, before the first answer: it is not the calls, it is the recipe
 
@@ -57,7 +60,12 @@ def answer_calls(
     assert len({call.item for call in calls}) == len(calls), "items of a list of calls are unique"
     keys = {call.item: request_key(judge, call) for call in calls}
     with exclusive(folder, waiting):
+        for damage in set_damage_aside(folder):
+            if waiting:
+                waiting(damage)
         known = read_answers(folder, set(keys.values()))
+        for answer in known.values():
+            refuse_other_model(judge, answer)
         jobs = {keys[call.item]: _Job(keys[call.item], call, final_params(judge, call)) for call in reversed(calls)}
         missing = [job for key, job in reversed(jobs.items()) if key not in known]
         tally = Tally(asked=len(calls), cached=len(calls) - len(missing))
@@ -67,11 +75,14 @@ def answer_calls(
             check_prices(judge, budget)
             with Ledger(folder, judge.prices, budget, tally) as ledger:
                 session = _Session(judge, ledger, bool(known), report)
-                asyncio.run(session.run(missing, endpoint))
+                run_until_interrupted(session.run(missing, endpoint))
             known |= session.answers
             failed = session.failed
+    answers = {item: known[key] for item, key in keys.items() if key in known}
+    tally.models = dict(Counter(answer.model for answer in answers.values() if answer.model is not None))
+    tally.other_models = {name: n for name, n in tally.models.items() if is_other_model(judge, name)}
     return Outcome(
-        answers={item: known[key] for item, key in keys.items() if key in known},
+        answers,
         failed={item: failed[key] for item, key in keys.items() if key in failed},
         tally=tally,
     )
@@ -203,7 +214,7 @@ class _Session:
         assert task is not None
         job.requests += 1
         names = job.key, job.call.item, job.requests
-        self.ledger.sent(*names)
+        self.ledger.sent(*names, worst_usd)
         self.on_their_way.add(task)
         sent_at = monotonic()
         try:
@@ -214,6 +225,7 @@ class _Session:
         if isinstance(result, Reply):
             self.ledger.answered(*names, result, seconds, worst_usd)
             self.answers[job.key] = result.answer
+            refuse_other_model(self.judge, result.answer)
             self.silent_rounds = self.refusals = 0
             self.gate.came_back(started, answered=True, trouble=False)
             return result
@@ -250,7 +262,7 @@ class _Session:
         """One call may be refused (too long); all calls being refused is the key's or the recipe's fault."""
         self.refusals += 1
         self.last_refusal = failure
-        access = failure.status in (403, 404)
+        access = failure.status in (403, 404) or is_redirect(failure.status)
         first = access and not self._answers_here
         many = self.refusals >= REFUSALS and (access or not self._answers_here)
         if failure.status == 401 or first or many:
@@ -260,6 +272,8 @@ class _Session:
         env = self.judge.key_env
         key = f"the key in {env}" if env else "whether the endpoint wants a key (key_env)"
         checks = {401: key, 403: f"{key} and what it may do", 404: "model and base_url in the judge's recipe"}
+        if is_redirect(self.last_refusal.status):
+            checks[self.last_refusal.status or 0] = "base_url in the judge's recipe"
         check = checks.get(self.last_refusal.status or 0, "params in the judge's recipe (null drops one)")
         return UsageError(
             f"{self._where}: refused model {self.judge.model!r} ({self.last_refusal.reason}); check {check}, then "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,43 @@ def notes(store: Store, record: Mapping[str, Any], tasks: Sequence[TaskRecipe]) 
         pocket=any((task.prompts or "").startswith("pocket:") for task in tasks),
         certificate=_certificate(request["suite"]["merge"], record["rows"]),
     )
+    lines += [*_thought_lines(store, record["rows"], tasks), *_other_models(store, record)]
     return [*lines, DEMO] if any(task.prompts == "pocket:arena" for task in tasks) else lines
+
+
+def _manifests(store: Store, rows: Sequence[Mapping[str, Any]], task: str) -> list[Mapping[str, Any]]:
+    """What is recorded of a task's scores, of the rows that have any."""
+    return [store.stage("scores", row["scores"][task]).manifest for row in rows if task in row["scores"]]
+
+
+def _thought_lines(store: Store, rows: Sequence[Mapping[str, Any]], tasks: Sequence[TaskRecipe]) -> list[str]:
+    """Whether thoughts are part of the answers, and of how many they were left out."""
+    lines = []
+    for task in tasks:
+        if task.decoding is not None and task.decoding.thoughts == "keep":
+            lines.append(f"{task.name}: thoughts are part of the answers (decoding.thoughts: keep)")
+        found = _manifests(store, rows, task.name)
+        left_out, cut = (sum(one.get(key, 0) for one in found) for key in ("num_thoughts", "num_cut_thoughts"))
+        if left_out:
+            ended = f"; {cut:,} ended within them and count as empty" if cut else ""
+            lines.append(f"{task.name}: thoughts (up to </think>) were left out of {left_out:,} answers{ended}")
+    return lines
+
+
+def _other_models(store: Store, record: Mapping[str, Any]) -> list[str]:
+    """Answers that another model gave than the judge's recipe names, by task."""
+    lines = []
+    for task, judge in record["request"]["judges"].items():
+        checked = record["canaries"].get(task, {}).get("tally")
+        tallies = [found["tally"] for found in _manifests(store, record["rows"], task) if "tally" in found]
+        total: Counter[str] = Counter()
+        for tally in [*tallies, *([checked] if checked else [])]:
+            total.update(tally.get("other_models", {}))
+        lines += [
+            f"{task}: {count:,} answers are by {name!r}, asked was {judge['model']!r} (--strict-model refuses them)"
+            for name, count in total.items()
+        ]
+    return lines
 
 
 def found_canaries(record: Mapping[str, Any]) -> Mapping[str, Sequence[Mapping[str, Any]]]:

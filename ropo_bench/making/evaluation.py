@@ -9,27 +9,33 @@ from typing import TYPE_CHECKING, Any
 from ropo_bench.engines import Subject
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes import resolve_object
-from ropo_bench.records import append_completions, finished_answers, read_completions, write_scores
+from ropo_bench.records import append_completions, finished_answers, finite, read_completions, write_scores
 from ropo_bench.runs import JsonLines, Stage
 from ropo_bench.scoring import SCORERS
+from ropo_bench.scoring.gold import expected
 from ropo_bench.scoring.judged import JudgedScorer, Material
 from ropo_bench.sources import read_answers, read_prompts
+from ropo_bench.types import Completion, Prompt, Score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ropo_bench.judges import JudgeRecipe
     from ropo_bench.stages import Evaluation, Model
     from ropo_bench.tasks import TaskRecipe
-    from ropo_bench.types import Completion, Prompt, Score
 
+UNREAD = "unread"
+"""In a manifest of scores: no answer of the judge held a verdict."""
 GENERATION_CODE = (
     "ropo_bench.generation",
+    "ropo_bench.thoughts",
     "ropo_bench.models",
     "ropo_bench.preferences",
     "ropo_bench.making.evaluation",
 )
 SCORING_CODE = (
     "ropo_bench.scoring",
+    "ropo_bench.thoughts",
     "ropo_bench.geometry",
     "ropo_bench.pocket",
     "ropo_bench.models",
@@ -45,8 +51,33 @@ def preflight(evaluation: Evaluation, tasks: Sequence[TaskRecipe]) -> None:
             if judge is None:
                 raise UsageError(f"task {task.name}: scorer {task.scorer!r} needs a judge; add judge: to its recipe")
             evaluation.room.preflight(find_scorer(task), task, judge)
+            rehearse(find_scorer(task), task, judge)
         if task.prompts is not None:
             read_prompts(task.prompts)
+
+
+def rehearse(scorer: JudgedScorer, task: TaskRecipe, judge: JudgeRecipe) -> None:
+    """Ask and score with stand-ins for the answers, so that whatever file is missing is found before training.
+
+    Raises UsageError.
+    """
+    assert task.prompts is not None
+    prompts = read_prompts(task.prompts)
+    ours, theirs = (_stand_ins(task, prompts, text) for text in ("an answer", "another one"))
+    baseline = theirs if task.baseline is None else read_answers(task.baseline, prompts)
+    material = Material(task, prompts, ours, baseline)
+    if judge.chats:
+        scorer.calls(material, judge)
+        scorer.score(material, judge, {})
+    elif scorer.compare is not None:
+        scorer.compare(material, lambda prompt, turns: [0.0] * len(turns))
+
+
+def _stand_ins(task: TaskRecipe, prompts: Sequence[Prompt], text: str) -> list[Completion]:
+    return [
+        Completion(prompt.id, sample, (text,) * len(prompt.turns), (1,) * len(prompt.turns))
+        for prompt, sample in expected(prompts, task)
+    ]
 
 
 def make_completions(evaluation: Evaluation, stage: Stage, model: Model, task: TaskRecipe, label: str) -> None:
@@ -92,7 +123,7 @@ def make_scores(evaluation: Evaluation, stage: Stage, model: Model, task: TaskRe
             scores, record = evaluation.room.judge(scorer, material, judge, f"{label} {task.name}")
         else:
             scores = scorer(task, material.prompts, material.completions, material.baseline)
-        record["num_prompts"] = len(material.prompts)
+        record |= {"num_prompts": len(material.prompts), **_thoughts(material.completions)}
     _finish(stage, scores, began, record)
 
 
@@ -122,6 +153,11 @@ def score_variant(stage: Stage, task: TaskRecipe, answers: Stage, baseline: Stag
     _finish(stage, find_scorer(task)(task, prompts, read_completions(answers), read_completions(baseline)), began, {})
 
 
+def is_judged(task: TaskRecipe) -> bool:
+    """Whether a task's scorer asks a judge."""
+    return isinstance(find_scorer(task), JudgedScorer)
+
+
 def find_scorer(task: TaskRecipe) -> Any:
     """The task's scorer; raises UsageError for a name that is none."""
     return resolve_object(task.scorer, SCORERS, "scorer")
@@ -142,6 +178,21 @@ def _baseline(evaluation: Evaluation, task: TaskRecipe, prompts: Sequence[Prompt
 
 def _finish(stage: Stage, scores: Sequence[Score], began: float, record: dict[str, Any]) -> None:
     stage.reopen()  # until now, what an earlier attempt could score was shown
+    scores = [finite(score) for score in scores]
     write_scores(stage, scores)
-    failed = len({score.item for score in scores if score.status == "infrastructure-failed"})
-    stage.finish({"num_scores": len(scores), "num_failed": failed, "seconds": time.perf_counter() - began, **record})
+    failed, unparsable = (
+        {score.item for score in scores if score.status == status}
+        for status in ("infrastructure-failed", "unparsable")
+    )
+    if "judge" in record and unparsable and {score.item for score in scores} == failed | unparsable:
+        record = {**record, UNREAD: True}
+    numbers = {"num_scores": len(scores), "num_failed": len(failed), "seconds": time.perf_counter() - began}
+    stage.finish({**numbers, **record})
+
+
+def _thoughts(completions: Sequence[Completion]) -> dict[str, int]:
+    """Of how many answers thoughts were left out, and how many of these held nothing else; {} where none had any."""
+    if not any(completion.raw for completion in completions):
+        return {}
+    left_out = sum(completion.raw is not None for completion in completions)
+    return {"num_thoughts": left_out, "num_cut_thoughts": sum(completion.cut_thoughts for completion in completions)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging.identity import judge_identity, request_key
 from ropo_bench.recipes import resolve_object
 from ropo_bench.runs import Store, content_key, source_hash
+from ropo_bench.scoring.arena import preference
 from ropo_bench.sources import model_folder
 
 if TYPE_CHECKING:
@@ -61,8 +63,8 @@ class JudgeRoom:
         self._serving: tuple[str, str] | None = None
 
     def close(self) -> None:
-        """Stop the local server, if one is up."""
-        self._alive.close()
+        """Stop the local server, if one is up; at once, if an interrupt is what ends its use."""
+        self._alive.__exit__(*sys.exc_info())
         self._serving = None
 
     def preflight(self, scorer: JudgedScorer, task: TaskRecipe, judge: JudgeRecipe) -> None:
@@ -121,11 +123,13 @@ class JudgeRoom:
         if probe.num_answers == 2:
             calls = canaries.canary_calls(items, lambda prompt, a, b: probe.ask(task, judge, prompt, (a, b)))
             outcome = self.ask(judge, calls, label)
-            found = canaries.evaluate_canaries(items, outcome.answers, lambda answer: probe.read(judge, answer))
+            found = canaries.evaluate_canaries(items, outcome.answers, lambda answer: probe.read(task, judge, answer))
             return found, outcome.tally
         calls = canaries.grade_canary_calls(items, lambda prompt, a: probe.ask(task, judge, prompt, (a,)))
         outcome = self.ask(judge, calls, label)
-        found = canaries.evaluate_grade_canaries(items, outcome.answers, lambda answer: probe.read(judge, answer))
+        found = canaries.evaluate_grade_canaries(
+            items, outcome.answers, lambda answer: probe.read(task, judge, answer)
+        )
         return found, outcome.tally
 
     def ask(self, judge: JudgeRecipe, calls: Sequence[JudgeCall], label: str) -> Outcome:
@@ -148,6 +152,11 @@ class JudgeRoom:
             )
         if judge.prices:  # of all commands: what was paid before a retry was paid for these numbers too
             outcome.tally.cost_usd = spent_usd(folder, {request_key(judge, call) for call in calls})
+        for name, count in outcome.tally.other_models.items():
+            self.progress.note(
+                f"judge {judge.name}: {count} of {len(outcome.answers)} answers are by {name!r}, asked was"
+                f" {judge.model!r} (--strict-model refuses them)"
+            )
         return outcome
 
     def _serve(self, judge: JudgeRecipe, folder: Path) -> str:
@@ -169,7 +178,7 @@ class JudgeRoom:
         return reward_grader(model_folder(judge.model))
 
 
-def _graded(grader: Grader, question: Question) -> float:
-    """A grader's preference for the answer shown first."""
+def _graded(grader: Grader, question: Question) -> float | None:
+    """A grader's preference for the answer shown first; None where one of its grades is no number."""
     first, second = (grader(question.prompt, (text,))[0] for text in (question.first, question.second))
-    return 0.5 if first == second else float(first > second)
+    return preference(first, second, 0.0)

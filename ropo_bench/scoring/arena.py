@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
@@ -41,8 +42,10 @@ def score(
     return scores
 
 
-def preference(grade: float, baseline_grade: float, tie: float) -> float:
-    """1 a win, 0 a loss, 0.5 a tie: grades that are equal, or nearer than `tie`."""
+def preference(grade: float, baseline_grade: float, tie: float) -> float | None:
+    """1 a win, 0 a loss, 0.5 a tie: grades that are equal, or nearer than `tie`; None where one is no number."""
+    if not (math.isfinite(grade) and math.isfinite(baseline_grade)):
+        return None
     difference = grade - baseline_grade
     if difference == 0 or abs(difference) < tie:
         return 0.5
@@ -57,7 +60,7 @@ def battle_scores(
     won: float | None,
     difficulties: Mapping[str, float] | None,
 ) -> list[Score]:
-    """One battle under its three metrics; won: preference (0..1) for the answer, None if it was not judged.
+    """One battle under its three metrics; won: preference (0..1) for the answer, None if there is no verdict.
 
     detail of lc_win_rate: length_delta in characters, baseline minus answer as in alpaca_eval, and difficulty.
     """
@@ -67,7 +70,7 @@ def battle_scores(
         scores.append(Score(item, prompt_id, "length", float(sum(answer.num_tokens))))
     metric = "lc_win_rate" if difficulties is not None else "lc_win_rate_nodiff"
     if answer is None or opponent is None or won is None:
-        status: Status = "infrastructure-failed"
+        status: Status = "unparsable" if answer and opponent else "infrastructure-failed"
         return [*scores, *(Score(item, prompt_id, name, None, status) for name in ("win_rate", metric))]
     detail: dict[str, float] = {"length_delta": num_characters(opponent) - num_characters(answer)}
     scores.append(Score(item, prompt_id, "win_rate", 100 * won, detail=detail))

@@ -16,12 +16,12 @@ LENGTH_CONTROLLED = ("lc_win_rate", "alpaca_lc_win_rate")
 
 
 def find_cautions(columns: Sequence[Column], scores_by_seed: Sequence[Sequence[Score]]) -> list[str]:
-    """Sentences about one row's cells, each naming its column; scores_by_seed: one sequence a training seed.
+    """Sentences about one row's cells; scores_by_seed: one sequence a training seed.
 
-    Where prompts differ in their scored items: what the mean of prompts would be beside the mean over items. Where
-    length control extrapolates: how far.
+    Where a judge's answers hold marks of different meaning: how many of them. Where prompts differ in their scored
+    items: what the mean of prompts would be beside the mean over items. Where length control extrapolates: how far.
     """
-    found = []
+    found = _ambiguous(scores_by_seed)
     for column in columns:
         scored = [
             [score for score in scores if score.metric == column.metric and score.value is not None]
@@ -34,6 +34,23 @@ def find_cautions(columns: Sequence[Column], scores_by_seed: Sequence[Sequence[S
         elif column.estimator in LENGTH_CONTROLLED:
             found += _shift(column, scored)
     return found
+
+
+def _ambiguous(scores_by_seed: Sequence[Sequence[Score]]) -> list[str]:
+    """How many of the judged items hold verdicts that weigh different marks."""
+    items = [(seed, score.item) for seed, scores in enumerate(scores_by_seed) for score in scores]
+    doubtful = {
+        (seed, score.item)
+        for seed, scores in enumerate(scores_by_seed)
+        for score in scores
+        if score.detail.get("ambiguous")
+    }
+    if not doubtful:
+        return []
+    return [
+        f"{len(doubtful)} of {len(set(items))} items were judged in words that hold different marks; the task's"
+        " options.verdict says which of them is the verdict (the last, unless it is set)"
+    ]
 
 
 def _two_means(column: Column, scored: Sequence[Sequence[Score]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ropo_bench.scoring.gold import by_key, expected, find_grader, sample_name
@@ -36,5 +37,7 @@ def turn_scores(prompt: Prompt, turn: int, sample: int, grade: float | None) -> 
     metrics = ["score", f"score_turn_{turn}", *([f"score/{prompt.category}"] if prompt.category else [])]
     item = sample_name(f"{prompt.id}:{turn}", sample)
     status: Status = "infrastructure-failed" if grade is None else "scored"
+    if grade is not None and not math.isfinite(grade):
+        grade, status = None, "unparsable"
     detail = {"turn": turn, "category": prompt.category}
     return [Score(item, prompt.id, metric, grade, status, detail) for metric in metrics]

@@ -34,7 +34,7 @@ class Probe:
 
     num_answers: Literal[1, 2]
     ask: Callable[[TaskRecipe, JudgeRecipe, Prompt, Sequence[str]], JudgeCall]
-    read: Callable[[JudgeRecipe, JudgeAnswer], float | None]
+    read: Callable[[TaskRecipe, JudgeRecipe, JudgeAnswer], float | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,9 +187,9 @@ class Evaluation:
         return stage
 
     def finished(self, model: Model, task: TaskRecipe) -> bool:
-        """Whether a task is scored and no measurement of it failed."""
+        """Whether a task is scored, no measurement of it failed and its judge said anything."""
         stage = self.scores(model, task)
-        return stage.done and not stage.manifest.get(FAILED)
+        return stage.done and not stage.manifest.get(FAILED) and not stage.manifest.get(making.UNREAD)
 
     def make_variant_scores(self, task: TaskRecipe, temperature: float) -> Stage:
         """The base model decoded at another temperature and seed, against itself as the task decodes it."""

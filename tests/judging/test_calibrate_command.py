@@ -18,9 +18,9 @@ from tests.judging.judge_server import JudgeServer
 SIDES = {"a": 1.0, "b": 0.0, "tie": 0.5}
 
 
-def invoke(*arguments: str) -> dict[str, Any]:
+def invoke(*arguments: str, code: int = 0) -> dict[str, Any]:
     result = CliRunner().invoke(app, ["calibrate", *arguments, "--json"], catch_exceptions=False)
-    assert result.exit_code == 0
+    assert result.exit_code == code
     (found,) = json.loads(result.stdout.splitlines()[-1])["rows"]
     return dict(found)
 
@@ -77,7 +77,8 @@ def test_the_command_counts_words_without_a_verdict_and_calls_without_an_answer_
         return (400, {}, error_body("too long for me")) if "q7" in text else None
 
     with JudgeServer(text=lambda body: "neither" if "q3" in str(body["messages"]) else "m", respond=refuse) as server:
-        found = invoke(str(people), "--judge", recipe(tmp_path, server.url), "--runs", str(tmp_path / "runs"))
+        arguments = [str(people), "--judge", recipe(tmp_path, server.url), "--runs", str(tmp_path / "runs")]
+        found = invoke(*arguments, code=4)
     # q3 and q30 to q39, both orders, have no verdict; q7 no answer.
     assert (found["n_unparsable"], found["n_failed"]) == (22, 2)
     accuracy = found["metrics"]["accuracy"]

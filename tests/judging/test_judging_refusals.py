@@ -70,9 +70,10 @@ def test_a_missing_key_is_named_and_not_needed_for_what_is_on_disk(
         answer_calls(judge, calls(2), tmp_path, Budget())
         monkeypatch.delenv("JUDGE_TEST_KEY")
         assert len(answer_calls(judge, calls(2), tmp_path, Budget()).answers) == 2
-        with pytest.raises(UsageError, match="environment variable JUDGE_TEST_KEY is not set"):
-            answer_calls(judge, calls(3), tmp_path, Budget())
         assert server.counts.sent.total() == 2
+    elsewhere = recipe("https://judge.invalid/v1", key_env="JUDGE_TEST_KEY")
+    with pytest.raises(UsageError, match="environment variable JUDGE_TEST_KEY is not set"):
+        answer_calls(elsewhere, calls(3), tmp_path, Budget())
 
 
 # -- budgets -----------------------------------------------------------------------------------------------------

@@ -38,13 +38,13 @@ def test_alpaca_eval_shows_the_first_as_m_and_reads_its_probability() -> None:
     assert "Which colour?" in words(call)
     assert call.params["top_logprobs"] == 5
     answer = JudgeAnswer("M", {"m": math.log(0.2), "M": math.log(0.6)})
-    assert question.read(judge(), answer) == pytest.approx(0.25)
-    assert question.read(judge(), JudgeAnswer("Hm", {"H": -0.1})) is None
+    assert question.read(load_task("alpaca-eval-2"), judge(), answer) == pytest.approx(0.25)
+    assert question.read(load_task("alpaca-eval-2"), judge(), JudgeAnswer("Hm", {"H": -0.1})) is None
 
 
 def test_alpaca_eval_without_log_probabilities_reads_the_letter() -> None:
-    read = probe(ALPACA_EVAL).read
-    assert [read(judge(False), JudgeAnswer(text)) for text in ("m", "M", "both")] == [1.0, 0.0, None]
+    read, task = probe(ALPACA_EVAL).read, load_task("alpaca-eval-2")
+    assert [read(task, judge(False), JudgeAnswer(text)) for text in ("m", "M", "both")] == [1.0, 0.0, None]
 
 
 def test_mt_bench_compares_and_grades_by_the_official_words(assets: Path) -> None:
@@ -52,7 +52,7 @@ def test_mt_bench_compares_and_grades_by_the_official_words(assets: Path) -> Non
     text = words(question.ask(task, judge(), PROMPT, ("FIRST TEXT", "SECOND TEXT")))
     assert text.index("Which colour?") < text.index("FIRST TEXT") < text.index("SECOND TEXT")
     sides = ["so [[A]]", "so [[B]]", "so [[C]]", "no idea"]
-    assert [question.read(judge(), JudgeAnswer(side)) for side in sides] == [1.0, 0.0, 0.5, None]
+    assert [question.read(task, judge(), JudgeAnswer(side)) for side in sides] == [1.0, 0.0, 0.5, None]
     grade = probe(SINGLE)
     assert "ONLY TEXT" in words(grade.ask(load_task("mt-bench"), judge(), PROMPT, ("ONLY TEXT",)))
-    assert grade.read(judge(), JudgeAnswer("Rating: [[7]]")) == 7
+    assert grade.read(load_task("mt-bench"), judge(), JudgeAnswer("Rating: [[7]]")) == 7

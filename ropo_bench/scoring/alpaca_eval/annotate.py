@@ -10,6 +10,7 @@ from ropo_bench.judges import JudgeRecipe
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation
 from ropo_bench.scoring.alpaca_eval.prompt import is_switched, messages
 from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete, preference
+from ropo_bench.scoring.arena import preference as better
 from ropo_bench.scoring.difficulty import read_difficulties
 from ropo_bench.scoring.gold import by_key, expected, sample_name
 from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe
@@ -91,7 +92,8 @@ def compare(material: Material, grader: Grader) -> list[Score]:
 
     def verdict(battle: _Battle) -> _Verdict:
         baseline, ours = (grader(battle.prompt, [text])[0] for text in battle.texts())
-        return (TIE if ours == baseline else 1.0 + (ours > baseline)), "scored"
+        won = better(ours, baseline, 0.0)
+        return (None, "unparsable") if won is None else (1.0 + won, "scored")
 
     return _scores(material, verdict, weighted=False)
 
@@ -102,7 +104,7 @@ def ask(task: TaskRecipe, judge: JudgeRecipe, prompt: Prompt, answers: Sequence[
     return JudgeCall(prompt.id, messages(prompt.turns[0], *answers), params)
 
 
-def read(judge: JudgeRecipe, answer: JudgeAnswer) -> float | None:
+def read(task: TaskRecipe, judge: JudgeRecipe, answer: JudgeAnswer) -> float | None:
     """The preference for the answer shown first, 0..1."""
     found = preference(answer, weighted=judge.logprobs, switched=True)
     return None if found is None else found - 1

@@ -6,6 +6,7 @@ import math
 import re
 
 from ropo_bench.scoring.alpaca_eval.official import logprob_preference
+from ropo_bench.thoughts import without_thoughts
 from ropo_bench.types import JudgeAnswer
 
 TIE = 1.5
@@ -31,12 +32,14 @@ def discrete(preference: float) -> float:
 
 def _weighted(answer: JudgeAnswer) -> float | None:
     top = answer.top_logprobs or {}
-    likely = any(top.get(token, -math.inf) > -math.inf for token in ("m", "M"))
-    return logprob_preference(top) if likely else None
+    if not any(math.isfinite(top.get(token, -math.inf)) for token in ("m", "M")):
+        return None
+    preference = logprob_preference(top)
+    return preference if math.isfinite(preference) else None  # both so unlikely that their share is 0 / 0
 
 
 def _written(answer: JudgeAnswer) -> float | None:
-    match = _IDENTIFIER.fullmatch(answer.text)
+    match = _IDENTIFIER.fullmatch(without_thoughts(answer.text).text)
     if match is None:
         return None
     return 1.0 if match[1] == "m" else 2.0

@@ -17,7 +17,7 @@ from ropo_bench.scoring.mt_bench.pairwise import ORDERS, battle_calls, pairs
 from ropo_bench.scoring.mt_bench.single import grading_calls
 from ropo_bench.scoring.mt_bench.templates import template_name
 from ropo_bench.scoring.mt_bench.turns import find_turns
-from ropo_bench.scoring.mt_bench.verdicts import parse_rating, parse_side
+from ropo_bench.scoring.mt_bench.verdicts import read_rating, read_side, verdict_rule
 from ropo_bench.types import Completion, JudgeAnswer
 
 Row = dict[str, Any]
@@ -47,7 +47,7 @@ def single_rows(
         if turn.item not in asked or turn.item not in answers:
             continue
         judgment = answers[turn.item].text
-        grade = parse_rating(judgment)
+        grade = read_rating(answers[turn.item], verdict_rule(material.task)).value
         yield {
             "question_id": _id(turn.prompt.id),
             "model": model,
@@ -73,6 +73,7 @@ def pair_rows(
     conversations, which no judge was asked about, has empty prompts and judgments.
     """
     asked = {call.item: call.messages[-1]["content"] for call in battle_calls(material, judge)}
+    rule = verdict_rule(material.task)
     for turn, opponent in pairs(material):
         items = [f"{turn.item}:{order}" for order in ORDERS]
         identical = not turn.problem and not opponent.problem and turn.answers == opponent.answers
@@ -88,7 +89,7 @@ def pair_rows(
         }
         for order, item, winners in zip(ORDERS, items, _WINNERS, strict=True):
             judgment = "" if identical else answers[item].text
-            side = "tie" if identical else parse_side(judgment) or "error"
+            side = "tie" if identical else read_side(answers[item], rule).value or "error"
             row |= {f"{order}_winner": winners.get(side, side), f"{order}_judgment": judgment}
             row[f"{order}_user_prompt"] = asked.get(item, "")
         yield row

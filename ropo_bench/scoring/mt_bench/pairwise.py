@@ -21,7 +21,7 @@ from ropo_bench.scoring.mt_bench.templates import (
     template_name,
 )
 from ropo_bench.scoring.mt_bench.turns import Turn, find_turns
-from ropo_bench.scoring.mt_bench.verdicts import FOR_FIRST, parse_side, preference
+from ropo_bench.scoring.mt_bench.verdicts import FOR_FIRST, preference, read_side, verdict_rule
 from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import JudgeAnswer, JudgeCall, Prompt, Score, Status
 
@@ -53,9 +53,10 @@ def battles(material: Material, judge: JudgeRecipe, answers: Mapping[str, JudgeA
     """`wwr` (0, 50 or 100 an item), the same by turn and category, and `win`, `tie`, `loss` (0 or 100).
 
     An item is a turn ("81:2"), its cluster the prompt; it is unscored when either order has no verdict. detail:
-    turn, category, references, orders (the verdicts as given), identical, truncated, baseline_truncated, problem.
+    turn, category, references, orders (the verdicts as given), ambiguous (one of them
+    holds different marks), identical, truncated, baseline_truncated, problem.
     """
-    scores = []
+    scores, rule = [], verdict_rule(material.task)
     for turn, opponent in pairs(material):
         if turn.problem or opponent.problem:
             scores += _scores(material, turn, opponent, None, "infrastructure-failed", {})
@@ -63,12 +64,16 @@ def battles(material: Material, judge: JudgeRecipe, answers: Mapping[str, JudgeA
             scores += _scores(material, turn, opponent, 0.5, "scored", {"identical": True})
         else:
             given = [answers.get(f"{turn.item}:{order}") for order in ORDERS]
-            sides = [parse_side(answer.text) if answer else None for answer in given]
+            readings = [read_side(answer, rule) if answer else None for answer in given]
+            sides = [reading.value if reading else None for reading in readings]
             won = preference(*sides)
             status: Status = "scored"
             if won is None:
                 status = "infrastructure-failed" if None in given else "unparsable"
-            scores += _scores(material, turn, opponent, won, status, {"orders": sides})
+            more: dict[str, object] = {"orders": sides}
+            if any(reading is not None and reading.ambiguous for reading in readings):
+                more["ambiguous"] = True
+            scores += _scores(material, turn, opponent, won, status, more)
     return scores
 
 
@@ -86,9 +91,12 @@ def graded_battles(material: Material, grader: Grader) -> list[Score]:
             ours_turns, theirs_turns = ours[key].turns, theirs[key].turns
             grades[key] = (list(grader(turn.prompt, ours_turns)), list(grader(turn.prompt, theirs_turns)))
         grade, other = (found[turn.number - 1] for found in grades[key])
-        scores += _scores(
-            material, turn, opponent, better(grade, other, 0.0), "scored", {"grade": grade, "baseline_grade": other}
-        )
+        won = better(grade, other, 0.0)
+        if won is None:
+            scores += _scores(material, turn, opponent, None, "unparsable", {})
+        else:
+            given = {"grade": grade, "baseline_grade": other}
+            scores += _scores(material, turn, opponent, won, "scored", given)
     return scores
 
 
@@ -136,9 +144,9 @@ def ask(task: TaskRecipe, judge: JudgeRecipe, prompt: Prompt, answers: Sequence[
     return JudgeCall(prompt.id, messages, PARAMS)
 
 
-def read(judge: JudgeRecipe, answer: JudgeAnswer) -> float | None:
+def read(task: TaskRecipe, judge: JudgeRecipe, answer: JudgeAnswer) -> float | None:
     """The preference for A, 0, 0.5 or 1."""
-    side = parse_side(answer.text)
+    side = read_side(answer, verdict_rule(task)).value
     return None if side is None else FOR_FIRST[side]
 
 

@@ -17,7 +17,7 @@ from ropo_bench.scoring.mt_bench.templates import (
     template_name,
 )
 from ropo_bench.scoring.mt_bench.turns import Turn, find_turns
-from ropo_bench.scoring.mt_bench.verdicts import parse_rating
+from ropo_bench.scoring.mt_bench.verdicts import read_rating, verdict_rule
 from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import JudgeAnswer, JudgeCall, Prompt, Score, Status
 
@@ -43,17 +43,20 @@ def grades(material: Material, judge: JudgeRecipe, answers: Mapping[str, JudgeAn
 
     REFS is the set of reference answers, "corrected" or "original": grades by different sets are different
     metrics. An item is a turn ("81:2"), its cluster the prompt; detail: turn, category, references (where the
-    category has any), truncated, and problem (why an answer could not be judged).
+    category has any), truncated, ambiguous (the judge's answer holds different grades), and problem (why an answer
+    could not be judged). Options: verdict, the rule by which the judge is read (see verdicts).
     """
-    references = reference_set(material.task)
+    references, rule = reference_set(material.task), verdict_rule(material.task)
     scores = []
     for turn in find_turns(material.task, material.prompts, material.completions):
         answer = answers.get(turn.item) if turn.problem is None else None
-        grade = parse_rating(answer.text) if answer else None
+        grade, ambiguous = read_rating(answer, rule) if answer else (None, False)
         status: Status = "infrastructure-failed" if answer is None else "unparsable" if grade is None else "scored"
         detail = turn.detail
         if turn.prompt.category in NEEDS_REFERENCE:
             detail["references"] = references
+        if ambiguous:
+            detail["ambiguous"] = True
         head = Score(turn.item, turn.prompt.id, f"score_{references}", grade, status, detail)
         scores += [replace(head, metric=metric) for metric in metric_names(head.metric, turn)]
     return scores
@@ -79,9 +82,9 @@ def ask(task: TaskRecipe, judge: JudgeRecipe, prompt: Prompt, answers: Sequence[
     return JudgeCall(prompt.id, template.messages(words), PARAMS)
 
 
-def read(judge: JudgeRecipe, answer: JudgeAnswer) -> float | None:
+def read(task: TaskRecipe, judge: JudgeRecipe, answer: JudgeAnswer) -> float | None:
     """The grade, 1..10."""
-    return parse_rating(answer.text)
+    return read_rating(answer, verdict_rule(task)).value
 
 
 SINGLE = JudgedScorer(grading_calls, grades, None, Probe(1, ask, read))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropo_bench.scoring.mt_bench.verdicts import Side, parse_rating, parse_side, preference
+from ropo_bench.scoring.mt_bench.verdicts import Rule, Side, preference, read_rating, read_side
+from ropo_bench.types import JudgeAnswer
 
 TEXT = st.text(max_size=80)
 PLAIN = TEXT.filter(lambda text: "[" not in text)
@@ -33,18 +34,22 @@ SIDES = st.sampled_from(["A", "B", "tie", None])
         ("", None),
     ],
 )
-def test_ratings(text: str, rating: float | None) -> None:
-    assert parse_rating(text) == rating
+def test_the_first_ratings_as_fastchat_reads_them(text: str, rating: float | None) -> None:
+    assert read_rating(JudgeAnswer(text), "first").value == rating
 
 
-@given(before=PLAIN, tenths=st.integers(0, 100), after=TEXT)
-def test_a_grade_in_double_brackets_is_read_whatever_stands_around_it(before: str, tenths: int, after: str) -> None:
-    assert parse_rating(f"{before}[[{tenths / 10}]]{after}") == tenths / 10
+@pytest.mark.parametrize("rule", ["last", "first"])
+@given(before=PLAIN, tenths=st.integers(0, 100), after=PLAIN)
+def test_a_grade_in_double_brackets_is_read_whatever_stands_around_it(
+    rule: Rule, before: str, tenths: int, after: str
+) -> None:
+    assert read_rating(JudgeAnswer(f"{before}. [[{tenths / 10}]]{after}"), rule) == (tenths / 10, False)
 
 
-@given(TEXT)
-def test_no_grade_comes_from_nowhere(text: str) -> None:
-    rating = parse_rating(text)
+@pytest.mark.parametrize("rule", ["last", "first"])
+@given(text=TEXT)
+def test_no_grade_comes_from_nowhere(rule: Rule, text: str) -> None:
+    rating = read_rating(JudgeAnswer(text), rule).value
     assert rating is None or (0 <= rating <= 10 and re.search(r"\[\d", text))
 
 
@@ -59,13 +64,15 @@ def test_no_grade_comes_from_nowhere(text: str) -> None:
         ("A is better", None),
     ],
 )
-def test_sides(text: str, side: Side | None) -> None:
-    assert parse_side(text) == side
+def test_sides_as_fastchat_reads_them(text: str, side: Side | None) -> None:
+    assert read_side(JudgeAnswer(text), "first").value == side
 
 
+@pytest.mark.parametrize("rule", ["last", "first"])
 @given(before=PLAIN, mark=st.sampled_from(["A", "B", "C"]), after=PLAIN)
-def test_the_only_mark_is_the_verdict(before: str, mark: str, after: str) -> None:
-    assert parse_side(f"{before}[[{mark}]]{after}") == {"A": "A", "B": "B", "C": "tie"}[mark]
+def test_the_only_mark_is_the_verdict(rule: Rule, before: str, mark: str, after: str) -> None:
+    reading = read_side(JudgeAnswer(f"{before}[[{mark}]]{after}"), rule)
+    assert reading == ({"A": "A", "B": "B", "C": "tie"}[mark], False)
 
 
 @pytest.mark.parametrize(
