@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ropo_bench.preferences.malformed import MalformedError
@@ -168,6 +170,22 @@ def mark_in_value(value: Any) -> str | None:
     if isinstance(value, list):
         return next((mark for item in value if isinstance(item, dict) and (mark := mark_in_value(item))), None)
     return None
+
+
+def special_tokens(folder: Path) -> list[str]:
+    """The special tokens of a model folder's tokenizer, sorted; read from its files, without transformers.
+
+    Only the visible ones: tokens of white space are in every text.
+    """
+    tokens: set[str] = set()
+    for name, key in (("tokenizer.json", "added_tokens"), ("tokenizer_config.json", "added_tokens_decoder")):
+        try:
+            added = json.loads((folder / name).read_bytes()).get(key) or []
+        except (OSError, ValueError, AttributeError):
+            continue  # what cannot be read is told where the tokenizer is loaded
+        items = added.values() if isinstance(added, dict) else added
+        tokens |= {item["content"] for item in items if isinstance(item, dict) and item.get("special")}
+    return sorted(token for token in tokens if isinstance(token, str) and token.strip())
 
 
 def refuse_special(pair: Pair, special: re.Pattern[str] | None) -> None:

@@ -28,6 +28,7 @@ def sides(*beginning: str, system: str | None = None) -> Record:
 
 JSON = Pair("1", tuple(chat("JSON?")), '{"a": 1}', "[1]")
 PLAIN = Pair("1", tuple(chat("2+2?")), "4", "5")
+PARTS = [{"type": "text", "text": "2+"}, {"type": "text", "text": "2?"}]
 BRIEF = Pair("1", tuple(chat("2+2?", system="Be brief.")), "4", "5")
 ANSWERS = {"chosen": "4", "rejected": "5"}
 NAMES = Pair("1", tuple(chat("I am Ada.", "Hello Ada.", "My name?")), "4", "5")
@@ -59,8 +60,7 @@ NAMES = Pair("1", tuple(chat("I am Ada.", "Hello Ada.", "My name?")), "4", "5")
             PLAIN,
         ),
         (
-            {"prompt": [{"role": "user", "content": [{"type": "text", "text": "2+"}, {"type": "text", "text": "2?"}]}],
-             **ANSWERS},
+            {"prompt": [{"role": "user", "content": PARTS}], **ANSWERS},
             PLAIN,
         ),
         (

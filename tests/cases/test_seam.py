@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from ropo_bench.errors import UsageError
 from ropo_bench.preferences import encode_prompts, template_preflight, tokenize_pairs
 from ropo_bench.types import Message, Pair
 
@@ -62,19 +61,3 @@ def test_prompt_and_answer_join_to_the_chat(kind: str, end: str, answer: str) ->
     joined = tokenizer.decode(tokens.prompt_ids + tokens.chosen_ids, skip_special_tokens=False)
     assert joined.removeprefix("<s>").lstrip(" ") == whole.lstrip(" ")
     assert [list(tokens.prompt_ids)] == encode_prompts(tokenizer, [pair.prompt])
-
-
-def test_what_cannot_be_joined_is_refused_with_its_pair() -> None:
-    """A tokenizer that puts a token in front of whatever it reads, whose text decoding cannot take away."""
-    tokenizer = tokenizer_of("normalizer")
-    inner = tokenizer.backend_tokenizer
-    inner.normalizer = normalizers.Sequence(
-        [
-            normalizers.Replace("[/INST] ", "[/INST]~"),
-            normalizers.Replace(" ", "\u2581"),
-            normalizers.Replace("~A", "B"),
-        ]
-    )
-    pair = Pair("p7", (Message(role="user", content="Pick"),), "A", "no")
-    with pytest.raises(UsageError, match="pair p7: .* do not join to the text"):
-        template_preflight(tokenizer, [pair])
