@@ -12,17 +12,17 @@ SYSTEMS = ("system", "system_prompt")
 READ = frozenset([*PROMPTS, *SYSTEMS, "history", "chosen", "rejected", "id"])
 MESSAGE_READ = frozenset(["role", "from", "content", "value"])
 
-_MEDIA = "holds what is no text"
+_MEDIA = "only text can be trained on"
 _TOOLS = "tool calls are not trained on"
 # A pair without them would be another pair: a picture that is asked about, a tool that is called, a thought before
 # an answer, a switch of the chat template.
 _CHANGING = {
     **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), _MEDIA),
     **dict.fromkeys(("tools", "functions", "tool_calls", "function_call"), _TOOLS),
-    "chat_template_kwargs": "switches the chat template for one row",
-    "reasoning_content": "holds thoughts apart from the answer; write them into its content as the model shall",
-    "documents": "is a part of the prompt; write it into the prompt",
-    "context": "is a part of the prompt; write it into the prompt",
+    "chat_template_kwargs": "it switches the chat template for one row",
+    "reasoning_content": "thoughts apart from the answer are not trained on; write them into its content as the model shall",
+    "documents": "it is a part of the prompt; write it into the prompt",
+    "context": "it is a part of the prompt; write it into the prompt",
 }
 _CHANGING_IN_MESSAGE = {
     **_CHANGING,
@@ -52,7 +52,7 @@ def refuse_changing(mapping: Mapping[Any, Any], where: str, in_message: bool = F
     """MalformedError naming the first key whose value would change the pair and is not read."""
     for key, reason in (_CHANGING_IN_MESSAGE if in_message else _CHANGING).items():
         if not is_empty(mapping.get(key)):
-            raise MalformedError(f"{where} has the key {key!r}, which {reason}; remove the row or the key")
+            raise MalformedError(f"{where} has the key {key!r} ({reason}); remove the row or the key")
 
 
 def missing_answer(record: Mapping[Any, Any], key: str) -> str:
