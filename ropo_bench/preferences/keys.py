@@ -20,7 +20,7 @@ _CHANGING = {
     **dict.fromkeys(("image", "images", "video", "videos", "audio", "audios"), _MEDIA),
     **dict.fromkeys(("tools", "functions", "tool_calls", "function_call"), _TOOLS),
     "chat_template_kwargs": "it switches the chat template for one row",
-    "reasoning_content": "thoughts apart from the answer are not trained on; write them into its content as the model shall",
+    "reasoning_content": "thoughts apart from the answer are not trained on; write them into its content",
     "documents": "it is a part of the prompt; write it into the prompt",
     "context": "it is a part of the prompt; write it into the prompt",
 }
