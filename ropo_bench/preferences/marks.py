@@ -138,7 +138,8 @@ def _without_end(text: str) -> str:
     stripped = text.rstrip()
     for end in _ENDS:
         if stripped.endswith(end) and not (end == "</s>" and "<s>" in stripped):
-            return _without_end(stripped.removesuffix(end))
+            # Llama 2's template writes a blank before it; no answer ends in one.
+            return _without_end(stripped.removesuffix(end).rstrip(" "))
     return text
 
 

@@ -90,7 +90,7 @@ def test_marks_inside_a_text_are_counted_and_html_is_no_mark(tmp_path: Path) -> 
         "written by a chat template and read back into turns": 2,
     }
     with pytest.raises(
-        UsageError, match=r"1 of 4 records .* pair 1: 'prompt' holds '<\|im_start\|>', a special token"
+        UsageError, match=r"1 of 4 records .*pair 1: 'prompt' holds '<\|im_start\|>', a special token"
     ):
         read_pairs(path, ["<|im_start|>", "<|im_end|>"])
     with pytest.raises(UsageError, match="pair 2: 'chosen' holds '<s>', a special token"):
