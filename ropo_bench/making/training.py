@@ -58,15 +58,23 @@ FIRST_LOOK = "first_look.json"
 PROBE_TOKENS = 512
 
 
-def make_pairs(stage: Stage, source: str) -> None:
-    """Read, check and normalise preference data."""
+def make_pairs(stage: Stage, source: str, special_tokens: Sequence[str] = ()) -> None:
+    """Read, check and normalise preference data; special_tokens: the base's, which no text may hold."""
     from ropo_bench import preferences
 
-    found = preferences.read_pairs(source)
+    found = preferences.read_pairs(source, special_tokens)
     lines = "".join(json.dumps(asdict(pair), ensure_ascii=False) + "\n" for pair in found.pairs)
     atomic_write_text(stage.path / "pairs.jsonl", lines)
     left_out = [{"id": item.id, "reason": item.reason} for item in found.left_out]
-    stage.finish({"num_pairs": len(found.pairs), "left_out": left_out, "sha256": found.sha256})
+    stage.finish(
+        {
+            "num_pairs": len(found.pairs),
+            "left_out": left_out,
+            "sha256": found.sha256,
+            "counts": dict(found.counts),
+            "unread_keys": dict(found.unread),
+        }
+    )
 
 
 def preflight(stages: Stages, methods: Sequence[MethodRecipe]) -> None:
@@ -141,6 +149,17 @@ def make_policy(stages: Stages, stage: Stage, method: MethodRecipe, seed: int) -
             look(stages, stage, method, until, total)
             _do(stages, stage, train, on_step, **settings)
     finish_policy(stage)
+    if cut := cut_note(stage):
+        stages.progress.note(f"{method.name} seed {seed}: {cut}")
+
+
+def cut_note(stage: Stage) -> str:
+    """How many prompts and completions of a trained policy the length limits cut; empty where none."""
+    prompts, completions = (stage.manifest[f"num_truncated_{what}"] for what in ("prompts", "completions"))
+    total = stage.manifest["num_pairs"]
+    parts = [f"{prompts:,} of {total:,} prompts (train.max_prompt_length)"] if prompts else []
+    parts += [f"{completions:,} of {2 * total:,} completions (train.max_length)"] if completions else []
+    return f"cut to the length limits: {' and '.join(parts)}" if parts else ""
 
 
 def look(stages: Stages, stage: Stage, method: MethodRecipe, step: int, total: int) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ropo_bench.errors import UsageError
+from ropo_bench.errors import UsageError, first_line
+from ropo_bench.preferences.bounded import bounded_rendering
 from ropo_bench.types import Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PROBE = "zebra answers"
+# What a template may write: its own words, and each content a few times.
+MAX_TEMPLATE_CHARACTERS = 1 << 20
+MAX_GROWTH = 10
 
 
 # Templates such as Llama 3.2's write today's date unless they are given one: the same chat shall always be the same
@@ -31,18 +35,23 @@ def render(tokenizer: PreTrainedTokenizerBase, chat: Sequence[Message], name: st
             f"tokenizer {tokenizer.name_or_path!r}: has no chat template; put a chat_template.jinja beside"
             " its tokenizer.json, or start from a chat model"
         )
-    from jinja2 import TemplateError
-
     messages = list(chat) if answer is None else [*chat, Message(role="assistant", content=answer)]
     try:
-        text = tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=answer is None, date_string=DATE
-        )
-    except TemplateError as error:
+        with bounded_rendering():
+            text = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=answer is None, date_string=DATE
+            )
+    except Exception as error:  # a template is a program: it can fail in any way
         raise UsageError(
-            f"{name}: the chat template of {tokenizer.name_or_path!r} refuses its messages ({error});"
+            f"{name}: the chat template of {tokenizer.name_or_path!r} refuses its messages ({first_line(error)});"
             " remove the pair or use another template"
         ) from error
+    limit = MAX_GROWTH * sum(len(message["content"]) for message in messages) + MAX_TEMPLATE_CHARACTERS
+    if len(text) > limit:
+        raise UsageError(
+            f"{name}: the chat template of {tokenizer.name_or_path!r} writes {len(text):,} characters, more than"
+            f" {limit:,}; mend or replace its chat_template.jinja"
+        )
     assert isinstance(text, str)
     return text
 

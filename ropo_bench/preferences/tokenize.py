@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _PREFLIGHT_PAIRS = 64
+_BEFORE_SEAM = ("", "\n", "=", "0")  # the empty one first: alone, where that is right
 
 Encoded = tuple[str, list[int]]  # a rendered chat and its token ids
 
@@ -84,12 +85,35 @@ def _completion(
     if whole_ids[: len(prompt_ids)] == prompt_ids:
         ids = whole_ids[len(prompt_ids) :]
     else:
-        # A token runs over the seam (a newline of the template and one of the answer): generation starts
-        # after prompt_ids, so the completion is what a model can write from there.
-        ids = tokenizer(whole_text[len(prompt_text) :], add_special_tokens=False)["input_ids"]
+        ids = _after_seam(tokenizer, prompt_ids, whole_ids, whole_text[len(prompt_text) :], pair.id)
     # What the template writes after the end of the turn (ChatML's newline) is never generated.
     last = len(ids) - 1 - ids[::-1].index(end) if end in ids else len(ids) - 1
     return ids[: last + 1]
+
+
+def _after_seam(
+    tokenizer: PreTrainedTokenizerBase, prompt_ids: list[int], whole_ids: list[int], rest: str, id: str
+) -> list[int]:
+    """Token ids of the text after the prompt where a token of the whole chat runs over the seam.
+
+    Generation starts after prompt_ids (a template's newline and the answer's are one token, a blank at the end of the
+    prompt belongs to the answer's first word), so the completion is what a model can write from there: with the
+    prompt's ids it decodes to the chat. Tokenizers that put a blank in front of every text must not see the rest as
+    a text of its own; it is then read behind a character that no token joins with what follows. UsageError where
+    nothing gives the chat.
+    """
+    chat = tokenizer.decode(whole_ids, skip_special_tokens=False)
+    for before in _BEFORE_SEAM:
+        known: list[int] = tokenizer(before, add_special_tokens=False)["input_ids"] if before else []
+        ids: list[int] = tokenizer(before + rest, add_special_tokens=False)["input_ids"]
+        after = ids[len(known) :]
+        if ids[: len(known)] == known and tokenizer.decode(prompt_ids + after, skip_special_tokens=False) == chat:
+            return after
+    raise UsageError(
+        f"pair {id}: with the tokenizer {tokenizer.name_or_path!r}, the tokens of the prompt and of its answer do not"
+        f" join to the text of the chat template (the answer's start: {rest[:20]!r}); end the template's generation"
+        " prompt in a special token or a newline"
+    )
 
 
 def template_preflight(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Pair]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ropo_bench.making import training as making
 from ropo_bench.methods import OBJECT, MethodRecipe, TrainRecipe
+from ropo_bench.preferences.marks import special_tokens
 from ropo_bench.provenance import package_versions
 from ropo_bench.recipes import settings
 from ropo_bench.reporting.progress import Progress
@@ -22,6 +23,7 @@ from ropo_bench.suites import SuiteRecipe
 from ropo_bench.training.launch import ALONE, Launch
 
 SHOWN_PAIRS = 5
+SHOWN_KEYS = 12
 ENGINES = ("torch", "transformers", "peft", "accelerate")
 
 
@@ -36,6 +38,27 @@ class Model:
     key: str
     folder: Path
     seed: int = 0
+
+
+def pairs_key(content: str, special: Sequence[str]) -> str:
+    """The key of pairs: the data, and the special tokens that no text may hold; content: a file's hash, or a name."""
+    code = source_hash("ropo_bench.preferences")
+    return content_key("pairs", {"data": content, "code": code, "special_tokens": list(special)})
+
+
+def pairs_notes(stage: Stage) -> list[str]:
+    """What a user should know of freshly read pairs: what was left out, what is odd, what nobody reads."""
+    left_out, counts, unread = (stage.manifest[key] for key in ("left_out", "counts", "unread_keys"))
+    lines = [f"pair {pair['id']} left out: {pair['reason']}" for pair in left_out[:SHOWN_PAIRS]]
+    if len(left_out) > SHOWN_PAIRS:
+        lines.append(f"{len(left_out) - SHOWN_PAIRS} pairs more left out; all are in {stage.path}")
+    total = stage.manifest["num_pairs"]
+    lines += [f"pairs: {count:,} of {total:,} {what}" for what, count in counts.items()]
+    if unread:
+        shown = ", ".join(f"{key[:40]} ({count:,})" for key, count in list(unread.items())[:SHOWN_KEYS])
+        more = f", and {len(unread) - SHOWN_KEYS} more" if len(unread) > SHOWN_KEYS else ""
+        lines.append(f"pairs: keys that are not read, with their rows: {shown}{more}")
+    return lines
 
 
 class Stages:
@@ -64,16 +87,13 @@ class Stages:
         """The preference data as pairs, with what was left out and why."""
         source = pinned_data(self.suite.data)
         content = self.store.file_hash(Path(source)) if Path(source).is_file() else source
-        key = content_key("pairs", {"data": content, "code": source_hash("ropo_bench.preferences")})
-        stage = self.store.stage("pairs", key)
+        special = special_tokens(self.base.folder)
+        stage = self.store.stage("pairs", pairs_key(content, special))
         with self.begin(stage, "pairs", "data") as todo:
             if todo:
-                making.make_pairs(stage, source)
-                left_out = stage.manifest["left_out"]
-                for pair in left_out[:SHOWN_PAIRS]:
-                    self.progress.note(f"pair {pair['id']} left out: {pair['reason']}")
-                if len(left_out) > SHOWN_PAIRS:
-                    self.progress.note(f"{len(left_out) - SHOWN_PAIRS} pairs more left out; all are in {stage.path}")
+                making.make_pairs(stage, source, special)
+                for line in pairs_notes(stage):
+                    self.progress.note(line)
         return stage
 
     def preflight(self, methods: Sequence[MethodRecipe]) -> None:

@@ -124,7 +124,7 @@ def test_the_pairs_are_looked_for_where_the_run_puts_them(base_folder: Path, tmp
     tiny_suite.write(tmp_path / "suite", base_folder)
     suite = resolve(Asked("dpo", "tiny", include=[tmp_path / "suite"])).suite
     store = Store(tmp_path / "runs")
-    assert pairs_stage(store, suite.data).key == Stages(store, suite, Progress()).pairs.key
+    assert pairs_stage(store, suite.data, base_folder).key == Stages(store, suite, Progress()).pairs.key
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ropo_bench.preferences.formats import MalformedError, pair_of
+from ropo_bench.preferences.marks import holds_mark
 from ropo_bench.types import Message, Pair
 
 Record = dict[str, Any]
@@ -73,7 +74,7 @@ MESSAGE_FORMS = [explicit, explicit_text_answers, implicit, ultrafeedback, share
 DIALOGUE_FORMS = [dialogue, dialogue_with_prompt]
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-said = text.filter(lambda t: t.strip())
+said = text.filter(lambda t: t.strip() and not holds_mark(t) and "</s>" not in t)
 
 
 @st.composite
@@ -127,7 +128,7 @@ TWO = {"chosen": [user("a"), assistant("b")], "rejected": [user("A"), assistant(
         ({"prompt": "a", "chosen": 3, "rejected": "c"}, "'chosen' is a int"),
         ({"prompt": 3, "chosen": "b", "rejected": "c"}, "'prompt' is a int"),
         ({"prompt": " \n", "chosen": "b", "rejected": "c"}, "'prompt' has an empty user message"),
-        ({"prompt": [], "chosen": "b", "rejected": "c"}, "prompt does not end in a user message"),
+        ({"prompt": [], "chosen": "b", "rejected": "c"}, "has no 'prompt'"),
         ({"prompt": [assistant("a")], "chosen": "b", "rejected": "c"}, "does not end in a user message"),
         ({"prompt": [{"role": "tool", "content": "a"}], "chosen": "b", "rejected": "c"}, "the role 'tool'"),
         ({"prompt": [{"role": "user"}], "chosen": "b", "rejected": "c"}, "NoneType where text should be"),

@@ -15,12 +15,14 @@ from ropo_bench.making.judging import num_unanswered
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.planning import PROMPT_SETS, REFERENCE_FREE, num_steps
+from ropo_bench.preferences.marks import special_tokens
 from ropo_bench.provenance import hardware
 from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import MANIFEST, Stage, Store, canonical_json, content_key, file_hash, source_hash
+from ropo_bench.runs import MANIFEST, Stage, Store, canonical_json, file_hash
 from ropo_bench.shapes import anatomy, local_model
 from ropo_bench.sources import data_source, pinned_data, read_prompts
 from ropo_bench.stages import Evaluation, Model, Stages
+from ropo_bench.stages.training import pairs_key
 from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import JudgeCall
 
@@ -54,7 +56,7 @@ class Inventory:
         here = {} if self.base is None else {"base": str(self.base)}
         self.stages = Stages(store, request.suite.model_copy(update=here), Progress())
         self.evaluation = Evaluation(self.stages, request.judges)
-        self.pairs = pairs_stage(store, request.suite.data)
+        self.pairs = pairs_stage(store, request.suite.data, self.base)
         self.nothing_because: str | None = None
         if self.base is None:
             self.nothing_because = f"the base model {request.suite.base} is not on this machine"
@@ -189,13 +191,14 @@ class Inventory:
         return self.request.suite.num_pairs
 
 
-def pairs_stage(store: Store, data: str) -> Stage:
-    """The stage of the preference pairs, by its key alone: stages.Stages.pairs makes it where it is not there."""
+def pairs_stage(store: Store, data: str, base: Path | None = None) -> Stage:
+    """The stage of the preference pairs, by its key alone: stages.Stages.pairs makes it where it is not there.
+
+    base: the folder of the base model, whose special tokens no pair may hold; None where it is not on this machine.
+    """
     source = pinned_data(data, ask=False)
     content = file_hash(Path(source)) if Path(source).is_file() else source
-    return store.stage(
-        "pairs", content_key("pairs", {"data": content, "code": source_hash("ropo_bench.preferences")})
-    )
+    return store.stage("pairs", pairs_key(content, [] if base is None else special_tokens(base)))
 
 
 def num_turns(task: TaskRecipe) -> tuple[int, int]:
