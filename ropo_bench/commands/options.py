@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ropo_bench.failures import keep_tracebacks_in
 from ropo_bench.training.launch import PROCESSES
 
 
@@ -19,7 +20,15 @@ def _mirror(assets: Path | None) -> Path | None:
     return assets
 
 
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs and of what they share.")]
+def _tracebacks(runs: Path) -> Path:
+    """Keep tracebacks beside what the runs share."""
+    keep_tracebacks_in(runs / "cache" / "tracebacks")
+    return runs
+
+
+Runs = Annotated[
+    Path, typer.Option("--runs", callback=_tracebacks, help="Folder of all runs and of what they share.")
+]
 Suite = Annotated[str, typer.Option("--suite", help="Suite: a name or a YAML file.")]
 Include = Annotated[list[Path], typer.Option("--include", help="Folder with recipes of your own.")]
 Sets = Annotated[list[str], typer.Option("--set", help="loss.beta=0.05 for all methods, ropo.train.lr=1e-4 for one.")]
