@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ropo_bench import doors
+from ropo_bench.bounded import MAX_SEEDS
 from ropo_bench.commands import options as opt
 from ropo_bench.commands.assets import app as assets_app
 from ropo_bench.commands.judge import app as judge_app
@@ -185,7 +186,10 @@ def nightly(
     baseline: opt.Baseline = "rolling:14",
     history: opt.History = None,
     repeat_seeds: Annotated[
-        int, typer.Option("--repeat-seeds", min=0, help="Repeat the night this often, to learn the noise of seeds.")
+        int,
+        typer.Option(
+            "--repeat-seeds", min=0, max=MAX_SEEDS, help="Repeat the night this often, to learn the noise of seeds."
+        ),
     ] = 0,
     new_anchor: Annotated[
         bool, typer.Option("--new-anchor", help="Start afresh: what was before is no baseline and no anchor.")
@@ -241,11 +245,11 @@ def doctor(
 def tune(
     methods: Annotated[str, typer.Option("--methods", help="Names or files, comma-separated, or: all.")] = "all",
     suite: opt.Suite = "pocket",
-    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Seeds around each peak.")] = 3,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, max=MAX_SEEDS, help="Seeds around each peak.")] = 3,
     grid: Annotated[
         str | None, typer.Option("--grid", help="LOWEST:HIGHEST rate (default: around the rates known so far).")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Trials at a time, each in a process.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=1024, help="Trials at a time, each a process.")] = 1,
     write: Annotated[Path | None, typer.Option("--write", help="Suite file to put the overrides into.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File for the record too, such as results/tuning/SUITE.json.")

@@ -96,7 +96,7 @@ def _end_after(reading: int) -> None:
 
 
 def escape_unprintable() -> None:
-    """Print characters that a stream's encoding lacks as JSON escapes (\\u00e9): never a crash, and JSON stays JSON."""
+    """Print characters that a stream's encoding lacks as JSON escapes (\\u00e9): no crash, and JSON stays JSON."""
     codecs.register_error("json-escape", _json_escape)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

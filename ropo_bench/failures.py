@@ -26,8 +26,8 @@ _SECRETS = re.compile(
 )
 _NO_MEMORY = re.compile(r"out of memory|can't allocate memory|cannot allocate memory|not enough memory", re.I)
 MEMORY_MEND = (
-    "free memory, or take less at a time: --set train.micro_batch_size=1 --set train.micro_batch_tokens=2048, a task's"
-    " decoding.batch_size, --processes N --shard, or a smaller base (`ropo-bench plan` says what each needs)"
+    "free memory, or take less at a time: --set train.micro_batch_size=1 --set train.micro_batch_tokens=2048, a"
+    " task's decoding.batch_size, --processes N --shard, or a smaller base (`ropo-bench plan` says what each needs)"
 )
 
 
