@@ -60,8 +60,8 @@ def parse_json(text: str | bytes, infinite: bool = False) -> Any:
         value = json.loads(text, parse_int=_integer, parse_float=_float, parse_constant=constant)
     except RecursionError:
         raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
-    brackets = (b"[", b"{") if isinstance(text, bytes) else ("[", "{")
-    if sum(text.count(bracket) for bracket in brackets) > MAX_DEPTH:  # type: ignore[arg-type]
+    brackets = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    if brackets > MAX_DEPTH:
         check_depth(value)
     return value
 

@@ -81,7 +81,7 @@ def _outputs(record: Mapping[str, Any]) -> list[tuple[str | None, Any]]:
     choices = record.get("choices")
     if not isinstance(choices, list):
         return []
-    turns = [choice.get("turns") if isinstance(choice, dict) else None for choice in choices]
+    turns: list[Any] = [choice.get("turns") if isinstance(choice, dict) else None for choice in choices]
     if not all(isinstance(texts, list) for texts in turns):
         return []
     return [(f"{prompt}:{turn}", output) for texts in turns for turn, output in enumerate(texts, 1)]
