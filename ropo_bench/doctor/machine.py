@@ -59,8 +59,8 @@ def limits() -> Line:
     return Line(
         "limits",
         "ok",
-        f"an input file has at most {bounded.MAX_FILE_BYTES >> 20} MiB (uncompressed), JSON {bounded.MAX_DEPTH} levels, a"
-        f" recipe {recipe_files.MAX_CHARACTERS:,} characters and {recipe_files.MAX_VALUES:,} values, --seeds"
+        f"an input file has at most {bounded.MAX_FILE_BYTES >> 20} MiB (uncompressed), JSON {bounded.MAX_DEPTH} levels,"
+        f" a recipe {recipe_files.MAX_CHARACTERS:,} characters and {recipe_files.MAX_VALUES:,} values, --seeds"
         f" {bounded.MAX_SEEDS:,}",
     )
 

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: the right exit code within two seconds, and the next command has an undisturbed run's numbers.
+"""Ctrl-C at any moment: exit 130 within two seconds, and the next command has an undisturbed run's numbers.
 
 ROPO_BENCH_INTERRUPTS=N sets how many moments are tried (default 3).
 """
