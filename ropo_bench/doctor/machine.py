@@ -59,9 +59,9 @@ def limits() -> Line:
     return Line(
         "limits",
         "ok",
-        f"an input file has at most {bounded.MAX_FILE_BYTES >> 20} MiB (uncompressed), JSON {bounded.MAX_DEPTH} levels,"
-        f" a recipe {recipe_files.MAX_CHARACTERS:,} characters and {recipe_files.MAX_VALUES:,} values, --seeds"
-        f" {bounded.MAX_SEEDS:,}",
+        f"an input file has at most {bounded.MAX_FILE_BYTES >> 20} MiB uncompressed, JSON {bounded.MAX_DEPTH} levels,"
+        f" a recipe {recipe_files.MAX_CHARACTERS:,} characters and {recipe_files.MAX_VALUES:,} values,"
+        f" --seeds {bounded.MAX_SEEDS:,}",
     )
 
 
