@@ -146,4 +146,6 @@ def leave(code: int, line: str = "") -> NoReturn:
         except (OSError, ValueError, AttributeError):
             with contextlib.suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    if code - 128 in SIGNALS:  # libraries take seconds to be taken down, and there is nothing left to keep
+        os._exit(code)
     sys.exit(code)

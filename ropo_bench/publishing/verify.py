@@ -68,8 +68,11 @@ def verify(folder: Path, write: bool = False) -> Verdict:
 
     write: where the files are whole and only the table is another one today, write it again, to be reviewed.
     """
-    manifest = parse_json(read_bounded(folder / MANIFEST))
-    version = manifest.get("schema_version")
+    try:
+        manifest = parse_json(read_bounded(folder / MANIFEST))
+        version = manifest["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        return Verdict(folder, differences=(f"{MANIFEST}: damaged ({error!r})",), reason=f"{MANIFEST} is damaged")
     if version != SCHEMA_VERSION:
         raise UsageError(
             f"{folder / MANIFEST}: schema version {version}, this program reads {SCHEMA_VERSION}; "
