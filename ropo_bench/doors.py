@@ -58,8 +58,10 @@ def interrupted_line(number: int) -> str:
 def watch_signals() -> None:
     """Let SIGINT, SIGTERM and SIGHUP end this process, in order where that is quick, else in any case.
 
-    A SIGHUP that was ignored when the process began (nohup) stays ignored.
+    Calling it twice does nothing more. A SIGHUP that was ignored when the process began (nohup) stays ignored.
     """
+    if signal.getsignal(signal.SIGTERM) is _raise_interrupted:
+        return
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
