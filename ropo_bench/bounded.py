@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,22 +31,26 @@ GZIP = b"\x1f\x8b"
 def read_bounded(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
     """A file's bytes, of devices and pipes too; raises OSError, and ValueError beyond the limit."""
     with path.open("rb") as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise ValueError(f"has more than {_mib(limit)}")
-    return data
+        return _read(file, limit, "has")
 
 
 def gunzip(data: bytes, limit: int = MAX_FILE_BYTES) -> bytes:
     """Gzipped bytes uncompressed, never holding more than the limit; ValueError also where they are not whole."""
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            text = file.read(limit + 1)
+        with gzip.open(io.BytesIO(data)) as file:
+            return _read(file, limit, "expands to")
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"not a whole gzip file ({error})") from None
-    if len(text) > limit:
-        raise ValueError(f"expands to more than {_mib(limit)}")
-    return text
+
+
+def _read(file: IO[bytes], limit: int, verb: str) -> bytes:
+    """All of a file, piece by piece: asked for the limit at once, Python would take that much memory first."""
+    data = bytearray()
+    while piece := file.read(1 << 20):
+        data += piece
+        if len(data) > limit:
+            raise ValueError(f"{verb} more than {_mib(limit)}")
+    return bytes(data)
 
 
 def parse_json(text: str | bytes, infinite: bool = False) -> Any:
