@@ -43,7 +43,7 @@ def gunzip(data: bytes, limit: int = MAX_FILE_BYTES) -> bytes:
         raise ValueError(f"not a whole gzip file ({error})") from None
 
 
-def _read(file: IO[bytes], limit: int, verb: str) -> bytes:
+def _read(file: IO[bytes] | gzip.GzipFile, limit: int, verb: str) -> bytes:
     """All of a file, piece by piece: asked for the limit at once, Python would take that much memory first."""
     data = bytearray()
     while piece := file.read(1 << 20):
