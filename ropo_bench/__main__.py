@@ -1,5 +1,19 @@
-"""`python -m ropo_bench` is the command `ropo-bench`."""
+"""`ropo-bench` and `python -m ropo_bench`: signals are heard before the seconds of imports begin."""
 
-from ropo_bench.cli import main
+from __future__ import annotations
 
-main()
+from ropo_bench import doors
+
+
+def main() -> None:
+    """Load the commands and run the one that is asked for."""
+    try:
+        doors.watch_signals()
+        from ropo_bench.cli import main as run
+    except doors.Interrupted as stop:
+        doors.leave(stop.exit_code, stop.line())
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
+from ropo_bench import doors
+from ropo_bench.bounded import MAX_SEEDS
 from ropo_bench.commands import options as opt
 from ropo_bench.commands.assets import app as assets_app
 from ropo_bench.commands.judge import app as judge_app
 from ropo_bench.commands.methods import app as methods_app
 from ropo_bench.commands.results import app as results_app
 from ropo_bench.commands.score.app import app as score_app
-from ropo_bench.errors import RopoBenchError
+from ropo_bench.errors import RopoBenchError, first_line
+from ropo_bench.failures import as_expected, note_work, work_of
 from ropo_bench.training.launch import Launch, adopt
 
 app = typer.Typer(
     help="Which preference-optimisation method is better, by how much, and whether to believe it.",
+    epilog="Exit codes: 0 good, 1 a regression or a failed claim, 2 bad input, 3 open, 4 incomplete, 5 budget, "
+    "70 internal error, 130 interrupted; docs/exit-codes.md says what to do.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -198,7 +201,10 @@ def nightly(
     baseline: opt.Baseline = "rolling:14",
     history: opt.History = None,
     repeat_seeds: Annotated[
-        int, typer.Option("--repeat-seeds", min=0, help="Repeat the night this often, to learn the noise of seeds.")
+        int,
+        typer.Option(
+            "--repeat-seeds", min=0, max=MAX_SEEDS, help="Repeat the night this often, to learn the noise of seeds."
+        ),
     ] = 0,
     new_anchor: Annotated[
         bool, typer.Option("--new-anchor", help="Start afresh: what was before is no baseline and no anchor.")
@@ -269,11 +275,11 @@ def doctor(
 def tune(
     methods: Annotated[str, typer.Option("--methods", help="Names or files, comma-separated, or: all.")] = "all",
     suite: opt.Suite = "pocket",
-    seeds: Annotated[int, typer.Option("--seeds", min=2, help="Seeds around each peak.")] = 3,
+    seeds: Annotated[int, typer.Option("--seeds", min=2, max=MAX_SEEDS, help="Seeds around each peak.")] = 3,
     grid: Annotated[
         str | None, typer.Option("--grid", help="LOWEST:HIGHEST rate (default: around the rates known so far).")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Trials at a time, each in a process.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, max=1024, help="Trials at a time, each a process.")] = 1,
     write: Annotated[Path | None, typer.Option("--write", help="Suite file to put the overrides into.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="File for the record too, such as results/tuning/SUITE.json.")
@@ -305,26 +311,44 @@ def pocket_build(
     build_command(out, runs)
 
 
-class _Interrupted(BaseException):
-    """Ctrl-C, under a name that the command-line library does not turn into its own exit code."""
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise _Interrupted
-
-
 def main() -> None:
-    """Entry point: every error a user can meet is one line on standard error and an exit code."""
+    """Entry point: every error is one line on standard error and an exit code (docs/exit-codes.md)."""
     # Before torch is loaded: threads that spin while they wait slow a training several times when other processes
     # keep the cores busy (docs/log.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGINT, _interrupt)
+    doors.watch_signals()
+    doors.escape_unprintable()
     try:
-        if adopt():  # not one of several processes that a launcher started beside the first
-            app()
-    except RopoBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except _Interrupted:
-        print("interrupted: what was finished is kept, the same command goes on from there", file=sys.stderr)
-        sys.exit(130)
+        code = _run_command()
+        sys.stdout.flush()  # a full disk behind it is found here, not by the interpreter's end
+    except doors.Interrupted as stop:
+        doors.leave(stop.exit_code, stop.line())
+    except BaseException as error:
+        doors.leave(*_told(error))
+    doors.leave(code)
+
+
+def _run_command() -> int:
+    """Run the command that the command line names; its exit code."""
+    if not adopt():  # one of several processes that a launcher started beside the first
+        return 0
+    code = app(standalone_mode=False)
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: BaseException) -> tuple[int, str]:
+    """Exit code and line of whatever ended a command."""
+    if callable(getattr(error, "show", None)):  # the command-line library's own, of a wrong command line
+        error.show()  # type: ignore[attr-defined]
+        return int(getattr(error, "exit_code", 2)), ""
+    cause = error.__context__ if isinstance(error, SystemExit) else error
+    if cause is not None and doors.is_output_closed(cause):
+        return doors.CLOSED, ""
+    if doors.is_output_full(error):
+        return 4, f"error: standard output: {first_line(error)}; free some space there, or print elsewhere"
+    if isinstance(error, RopoBenchError):
+        work = work_of(error)
+        return error.exit_code, f"error: {error}" + (f" (in: {work})" if work else "")
+    note_work(error, " ".join(["ropo-bench", *(part for part in sys.argv[1:2] if not part.startswith("-"))]))
+    expected = as_expected(error)
+    return expected.exit_code, f"error: {expected}"

@@ -6,11 +6,13 @@ RopoBenchError
 │   ├── TrainingDiverged      the loss became NaN or infinite
 │   └── CertificateFailed     the merged model is not the trained model
 ├── UnfinishedRun     4   a run has not everything that is asked of it yet
+├── OutOfMemory       4   of the machine or of a device
 ├── StorageError      4   unwritable folder, full disk, corrupt file of a run
-└── BudgetReached     5   calls or money; resumable
+├── BudgetReached     5   calls or money; resumable
+└── InternalError    70   an error of the program itself; its traceback is in a file
 
-Exit 0 is success, 1 a regression or a failed claim, 3 inconclusive, 130 interrupted and resumable.
-A message says where, what, what was given and how to mend it, in one line.
+Exit 0 is success, 1 a regression or a failed claim, 3 inconclusive, 130 interrupted and resumable
+(docs/exit-codes.md). A message says where, what, what was given and how to mend it, in one line.
 """
 
 from __future__ import annotations
@@ -51,6 +53,16 @@ class UnfinishedRun(RopoBenchError):
 
 class StorageError(RopoBenchError):
     """A file of the run cannot be written or read."""
+
+
+class OutOfMemory(RopoBenchError):
+    """The machine or a device has too little memory for what was asked."""
+
+
+class InternalError(RopoBenchError):
+    """An error that nobody foresaw, told in one line (see failures.py)."""
+
+    exit_code = 70
 
 
 class BudgetReached(RopoBenchError):

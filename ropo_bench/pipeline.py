@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ropo_bench.errors import BudgetReached, RopoBenchError, first_line
+from ropo_bench.errors import BudgetReached, first_line
+from ropo_bench.failures import as_expected, note_work
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.making.evaluation import UNREAD
 from ropo_bench.methods import MethodRecipe
@@ -148,11 +149,13 @@ class _Way:
         except BudgetReached:
             self.write()
             raise
-        except (RopoBenchError, RuntimeError) as error:  # RuntimeError: torch's, out of memory among them
+        except (Exception, SystemExit) as error:  # SystemExit: a library's that wanted to end us
+            note_work(error, f"row {row.name} seed {row.seed}")
             if row.name == SFT:
                 raise  # every other row is measured against this one
-            row.state = f"failed: {first_line(error)}"
-            self.evaluation.progress.note(f"{row.name} seed {row.seed} failed: {error}")
+            expected = as_expected(error)
+            row.state = f"failed: {first_line(expected)}"
+            self.evaluation.progress.note(f"{row.name} seed {row.seed} failed: {expected}")
         self.write()
 
     def make(self, row: Row) -> None:

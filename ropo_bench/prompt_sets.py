@@ -5,7 +5,6 @@ AlpacaEval's items have no id: theirs is the row in the reference outputs, "0" t
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.assets import read_given
+from ropo_bench.bounded import parse_json
 from ropo_bench.errors import UsageError
 from ropo_bench.thoughts import without_thoughts
 from ropo_bench.types import Completion, Prompt
@@ -120,13 +120,13 @@ def _records(path: Path) -> Iterator[tuple[str, Any]]:
     text = read_given(path, "a JSON array or one JSON object a line")
     if text.lstrip().startswith("["):
         with _naming(path, "line 1", "JSON array", "a JSON array or one JSON object a line"):
-            items = json.loads(text)
+            items = parse_json(text)
         yield from ((f"item {number}", item) for number, item in enumerate(items, 1))
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             with _naming(path, f"line {number}", "JSON object", "a JSON array or one JSON object a line"):
-                record = json.loads(line)
+                record = parse_json(line)
             yield f"line {number}", record
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from math import isfinite
 from pathlib import Path
 from typing import TypeVar
 
+from ropo_bench.bounded import read_bounded, read_csv
 from ropo_bench.errors import UsageError
 from ropo_bench.recipe_files import shown
 
@@ -94,13 +94,16 @@ def _read(path: Path, kind: type[Line], numbers: tuple[str, ...], optional: tupl
     """A whole file; `numbers` must be there, `optional` ones may be empty."""
     expected = [field.name for field in fields(kind)]
     found = []
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != expected:
-            raise UsageError(f"{shown(path)}:1: the columns must be {','.join(expected)}")
-        for row in reader:
-            where = f"{shown(path)}:{reader.line_num}"
-            if None in row or None in row.values():
+    try:
+        rows = list(read_csv(read_bounded(path).decode("utf-8-sig")))
+    except ValueError as error:
+        raise UsageError(f"{shown(path)}: cannot be read ({error}); give a CSV file in UTF-8") from None
+    if not rows or rows[0][1] != expected:
+        raise UsageError(f"{shown(path)}:1: the columns must be {','.join(expected)}")
+    for line, cells in rows[1:]:
+        if cells:
+            where, row = f"{shown(path)}:{line}", dict(zip(expected, cells, strict=False))
+            if len(cells) != len(expected):
                 raise UsageError(f"{where}: {len(expected)} columns are needed; put texts with commas in quotes")
             if not row["source"]:
                 raise UsageError(f"{where}: source: is empty; say where the figure is from")

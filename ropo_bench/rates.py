@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import log10
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ropo_bench.errors import UsageError
 from ropo_bench.methods import MethodRecipe
@@ -16,13 +16,13 @@ from ropo_bench.runs import atomic_write_json, content_key, read_json
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Point(_Part):
     """One learning rate of a method's curve."""
 
-    lr: float
+    lr: float = Field(gt=0)
     on_grid: bool
     """Whether it is a point of the grid, or of the refinement around the peak."""
     num_seeds: int
@@ -50,7 +50,7 @@ class Tuned(_Part):
     """The same without the flattery: what rates chosen on drawn prompts are worth on the prompts left out."""
     at_edge: bool
     """Whether the peak lies at an end of the grid, so that a better rate may lie beyond."""
-    points: list[Point]
+    points: list[Point] = Field(min_length=1)
     settings_key: str
     """Of everything in the method's recipe but its learning rate and the switches that change no number."""
     code: dict[str, Any]
@@ -75,7 +75,7 @@ class TuningRecord(_Part):
     """Content key of the base model."""
     data: str
     """sha256 of the preference pairs."""
-    grid: list[float]
+    grid: list[Annotated[float, Field(gt=0)]] = Field(min_length=1)
     seeds: list[int]
     """Training seeds; the first tries every rate, all of them the peak and its neighbours."""
     draws: int

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from ropo_bench.bounded import MAX_INTEGER, read_bounded
 from ropo_bench.errors import UsageError
 
 Kind = Literal["methods", "tasks", "suites", "judges"]
 KeyPath = tuple[str | int, ...]
 MAX_DEPTH = 8  # recipes nest four deep; an alias that contains itself would nest for ever
+HOPELESS_DEPTH = 100
+MAX_CHARACTERS = 64 * 1024  # the largest shipped recipe has 4,000
+MAX_PIECES = 4000  # lines and commas: the parser reads some two thousand values a second
+MAX_VALUES = 10_000  # with aliases written out: ten lines of aliases of aliases are billions
+MAPPING, SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
 @dataclass(frozen=True)
@@ -93,12 +101,21 @@ def in_words(value: object) -> str:
 
 def parse_yaml(text: str, place: Callable[[int], str]) -> tuple[Any, dict[KeyPath, int]]:
     """YAML 1.2 as plain data, with the line of every key; place(line) is what errors name."""
+    if len(text) > MAX_CHARACTERS:
+        raise UsageError(f"{place(1)}: {len(text):,} characters; a recipe has at most {MAX_CHARACTERS:,}")
+    pieces = text.count("\n") + text.count(",")
+    if pieces > MAX_PIECES:
+        raise UsageError(f"{place(1)}: {pieces:,} lines and commas; a recipe has at most {MAX_PIECES:,}")
+    if _is_deep(text):
+        raise UsageError(f"{place(1)}: nested more than {MAX_DEPTH} deep")
     yaml = YAML(typ="safe", pure=True)
     lines: dict[KeyPath, int] = {}
     try:
         node = yaml.compose(text)
-        if node is not None:
-            _collect_lines(node, (), lines, place)
+        if node is None:
+            return None, lines
+        _collect_lines(node, (), lines, place)
+        _check_scalars(yaml, node, place)
         return yaml.load(text), lines
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -113,7 +130,47 @@ def parse_yaml(text: str, place: Callable[[int], str]) -> tuple[Any, dict[KeyPat
         raise UsageError(f"{place(line)}: not YAML: a control character") from None
 
 
+def _is_deep(text: str) -> bool:
+    """Whether a text is nested far beyond any recipe: the parser takes minutes to find that out by itself."""
+    depth = 0
+    for mark in re.findall(r"[\[\]{}]", text):
+        depth = depth + 1 if mark in "[{" else max(0, depth - 1)
+        if depth > HOPELESS_DEPTH:
+            return True
+    return re.search(rf"(?:[-?:] +){{{HOPELESS_DEPTH}}}", text) is not None
+
+
+def _check_scalars(yaml: YAML, node: Node, place: Callable[[int], str]) -> None:
+    """Raise UsageError for a value that its tag or form promises and does not hold (`!!int abc`, 2026-13-45), and
+    for a number that nothing can hold; a tree that _collect_lines has bounded."""
+    for part in _parts(node):
+        where = place(part.start_mark.line + 1)
+        shown_value = in_words(part.value) if isinstance(part, ScalarNode) else str(part.tag)
+        try:
+            value = yaml.constructor.construct_object(part, deep=True)
+        except MarkedYAMLError:
+            raise
+        except Exception as error:  # whatever int(), float() and datetime raise for such a text
+            raise UsageError(f"{where}: {shown_value} is no {part.tag} ({error}); write it in quotes") from None
+        too_large = isinstance(value, int | float) and not -MAX_INTEGER <= value <= MAX_INTEGER
+        if too_large or (isinstance(value, float) and not isfinite(value)):
+            raise UsageError(f"{where}: {shown_value} is not a number that can be used; give a finite one")
+
+
+def _parts(node: Node) -> Iterator[Node]:
+    """Every scalar below a node, and every other node with a tag of its own."""
+    if isinstance(node, MappingNode | SequenceNode):
+        if node.tag not in (MAPPING, SEQUENCE):
+            yield node
+        for item in node.value:
+            yield from _parts(item[1] if isinstance(item, tuple) else item)  # keys are text, or the merge key
+    else:
+        yield node
+
+
 def _collect_lines(node: Node, at: KeyPath, lines: dict[KeyPath, int], place: Callable[[int], str]) -> None:
+    if len(lines) > MAX_VALUES:
+        raise UsageError(f"{place(1)}: more than {MAX_VALUES:,} values (aliases count where they are used)")
     if len(at) > MAX_DEPTH:
         raise UsageError(f"{place(node.start_mark.line + 1)}: nested more than {MAX_DEPTH} deep")
     if isinstance(node, MappingNode):
@@ -136,11 +193,13 @@ def read_file(path: Path) -> Layer:
     """One recipe file, not yet merged with what it inherits; raises UsageError with file and line."""
     where = shown(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bounded(path, 4 * MAX_CHARACTERS).decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{where}: no such file; give the path of a YAML recipe") from None
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}; give a YAML recipe") from None
     except OSError as error:
         mend = "give a YAML recipe" if path.is_dir() else "check its permissions"
         raise UsageError(f"{where}: cannot be read ({error.strerror}); {mend}") from None

@@ -216,7 +216,7 @@ def _dotted(key: str, value: Any, where: str) -> Layer:
 
 
 def _parse_set(text: str, methods: Collection[str]) -> tuple[str | None, Layer]:
-    where = f"--set {text}"
+    where = f"--set {text if len(text) <= 100 else text[:100] + '...'}"
     key, equals, raw = text.partition("=")
     key = key.strip()
     if not equals or not key:

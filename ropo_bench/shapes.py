@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import struct
@@ -11,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.errors import UsageError
+from ropo_bench.bounded import check_types, parse_json, read_bounded, read_shards
+from ropo_bench.errors import UsageError, first_line
 from ropo_bench.methods import AdapterRecipe
+from ropo_bench.recipe_errors import problems
 from ropo_bench.sources import model_folder
 from ropo_bench.suites import ShapeRecipe, SuiteRecipe
 
@@ -55,8 +56,10 @@ def missing_files(folder: Path) -> list[str]:
     missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        return missing + [shard for shard in shards if not (folder / shard).is_file()]
+        try:
+            return missing + [shard for shard in read_shards(index) if not (folder / shard).is_file()]
+        except (OSError, ValueError):
+            return [*missing, f"a sound {index.name}"]
     return missing + ([] if any(folder.glob("*.safetensors")) else ["*.safetensors"])
 
 
@@ -101,11 +104,14 @@ def head_dim(shape: ShapeRecipe) -> int:
 def of_folder(folder: Path) -> Anatomy:
     """A local model, from its config and the headers of its safetensors; raises UsageError for unreadable ones."""
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        config = parse_json(read_bounded(folder / "config.json", _HEADER_LIMIT))
+        check_types(dict[str, Any], config)
         sizes = {name: size for path in sorted(folder.glob("*.safetensors")) for name, size in _header(path)}
-    except (OSError, ValueError, KeyError, struct.error) as error:
+        check_types(dict[str, list[int]], sizes)
+        shape = _shape(config)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
         raise UsageError(
-            f"model {folder}: its config or safetensors cannot be read ({error}); fetch it again"
+            f"model {folder}: its config or safetensors cannot be read ({first_line(error)}); fetch it again"
         ) from error
     if config.get("tie_word_embeddings"):
         sizes.pop("lm_head.weight", None)
@@ -114,7 +120,7 @@ def of_folder(folder: Path) -> Anatomy:
         for name, size in sizes.items()
         if len(size) == 2 and name.endswith(".weight") and not any(word in name for word in _NOT_LINEAR)
     }
-    return Anatomy(sum(map(math.prod, sizes.values())), linears, _shape(config))
+    return Anatomy(sum(map(math.prod, sizes.values())), linears, shape)
 
 
 def _header(path: Path) -> Iterator[tuple[str, list[int]]]:
@@ -123,7 +129,7 @@ def _header(path: Path) -> Iterator[tuple[str, list[int]]]:
         (length,) = struct.unpack("<Q", file.read(8))
         if length > _HEADER_LIMIT:
             raise ValueError(f"{path.name} is no safetensors file")
-        header = json.loads(file.read(length))
+        header = parse_json(file.read(length))
     return ((name, tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
 
 
@@ -131,7 +137,10 @@ def _shape(config: Mapping[str, Any]) -> ShapeRecipe | None:
     config = {**config, **(config.get("text_config") or {})}  # of a model that also sees, the part that reads
     known = {key: config[key] for key in ShapeRecipe.model_fields if config.get(key) is not None}
     required = (key for key, field in ShapeRecipe.model_fields.items() if field.is_required())
-    return ShapeRecipe.model_validate(known) if all(key in known for key in required) else None
+    # An architecture may mean other things by these keys, such as a list with a size for each layer.
+    if not all(key in known for key in required) or problems(ShapeRecipe, known, {}):
+        return None
+    return ShapeRecipe.model_validate(known)
 
 
 def trainable_parameters(model: Anatomy, adapter: AdapterRecipe) -> int | None:

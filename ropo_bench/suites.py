@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from ropo_bench.bounded import MAX_SEEDS
 from ropo_bench.errors import UsageError
 from ropo_bench.methods import Recipe
 
@@ -111,7 +112,7 @@ class SuiteRecipe(Recipe):
     published: str | None = None
     shape: ShapeRecipe | None = None
     num_pairs: int | None = Field(default=None, ge=1)
-    seeds: int = Field(default=1, ge=1)
+    seeds: int = Field(default=1, ge=1, le=MAX_SEEDS)
     gate: GateRecipe = GateRecipe()
     primary: PrimaryRecipe | None = None
 

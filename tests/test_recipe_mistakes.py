@@ -39,7 +39,7 @@ BAD_METHODS = {
     "train: {batch_size: 12.5}": "train.batch_size: must be a whole number, given 12.5",
     "train: {max_steps: true}": "train.max_steps: must be a whole number, given true",
     "train: {lr: 0}": "bad.yaml:3: train.lr: must be greater than 0, given 0",
-    "train: {lr: .inf}": "train.lr: must be a finite number, given Infinity",
+    "train: {lr: .inf}": '".inf" is not a number that can be used; give a finite one',
     "train: {dtype: bf16}": "train.dtype: must be 'float32' or 'bfloat16', given \"bf16\"",
     "train:": "bad.yaml:3: train: must be a mapping of keys, given null",
     "train: {batch_size: 30}": "batch_size: must be a multiple of micro_batch_size (8), given 30",

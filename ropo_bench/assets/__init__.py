@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from ropo_bench.assets.lookup import (
     write_whole,
 )
 from ropo_bench.assets.registry import Entry, entries, entry, sha256
+from ropo_bench.bounded import parse_json
 from ropo_bench.errors import UsageError
 
 __all__ = [
@@ -76,6 +76,6 @@ def read_jsonl(name: str) -> list[dict[str, Any]]:
 
 def _parsed(name: str, text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         raise UsageError(f"asset {name}: not JSON ({error}); read it with the function for its format") from None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import tempfile
-import zlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from ropo_bench.assets.download import Unreachable, download
 from ropo_bench.assets.registry import Entry
+from ropo_bench.bounded import gunzip
 from ropo_bench.errors import StorageError, UsageError
 
 MIRROR = "ROPO_BENCH_ASSETS"
@@ -109,9 +108,9 @@ def read_bytes(path: Path) -> bytes:
     if path.suffix != ".gz":
         return data
     try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"{path}: not a whole gzip file ({error}); delete it, and take it again") from None
+        return gunzip(data)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; delete it, and take it again") from None
 
 
 def write_whole(target: Path, content: bytes) -> None:

@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ropo_bench.bounded import read_bounded
 from ropo_bench.claims.decision import Region
 from ropo_bench.errors import UsageError
 from ropo_bench.methods import Recipe
 from ropo_bench.recipe_errors import problems
-from ropo_bench.recipe_files import in_words, parse_yaml, shown, suggest
+from ropo_bench.recipe_files import MAX_CHARACTERS, in_words, parse_yaml, shown, suggest
 
 OPERATORS = (">", "<", ">=", "<=", "=")
 _WORD = re.compile(r"[<>=]+|[^\s<>=]+")
@@ -54,10 +55,10 @@ def read_claims(path: Path) -> list[Claim]:
     """All claims of a file; raises UsageError with file, line and column of the first mistake."""
     where = shown(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bounded(path, 4 * MAX_CHARACTERS).decode("utf-8-sig")
     except FileNotFoundError:
         raise UsageError(f"{where}: no such file; write claims into it, or name another with --claims FILE") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"{where}: cannot be read ({error}); give a YAML file in UTF-8") from None
     data, lines = parse_yaml(text, lambda line: f"{where}:{line}")
     if not isinstance(data, list) or not data:

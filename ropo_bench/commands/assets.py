@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ropo_bench.bounded import dump_json
 from ropo_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _row(entry: Entry, state: str, detail: str) -> dict[str, Any]:
 
 
 def _print_json(rows: Sequence[dict[str, Any]]) -> None:
-    typer.echo(json.dumps({"schema": 1, "assets": rows}, indent=1))
+    typer.echo(dump_json({"schema": 1, "assets": rows}))
 
 
 def _report(rows: Sequence[dict[str, Any]], as_json: bool, done: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import math
 import textwrap
 from collections import Counter
@@ -13,6 +12,7 @@ from typing import Any
 
 import typer
 
+from ropo_bench.bounded import dump_json
 from ropo_bench.claims import Decided, decide_claims, exit_code, read_claims
 from ropo_bench.claims.decision import ALPHA, Region, decide
 from ropo_bench.commands.table import newest_run
@@ -36,7 +36,7 @@ def claims_command(run: str | None, file: Path, runs: Path, json: bool) -> None:
     code = exit_code([one.verdict for one in decided])
     if json:
         value: dict[str, Any] = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "run": name, "exit_code": code}
-        print(jsonlib.dumps(value | {"claims": [_as_json(one) for one in decided]}, indent=1, ensure_ascii=False))
+        print(dump_json(value | {"claims": [_as_json(one) for one in decided]}))
     else:
         print(_as_text(name, decided), end="")
     if code:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ropo_bench.bounded import dump_json
 from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.doctor import Line, examine
 from ropo_bench.recipes import load_judge
@@ -44,7 +44,7 @@ def doctor_command(
     problems = [line for line in found if line.state == "problem"]
     if json:
         record = {"schema": SCHEMA, "suite": request.suite.name, "can_run": not problems}
-        print(jsonlib.dumps(record | {"lines": [asdict(line) for line in found]}, indent=1))
+        print(dump_json(record | {"lines": [asdict(line) for line in found]}))
     else:
         verdict = "can run here" if not problems else f"cannot run here: {len(problems)} to mend"
         console.print(Text(f"suite {request.suite.name} {verdict}", style="bold"))

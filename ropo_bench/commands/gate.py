@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from ropo_bench.bounded import read_bounded
 from ropo_bench.commands.table import newest_run
 from ropo_bench.errors import UsageError
 from ropo_bench.gate import (
@@ -101,7 +102,7 @@ def baseline_of(text: str, suite: str) -> Baseline:
     """rolling:N, a leaderboard as `table --format json` writes it, or a published folder; raises UsageError."""
     if text.startswith(ROLLING):
         nights = text.removeprefix(ROLLING)
-        if not nights.isdecimal() or int(nights) < 1:
+        if not nights.isdecimal() or len(nights) > 6 or int(nights) < 1:
             raise UsageError(f"--baseline {text}: give a number of nights, such as rolling:14")
         return Baseline(window=int(nights))
     path = Path(text)
@@ -112,8 +113,15 @@ def baseline_of(text: str, suite: str) -> Baseline:
             " `ropo-bench table RUN --format json` wrote"
         )
     with storage_errors(path):
-        board = from_json(path.read_text("utf-8", errors="replace"), str(path))
+        board = from_json(_text(path), str(path))
     return Baseline(night_of(board, text, suite))
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_bounded(path).decode(errors="replace")
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; give a table that `ropo-bench table RUN --format json` wrote") from None
 
 
 def report_on(

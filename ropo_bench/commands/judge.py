@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ropo_bench.bounded import dump_json
 from ropo_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def list_judges(include: Include = None, as_json: AsJson = False) -> None:
     keys = ("name", "kind", "model", "description")
     rows = [{key: str(getattr(judge, key)) for key in keys} for judge in judges]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(dump_json(rows, indent=2))
         return
     widths = [max(len(row[key]) for row in rows) for key in keys]
     for row in rows:
@@ -58,7 +59,7 @@ def show(
     if judge.wanted_key is not None:
         key = {"variable": judge.wanted_key, "set": bool(os.environ.get(judge.wanted_key, "").strip())}
     if as_json:
-        typer.echo(json.dumps({"judge": recipe, "key": key, "canaries": canaries}, indent=2))
+        typer.echo(dump_json({"judge": recipe, "key": key, "canaries": canaries}, indent=2))
         return
     for key_name, value in recipe.items():
         typer.echo(f"{key_name}: {value if isinstance(value, str) else json.dumps(value)}")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ropo_bench.bounded import dump_json
+
 if TYPE_CHECKING:
     from ropo_bench.methods import MethodRecipe
 
@@ -32,7 +34,7 @@ def list_methods(context: typer.Context, include: Include = None, as_json: AsJso
         for m in load_methods("all", include=include or [])
     ]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        typer.echo(dump_json(rows, indent=2))
     elif sys.stdout.isatty():
         _print_table(rows)
     else:
@@ -69,7 +71,7 @@ def show(
     if as_json:
         recipe = {"name": method.name, "description": method.description, **settings(method)}
         differences = {key: {"dpo": a, "value": b} for key, a, b in diff}
-        typer.echo(json.dumps({"recipe": recipe, "diff_to_dpo": differences, **counts}, indent=2))
+        typer.echo(dump_json({"recipe": recipe, "diff_to_dpo": differences, **counts}, indent=2))
         return
     text = _as_yaml(method, f"{method.name}, suite {suite}" if suite else method.name)
     text += "\n" + _diff_as_comments(diff)

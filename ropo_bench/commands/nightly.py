@@ -14,8 +14,8 @@ import typer
 from ropo_bench.commands.gate import again_name, baseline_of, night_from, repeat_name, report_on, rules_of, warn
 from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
 from ropo_bench.commands.report import write_report
-from ropo_bench.commands.run import Asked, Limits, budget_of, resolve
-from ropo_bench.errors import UsageError
+from ropo_bench.commands.run import Asked, Limits, budget_of, resolve, unfinished_code
+from ropo_bench.errors import UnfinishedRun, UsageError
 from ropo_bench.gate import (
     Baseline,
     Decision,
@@ -106,6 +106,8 @@ def nightly_command(
     write_report(store, name, folder)
     append(path, tonight)
     print(to_json(report) if json else "\n".join([*to_lines(report), f"report: {folder}", f"history: {path}"]))
+    if decision.exit_code == UnfinishedRun.exit_code:
+        raise typer.Exit(unfinished_code(store.read_run(name)))
     if decision.exit_code:
         raise typer.Exit(decision.exit_code)
 

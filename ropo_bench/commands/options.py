@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ropo_bench.bounded import MAX_INTEGER, MAX_SEEDS
+from ropo_bench.failures import keep_tracebacks_in
 from ropo_bench.training.launch import PROCESSES
 
 
@@ -19,7 +21,15 @@ def _mirror(assets: Path | None) -> Path | None:
     return assets
 
 
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of all runs and of what they share.")]
+def _tracebacks(runs: Path) -> Path:
+    """Keep tracebacks beside what the runs share."""
+    keep_tracebacks_in(runs / "cache" / "tracebacks")
+    return runs
+
+
+Runs = Annotated[
+    Path, typer.Option("--runs", callback=_tracebacks, help="Folder of all runs and of what they share.")
+]
 Suite = Annotated[str, typer.Option("--suite", help="Suite: a name or a YAML file.")]
 Include = Annotated[list[Path], typer.Option("--include", help="Folder with recipes of your own.")]
 Sets = Annotated[list[str], typer.Option("--set", help="loss.beta=0.05 for all methods, ropo.train.lr=1e-4 for one.")]
@@ -27,7 +37,9 @@ Base = Annotated[str | None, typer.Option("--base", help="Base model: a folder o
 Data = Annotated[str | None, typer.Option("--data", help="Preference data: a file or a hub id.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Methods = Annotated[str, typer.Option("--methods", help="Names or files, comma-separated, or: all.")]
-Seeds = Annotated[int | None, typer.Option("--seeds", min=1, help="Seeds a method (default: the suite's).")]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", min=1, max=MAX_SEEDS, help="Seeds a method (default: the suite's).")
+]
 Tasks = Annotated[str | None, typer.Option("--tasks", help="Only these, comma-separated (default: the suite's).")]
 Judge = Annotated[str | None, typer.Option("--judge", help="Judge of every judged task: a name or a YAML file.")]
 Backend = Annotated[str | None, typer.Option("--backend", help="auto, vllm or hf (default: the suite's).")]
@@ -35,8 +47,8 @@ Checkpoint = Annotated[
     list[str], typer.Option("--checkpoint", help="NAME=PATH_OR_HUB_ID of a model trained elsewhere.")
 ]
 Assets = Annotated[Path | None, typer.Option("--assets", callback=_mirror, help="Mirror folder of benchmark files.")]
-Calls = Annotated[int | None, typer.Option("--budget-calls", min=0, help="Most requests to judges.")]
-Usd = Annotated[float | None, typer.Option("--budget-usd", min=0, help="Most dollars for judges.")]
+Calls = Annotated[int | None, typer.Option("--budget-calls", min=0, max=MAX_INTEGER, help="Most requests to judges.")]
+Usd = Annotated[float | None, typer.Option("--budget-usd", min=0, max=1e9, help="Most dollars for judges.")]
 StrictModel = Annotated[
     bool, typer.Option("--strict-model", help="Stop where another model answers than the judge's recipe names.")
 ]
@@ -52,14 +64,14 @@ Tuning = Annotated[
     Path | None, typer.Option("--tuning", help="Record of `tune` (default: the one that the suite names).")
 ]
 Processes = Annotated[
-    int, typer.Option("--processes", min=1, envvar=PROCESSES, help="Processes (GPUs) that train together.")
+    int, typer.Option("--processes", min=1, max=1024, envvar=PROCESSES, help="Processes (GPUs) that train together.")
 ]
 Shard = Annotated[bool, typer.Option("--shard", help="Shard the model over them (FSDP2) instead of copying it.")]
 DeviceGib = Annotated[
-    float | None, typer.Option("--device-gib", min=0.1, help="Plan for devices of this memory, not these.")
+    float | None, typer.Option("--device-gib", min=0.1, max=1e6, help="Plan for devices of this memory, not these.")
 ]
-Devices = Annotated[int, typer.Option("--devices", min=1, help="How many (with --device-gib).")]
-FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, help="First of the training seeds.")]
+Devices = Annotated[int, typer.Option("--devices", min=1, max=1 << 20, help="How many (with --device-gib).")]
+FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, max=1 << 31, help="First of the training seeds.")]
 Baseline = Annotated[
     str, typer.Option("--baseline", help="rolling:N, a published folder, or a file from `table --format json`.")
 ]

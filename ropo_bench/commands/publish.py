@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from ropo_bench.bounded import dump_json
 from ropo_bench.commands.table import newest_run
 from ropo_bench.publishing import publish
 from ropo_bench.runs import Store
@@ -22,7 +22,7 @@ def publish_command(run: str | None, out: Path | None, commits: Sequence[str], r
     if json:
         sizes = {"size_bytes": dict(done.size_bytes), "total_bytes": total}
         said = {"schema": SCHEMA, "run": name, "out": str(done.folder), "unchanged": done.unchanged}
-        print(jsonlib.dumps(said | sizes))
+        print(dump_json(said | sizes, indent=None))
         return
     for file, size in sorted(done.size_bytes.items()):
         print(f"{size:>11,}  {done.folder / file}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ropo_bench.bounded import dump_json
 from ropo_bench.commands.table import newest_run
 from ropo_bench.report import gather
 from ropo_bench.runs import Store, atomic_file, atomic_write_text
@@ -30,8 +29,7 @@ def report_command(
         folder = store.run_folder(name) / "report" if out is None else out if len(names) < 2 else out / name
         written.append(write_report(store, name, folder, against))
     if as_json:
-        json.dump({"reports": written}, sys.stdout, indent=1)
-        print()
+        print(dump_json({"reports": written}))
         return
     for one in written:
         print(one["page"])

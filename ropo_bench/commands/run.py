@@ -12,7 +12,8 @@ import typer
 
 from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
 from ropo_bench.commands.table import print_leaderboard
-from ropo_bench.errors import RopoBenchError, UsageError
+from ropo_bench.errors import InternalError, RopoBenchError, UnfinishedRun, UsageError
+from ropo_bench.failures import INTERNAL
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.making.evaluation import is_judged
 from ropo_bench.methods import MethodRecipe
@@ -64,7 +65,7 @@ class Limits:
 def run_command(
     asked: Asked, runs: Path, name: str | None, json: bool, limits: Limits, launch: Launch = ALONE
 ) -> None:
-    """Resolve, run, print; exits 4 when a row failed, 5 when the budget was reached."""
+    """Resolve, run, print; exits 4 when a row failed (70 by an internal error), 5 when the budget was reached."""
     request = resolve(asked)
     store = Store(runs)
     name = name or request.run_name()
@@ -86,7 +87,13 @@ def run_command(
     unfinished = [row for row in record["rows"] if row["state"] != "done"]
     if unfinished:
         print(f"error: {len(unfinished)} of {len(record['rows'])} rows are not done (see above)", file=sys.stderr)
-        raise typer.Exit(4)
+        raise typer.Exit(unfinished_code(record))
+
+
+def unfinished_code(record: Mapping[str, Any]) -> int:
+    """The exit code of a run with unfinished rows: 70 where an error of the program itself kept one from the end."""
+    internal = any(row["state"].startswith(f"failed: {INTERNAL}") for row in record["rows"])
+    return InternalError.exit_code if internal else UnfinishedRun.exit_code
 
 
 def _any_scores(store: Store, name: str) -> bool:

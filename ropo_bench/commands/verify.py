@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import typer
 
+from ropo_bench.bounded import dump_json
 from ropo_bench.publishing import results_in, verify
 
 SCHEMA = 1
@@ -22,7 +22,7 @@ def verify_command(folders: Sequence[Path], json: bool, write: bool = False) -> 
     found = [verify(result, write) for folder in folders for result in results_in(folder)]
     if json:
         results = [asdict(each) | {"folder": str(each.folder), "state": each.state} for each in found]
-        print(jsonlib.dumps({"schema": SCHEMA, "results": results}, indent=1))
+        print(dump_json({"schema": SCHEMA, "results": results}))
     else:
         for each in found:
             counts = f"{each.num_cells:,} cells and {each.num_comparisons:,} comparisons derived from the scores"

@@ -28,6 +28,7 @@ def examine(
     environment variables are told.
     """
     yield machine.versions()
+    yield machine.limits()
     yield machine.accelerator()
     yield machine.vllm(suite, judges)
     yield from machine.memory(suite)

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 import ropo_bench
-from ropo_bench import planning
+from ropo_bench import bounded, planning, recipe_files
 from ropo_bench.doctor.line import Line
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.planning.machine import CPU
@@ -36,18 +36,33 @@ def versions() -> Line:
         wanted = [Requirement(text) for text in metadata.requires("ropo-bench") or []]
     except metadata.PackageNotFoundError:
         return Line("packages", "warning", f"{here}; not installed as a package", "pip install -e . in the checkout")
-    wrong, right = [], []
+    wrong: list[str] = []
+    mends: list[str] = []
+    right: list[str] = []
     for requirement in (one for one in wanted if one.marker is None):
         found = _version(requirement.name)
         if found is None:
-            wrong.append(f"{requirement.name} is missing")
+            wrong.append(f"{requirement.name} is missing, {requirement.specifier} is needed")
+            mends.append(f"'{requirement.name}{requirement.specifier}'")
         elif not requirement.specifier.contains(found, prereleases=True):
             wrong.append(f"{requirement.name} {found} is not {requirement.specifier}")
+            mends.append(f"'{requirement.name}{requirement.specifier}'")
         else:
             right.append(f"{requirement.name} {found}")
     if wrong:
-        return Line("packages", "problem", f"{here}: {'; '.join(wrong)}", "pip install --upgrade ropo-bench")
+        return Line("packages", "problem", f"{here}: {'; '.join(wrong)}", f"pip install {' '.join(mends)}")
     return Line("packages", "ok", f"{here}, {', '.join(right)}")
+
+
+def limits() -> Line:
+    """The bounds of what is read; input beyond them is refused (docs/exit-codes.md)."""
+    return Line(
+        "limits",
+        "ok",
+        f"an input file has at most {bounded.MAX_FILE_BYTES >> 20} MiB uncompressed, JSON {bounded.MAX_DEPTH} levels,"
+        f" a recipe {recipe_files.MAX_CHARACTERS:,} characters and {recipe_files.MAX_VALUES:,} values,"
+        f" --seeds {bounded.MAX_SEEDS:,}",
+    )
 
 
 def accelerator() -> Line:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import ropo_bench
+from ropo_bench.bounded import check_types, parse_json, read_bounded
 from ropo_bench.errors import UsageError
 from ropo_bench.gate.night import SCHEMA, Night, from_plain, to_plain
 from ropo_bench.runs import storage_errors
@@ -35,11 +36,11 @@ def read_history(path: Path, suite: str, warn: Callable[[str], None]) -> list[Ni
     if not path.exists():
         return []
     with storage_errors(path):
-        data = path.read_bytes()
+        data = _read(path)
     *lines, rest = data.split(b"\n")
     if rest.strip():
         try:
-            json.loads(rest)
+            parse_json(rest)
             lines.append(rest)
         except ValueError:
             warn(f"{path}, line {len(lines) + 1}: cut off, skipped; the next night is written in its place")
@@ -55,19 +56,28 @@ def read_history(path: Path, suite: str, warn: Callable[[str], None]) -> list[Ni
     return [night for _, night in sorted(nights.items(), key=lambda item: item[0])]
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return read_bounded(path)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; give another --history") from None
+
+
 def _night(line: bytes, where: str) -> Night:
     mend = "mend or remove that line, or give another --history"
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError as error:
         raise UsageError(f"{where}: not JSON ({error}); {mend}") from None
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         found = value.get("schema") if isinstance(value, dict) else None
         raise UsageError(f"{where}: not a night of schema {SCHEMA} but of {found!r}; {mend}")
     try:
-        return from_plain(value)
-    except (KeyError, TypeError, AttributeError) as error:
+        night = from_plain(value)
+        check_types(Night, value)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(f"{where}: not a night of schema {SCHEMA} ({error!r}); {mend}") from None
+    return night
 
 
 def as_tonight(stored: Night, history: Sequence[Night], time: str) -> Night:
@@ -122,7 +132,7 @@ def _end_of_lines(data: bytes) -> int | None:
     start = data.rfind(b"\n") + 1
     if data[start:].strip():
         try:
-            json.loads(data[start:])
+            parse_json(data[start:])
         except ValueError:
             return start
         return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ropo_bench.bounded import dump_json
 from ropo_bench.gate.decision import EXIT_CODES, Decision
 from ropo_bench.gate.differences import Change
 from ropo_bench.gate.night import Night, Verdict
@@ -100,7 +100,7 @@ def to_json(report: GateReport) -> str:
         "changes_since": report.since,
         "changes": [change._asdict() for change in report.changes],
     }
-    return json.dumps(value, indent=1, ensure_ascii=False)
+    return dump_json(value)
 
 
 def _worst_first(decision: Decision) -> list[CellVerdict]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from ropo_bench.bounded import check_types, parse_json, read_bounded
 from ropo_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,11 @@ def _not_served(folder: Path) -> str | None:
     path = folder / "config.json"
     if not path.is_file():
         return f"model {folder} has no config.json"
-    config = json.loads(path.read_text())
+    try:
+        config = parse_json(read_bounded(path))
+        check_types(dict[str, Any], config)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}); fetch the model again") from None
     config = config.get("text_config", config)
     hidden = config.get("hidden_size", config.get("n_embd"))
     heads = config.get("num_attention_heads", config.get("n_head"))

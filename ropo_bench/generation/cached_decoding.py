@@ -39,8 +39,8 @@ def check_decoding(model: Any, tokenizer: Any, dtype: str) -> None:
         ) from error
     if not lag <= MAX_LAG[dtype]:
         raise UsageError(
-            f"model of type {model.config.model_type!r}: decoding with its cache is not decoding without one (a chosen"
-            f" token lies {lag:.3g} below the best one); try --backend vllm, or another version of transformers"
+            f"model of type {model.config.model_type!r}: decoding with its cache is not decoding without one (a"
+            f" chosen token lies {lag:.3g} below the best one); try --backend vllm, or another version of transformers"
         )
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ropo_bench.assets import read_given
+from ropo_bench.bounded import parse_json
 from ropo_bench.errors import UsageError
 from ropo_bench.statistics import bootstrap_clusters
 from ropo_bench.types import JudgeAnswer, JudgeCall, Prompt
@@ -82,14 +83,15 @@ def read_battles(path: Path, is_switched: Callable[[str], bool] | None = None) -
 
 def _json(path: Path, text: str, what: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         raise UsageError(f"{path}: {what} is not JSON ({error}); give a file of {FORMS}") from None
 
 
 def _line(where: str, row: Any) -> Battle:
     winner = row.get("winner") if isinstance(row, dict) else None
-    if not isinstance(row, dict) or (winner is not None and winner not in PREFERENCES) or "winner" not in row:
+    known = winner is None or (isinstance(winner, str) and winner in PREFERENCES)
+    if not isinstance(row, dict) or not known or "winner" not in row:
         raise UsageError(f"{where}: not a verdict, given {json.dumps(row)[:80]}; give {FORMS}")
     prompt = row["prompt"] if "prompt" in row else row.get("instruction")
     texts = _texts(where, (prompt, row.get("answer_a"), row.get("answer_b")))

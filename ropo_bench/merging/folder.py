@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer
 
+from ropo_bench.bounded import read_shards
 from ropo_bench.merging.merge import write_tokenizer
 from ropo_bench.models import DTYPES, generation_config
 
@@ -109,7 +110,7 @@ def _files(merged_dir: Path, dtype: str) -> Iterator[str]:
     index = merged_dir / "model.safetensors.index.json"
     named = {"model.safetensors"}
     if index.is_file():
-        named = set(json.loads(index.read_text())["weight_map"].values())
+        named = set(read_shards(index))
     for path in sorted(merged_dir.iterdir()):
         stray = path.suffix == ".safetensors" and path.name not in named
         if stray or path.suffix in (".bin", ".pt", ".pth") or path.name == "adapter_config.json":

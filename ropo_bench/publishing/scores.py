@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from ropo_bench.bounded import gunzip, parse_json
 from ropo_bench.errors import StorageError
 from ropo_bench.types import Score
 
@@ -97,8 +98,8 @@ def from_bytes(data: bytes, where: str) -> ScoresOf:
     """The scores of such a file; raises StorageError where it is none."""
     found: dict[str, dict[str, list[list[Score]]]] = {}
     try:
-        for text in gzip.decompress(data).decode().splitlines():
-            line = json.loads(text)
+        for text in gunzip(data).decode().splitlines():
+            line = parse_json(text)
             item, detail = line["item"], line.get("detail", {})
             for row, entries in line["rows"].items():
                 by_seed = found.setdefault(line["task"], {}).setdefault(row, [[] for _ in entries])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import math
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ropo_bench.bounded import gunzip, parse_json, read_bounded
 from ropo_bench.errors import RopoBenchError, UsageError, first_line
 from ropo_bench.publishing.derive import derive, versions
 from ropo_bench.publishing.names import keys_in, paths_in
@@ -70,8 +68,11 @@ def verify(folder: Path, write: bool = False) -> Verdict:
 
     write: where the files are whole and only the table is another one today, write it again, to be reviewed.
     """
-    manifest = json.loads((folder / MANIFEST).read_bytes())
-    version = manifest.get("schema_version")
+    try:
+        manifest = parse_json(read_bounded(folder / MANIFEST))
+        version = manifest["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        return Verdict(folder, differences=(f"{MANIFEST}: damaged ({error!r})",), reason=f"{MANIFEST} is damaged")
     if version != SCHEMA_VERSION:
         raise UsageError(
             f"{folder / MANIFEST}: schema version {version}, this program reads {SCHEMA_VERSION}; "
@@ -85,7 +86,7 @@ def verify(folder: Path, write: bool = False) -> Verdict:
     faults = [*_files(folder, expected), *_private(folder)]
     notes = [f"{name} {then.get(name)} then, {now} now" for name, now in versions().items() if then.get(name) != now]
     try:
-        recipe = json.loads((folder / "recipe.json").read_bytes())
+        recipe = parse_json(read_bounded(folder / "recipe.json"))
         tasks = [TaskRecipe.model_validate(task) for task in recipe["tasks"]]
         published = from_json((folder / "table.json").read_text())
         scores = from_bytes((folder / SCORES).read_bytes(), str(folder / SCORES))
@@ -108,7 +109,7 @@ def verify(folder: Path, write: bool = False) -> Verdict:
 def _is_result(path: Path) -> bool:
     """Whether a manifest is one of ours; other programs write files of that name too."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_bounded(path))
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.get("schema") == SCHEMA
@@ -132,9 +133,9 @@ def _private(folder: Path) -> Iterator[str]:
     """Texts that look like keys or name paths of a machine, in any file."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
-            data = path.read_bytes()
-            text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode(errors="replace")
-        except (OSError, EOFError, zlib.error) as error:
+            data = read_bounded(path)
+            text = (gunzip(data) if path.suffix == ".gz" else data).decode(errors="replace")
+        except (OSError, ValueError) as error:
             yield f"{path.relative_to(folder)}: cannot be read ({first_line(error)})"
             continue
         name = path.relative_to(folder).as_posix()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ropo_bench.bounded import dump_json
 from ropo_bench.reporting.comparison import Change, ComparedColumn, ComparedRows, Flips
 from ropo_bench.reporting.tables import NOTHING
 
@@ -22,7 +22,7 @@ def comparison_json(title: str, notes: Sequence[str], pairs: Sequence[ComparedRo
     """Everything that the text says, numbers in full precision and every flipped item by name."""
     value: dict[str, Any] = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "title": title}
     value |= {"notes": list(notes), "pairs": [asdict(pair) for pair in pairs]}
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return dump_json(value) + "\n"
 
 
 def comparison_text(title: str, notes: Sequence[str], pairs: Sequence[ComparedRows], width: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ropo_bench.bounded import check_types, dump_json, parse_json
 from ropo_bench.errors import UsageError
 from ropo_bench.published import Published
 from ropo_bench.reporting.board import Column, Leaderboard, Row
@@ -74,22 +75,25 @@ def to_json(board: Leaderboard) -> str:
         "provenance": board.provenance,
         "primary": board.primary,
     }
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return dump_json(value) + "\n"
 
 
 def from_json(text: str, where: str = "leaderboard") -> Leaderboard:
     """What to_json wrote, exactly; raises UsageError, naming `where`, for anything else."""
     mend = "write it with: ropo-bench table RUN --format json"
     try:
-        value = json.loads(text)
+        value = parse_json(text, infinite=True)
     except json.JSONDecodeError as error:
         raise UsageError(f"{where}:{error.lineno}: not JSON ({error.msg}); {mend}") from None
+    except ValueError as error:
+        raise UsageError(f"{where}: not JSON ({error}); {mend}") from None
     found = (value.get("schema"), value.get("schema_version")) if isinstance(value, dict) else (None, None)
     if found != (SCHEMA, SCHEMA_VERSION):
         raise UsageError(
             f"{where}: not {SCHEMA} version {SCHEMA_VERSION}, given {found[0]} version {found[1]}; {mend}"
         )
     try:
+        _check(value)
         return Leaderboard(
             title=value["title"],
             rows=tuple(_row(row) for row in value["rows"]),
@@ -99,8 +103,19 @@ def from_json(text: str, where: str = "leaderboard") -> Leaderboard:
             provenance=value["provenance"],
             primary=value.get("primary"),
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(f"{where}: a damaged leaderboard ({error}); {mend}") from None
+
+
+def _check(value: Mapping[str, Any]) -> None:
+    """Raise ValueError, or what a missing key raises, where a part has other types than the table's classes."""
+    check_types(Leaderboard, {**value, "rows": []})
+    for row in value["rows"]:
+        check_types(Row, {**row, "cells": {}})
+        for cell in row["cells"]:
+            check_types(Measurement, cell)
+            if cell.get("num_seeds", 1) < 1 or cell["n"] < 0:
+                raise ValueError(f"a cell of {row['name']} counts fewer than no items or seeds")
 
 
 def _row(fields: Mapping[str, Any]) -> Row:

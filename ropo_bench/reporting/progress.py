@@ -13,6 +13,8 @@ from rich import progress as rich_progress
 from rich.console import Console
 from rich.text import Text
 
+from ropo_bench.failures import note_work
+
 _LIVE_SECONDS = 0.1  # at most one redraw of a row in this time
 _PLAIN_SECONDS = 5.0  # at most one line of a stage in this time
 
@@ -147,6 +149,7 @@ class Progress:
         try:
             yield bar
         except BaseException as error:
+            note_work(error, bar.label)
             word = "failed" if isinstance(error, Exception) else "interrupted"
             self._end(bar, f"{word} at {bar.count_text()}, after {duration_text(bar.seconds)}", "red")
             raise

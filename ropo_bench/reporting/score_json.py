@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from json import dumps
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ropo_bench.bounded import dump_json
 from ropo_bench.reporting.tables import NOTHING
 
 SCHEMA = 1
@@ -84,7 +84,7 @@ def to_json(rows: Sequence[ScoreRow]) -> str:
         metrics = {name: metric.plain() for name, metric in row.metrics.items()}
         notes = {"notes": list(row.notes)} if row.notes else {}
         plain.append({"model": row.model, **row.facts, "metrics": metrics, **notes})
-    return dumps({"schema": SCHEMA, "rows": plain}, ensure_ascii=False, allow_nan=False)
+    return dump_json({"schema": SCHEMA, "rows": plain}, indent=None)
 
 
 def _cells(rows: Sequence[ScoreRow]) -> tuple[list[str], list[list[str]]]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ropo_bench.bounded import check_types, parse_json
 from ropo_bench.errors import RopoBenchError, StorageError
 
 JSON = str | int | float | bool | None | Sequence["JSON"] | Mapping[str, "JSON"]
@@ -134,7 +135,7 @@ def read_json(path: Path) -> Any:
     with storage_errors(path):
         text = path.read_bytes()
     try:
-        return json.loads(text)
+        return parse_json(text, infinite=True)
     except ValueError as error:
         raise StorageError(f"{path}: not JSON ({error}); delete it and repeat the command") from error
 
@@ -181,6 +182,20 @@ def list_files(folder: Path) -> list[FileEntry]:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if size <= SMALL_BYTES else None
         entries.append({"path": path.relative_to(folder).as_posix(), "size_bytes": size, "sha256": sha256})
     return entries
+
+
+def check_entries(manifest: Path, entries: object, content: object) -> None:
+    """Raise StorageError where a manifest's list of files, or its content, is none."""
+    try:
+        check_types(list[dict[str, str | int | None]], entries)
+        check_types(dict[str, Any], content)
+        for entry in entries if isinstance(entries, list) else []:
+            check_types(tuple[str, int, str | None], [entry.get(key) for key in ("path", "size_bytes", "sha256")])
+    except ValueError as error:
+        raise StorageError(
+            f"{manifest}: damaged ({error}); delete the folder {manifest.parent} and repeat the command, which"
+            " makes it again"
+        ) from None
 
 
 def check_files(folder: Path, entries: Sequence[FileEntry]) -> None:

@@ -17,6 +17,7 @@ from ropo_bench.runs.files import (
     DISK_ERRNOS,
     JSON,
     atomic_write_json,
+    check_entries,
     check_files,
     list_files,
     os_error_number,
@@ -92,6 +93,7 @@ class Stage:
                     f"{self.path / MANIFEST}: not a manifest of schema {MANIFEST_SCHEMA}; "
                     f"delete the folder {self.path} and repeat the command, which makes it again"
                 )
+            check_entries(self.path / MANIFEST, manifest.get("files"), manifest.get("content"))
             check_files(self.path, manifest["files"])
             self._manifest = manifest
         return self._manifest is not None

@@ -6,11 +6,11 @@ Shapes: M reference models, X prompts.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ropo_bench.bounded import parse_json, read_bounded
 from ropo_bench.errors import UsageError
 from ropo_bench.scoring.length_control import Array, logistic
 from ropo_bench.sources import option_path
@@ -50,7 +50,7 @@ def _of_alpaca_eval(prompts: Sequence[Prompt]) -> Mapping[str, float]:
 
 def _of_file(name: str, where: str) -> Mapping[str, float]:
     try:
-        return {str(key): float(value) for key, value in json.loads(option_path(name).read_text()).items()}
+        return {str(key): float(value) for key, value in parse_json(read_bounded(option_path(name))).items()}
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{where}: cannot be read ({error}); give a JSON file of prompt id and difficulty"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ropo_bench.bounded import read_shards
 from ropo_bench.engines import Subject
 from ropo_bench.errors import StorageError
 from ropo_bench.tasks import TaskRecipe
@@ -70,7 +70,7 @@ def _open(folder: Path, stack: ExitStack) -> dict[str, Any]:
     try:
         names = ["model.safetensors"]
         if index.is_file():
-            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+            names = read_shards(index)
         files = [stack.enter_context(safe_open(folder / name, framework="pt")) for name in names]
         return {key: file for file in files for key in file.keys()}  # noqa: SIM118
     except (OSError, ValueError, KeyError, SafetensorError) as error:

@@ -38,6 +38,7 @@ EARLY = "early"
 PROCESSES = "ROPO_BENCH_PROCESSES"
 # What launchers tell their processes: the command is none of theirs, and neither is a team that it starts.
 _PLACES = ("RANK", "WORLD_SIZE")
+_NUMBERS = {"WORLD_SIZE": "1", "RANK": "0", "GROUP_WORLD_SIZE": "1"}
 _LAUNCHERS = {
     *_PLACES,
     *(f"{of}_{what}" for of in ("LOCAL", "GROUP", "ROLE") for what in _PLACES),
@@ -62,12 +63,16 @@ def adopt(environment: MutableMapping[str, str] = os.environ) -> bool:
     The first forgets the launcher, all but how many processes it was asked for (in PROCESSES) and the settings of
     accelerate, which its workers inherit. Raises UsageError for more than one machine.
     """
-    count = int(environment.get("WORLD_SIZE", "1"))
+    try:
+        count, rank, machines = (int(environment.get(name, default)) for name, default in _NUMBERS.items())
+    except ValueError:
+        names = ", ".join(_NUMBERS)
+        raise UsageError(f"environment: {names} are a launcher's, and must be whole numbers; unset them") from None
     if count == 1:
         return True
-    if int(environment.get("RANK", "0")) > 0:
+    if rank > 0:
         return False
-    if int(environment.get("GROUP_WORLD_SIZE", "1")) > 1:
+    if machines > 1:
         raise UsageError("ropo-bench: launched on several machines; only one is supported, start it there alone")
     environment.setdefault(PROCESSES, str(count))
     for name in [name for name in environment if _is_launchers(name)]:

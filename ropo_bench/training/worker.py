@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any
 
-from ropo_bench.errors import RopoBenchError
+from ropo_bench.failures import as_expected
 
 
 def main() -> None:
@@ -32,8 +32,9 @@ def main() -> None:
     try:
         job.run(job.Job.model_validate_json(line), lambda step, tokens: tell(step=step, tokens=tokens))
         devices.leave()
-    except RopoBenchError as error:
-        tell(error=type(error).__name__, message=str(error))
+    except (Exception, SystemExit) as error:
+        expected = as_expected(error)
+        tell(error=type(expected).__name__, message=str(expected))
         told.close()
         os._exit(1)  # without a farewell to the others, who may wait for this process
 

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from ropo_bench.errors import MethodFailed, first_line
+from ropo_bench.failures import as_expected, note_work
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.rates import at_rate
 from ropo_bench.stages import Evaluation
@@ -48,8 +49,12 @@ def run_trial(evaluation: Evaluation, task: TaskRecipe, trial: Trial) -> Outcome
         stages.make_policy(recipe, trial.seed)
         stages.make_merged(recipe, trial.seed)
         scores = evaluation.make_scores(model, task, f"{recipe.name} lr {trial.lr:g}")
-    except (MethodFailed, RuntimeError) as error:  # RuntimeError: torch's, of a solve without a solution among them
-        return Outcome(trial, None, first_line(error), time.perf_counter() - began)
+    except Exception as error:
+        note_work(error, f"trial {recipe.name} lr {trial.lr:g} seed {trial.seed}")
+        expected = as_expected(error)
+        if not isinstance(expected, MethodFailed):  # no memory, no disk, or a fault of ours: nothing about the rate
+            raise expected from error
+        return Outcome(trial, None, first_line(expected), time.perf_counter() - began)
     evaluation.close_engine()
     merged.discard()
     policy.discard()

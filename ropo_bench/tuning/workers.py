@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from ropo_bench.errors import StorageError
@@ -58,6 +60,7 @@ def _begin(root: Path, suite: SuiteRecipe, threads: int) -> None:
     """Make a worker ready: its threads, silence, and Ctrl-C left to the process that began it."""
     global _evaluation  # noqa: PLW0603
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before torch is loaded
     quiet = Progress(Path(os.devnull).open("w"))  # noqa: SIM115 (for the worker's life)
     _evaluation = Evaluation(Stages(Store(root), suite, quiet))
@@ -66,3 +69,11 @@ def _begin(root: Path, suite: SuiteRecipe, threads: int) -> None:
 def _try(task: TaskRecipe, trial: Trial) -> Outcome:
     assert _evaluation is not None
     return run_trial(_evaluation, task, trial)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that began it has gone without a word."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from dataclasses import asdict
 from typing import Any
 
 from ropo_bench import planning
+from ropo_bench.bounded import dump_json
 from ropo_bench.commands.plan.judging import judging
 from ropo_bench.commands.plan.memory import refused, room_for
 from ropo_bench.commands.plan.power import Wanted, power
@@ -33,7 +33,7 @@ def plan_command(
     """
     record = plan(request, store, machine, effects)
     if json:
-        print(jsonlib.dumps(record, indent=1))
+        print(dump_json(record))
     else:
         from ropo_bench.commands.plan.text import print_plan
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from ropo_bench.planning import PROMPT_SETS, REFERENCE_FREE, num_steps
 from ropo_bench.preferences.marks import special_tokens
 from ropo_bench.provenance import hardware
 from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import MANIFEST, Stage, Store, canonical_json, file_hash
+from ropo_bench.runs import MANIFEST, Stage, Store, canonical_json, file_hash, read_json
 from ropo_bench.shapes import anatomy, local_model
 from ropo_bench.sources import data_source, pinned_data, read_prompts
 from ropo_bench.stages import Evaluation, Model, Stages
@@ -174,7 +173,7 @@ class Inventory:
             return
         here = _machine(hardware())
         for path in self.store.root.glob(f"cache/policy/*/{MANIFEST}"):
-            content = json.loads(path.read_text())["content"]
+            content = read_json(path)["content"]
             same = content["method"] == method.name and content["total_params"] == self.anatomy.num_parameters
             if same and _machine(content["made_with"]["hardware"]) == here:
                 yield content["seconds"] / content["num_steps"] * num_steps(pairs, method.train)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any, get_args
 
 from ropo_bench.assets import read_given
+from ropo_bench.bounded import parse_json
 from ropo_bench.errors import UsageError
 from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
 from ropo_bench.scoring.diversity import Denominator, Words, measure_texts
@@ -64,28 +64,35 @@ def read_texts(path: Path) -> Iterator[tuple[str | None, Words]]:
         yield from ((None, line.split()) for line in lines)
         return
     for place, record in records:
-        outputs = list(_outputs(record)) if isinstance(record, dict) else []
+        outputs = _outputs(record) if isinstance(record, dict) else []
         if not outputs or not all(isinstance(output, str) for _, output in outputs):
             raise UsageError(f'{path}, {place}: has no "output" that is a text; give {FORM}')
         yield from ((prompt, output.split()) for prompt, output in outputs)
 
 
-def _outputs(record: Mapping[str, Any]) -> Iterator[tuple[str | None, Any]]:
-    """The completions of a record with their prompts' ids; each turn of a FastChat answer has a prompt of its own."""
+def _outputs(record: Mapping[str, Any]) -> list[tuple[str | None, Any]]:
+    """The completions of a record with their prompts' ids; each turn of a FastChat answer has a prompt of its own.
+
+    Empty where the record has another form.
+    """
     prompt = next((record[key] for key in PROMPT_KEYS if key in record), None)
     if "output" in record:
-        yield None if prompt is None else str(prompt), record["output"]
-        return
-    for choice in record.get("choices", []):
-        yield from ((f"{prompt}:{turn}", output) for turn, output in enumerate(choice["turns"], 1))
+        return [(None if prompt is None else str(prompt), record["output"])]
+    choices = record.get("choices")
+    if not isinstance(choices, list):
+        return []
+    turns: list[Any] = [choice.get("turns") if isinstance(choice, dict) else None for choice in choices]
+    if not all(isinstance(texts, list) for texts in turns):
+        return []
+    return [(f"{prompt}:{turn}", output) for texts in turns for turn, output in enumerate(texts, 1)]
 
 
 def _records(path: Path, text: str, lines: Sequence[str]) -> list[tuple[str, Any]] | None:
     """The file's JSON records with their places; None for a file of plain lines."""
     try:
         if text.lstrip().startswith("["):
-            return [(f"item {number}", item) for number, item in enumerate(jsonlib.loads(text), 1)]
-        if not text.lstrip().startswith("{") or not isinstance(jsonlib.loads(text.lstrip().split("\n", 1)[0]), dict):
+            return [(f"item {number}", item) for number, item in enumerate(parse_json(text), 1)]
+        if not text.lstrip().startswith("{") or not isinstance(parse_json(text.lstrip().split("\n", 1)[0]), dict):
             return None
     except ValueError:
         return None
@@ -93,7 +100,7 @@ def _records(path: Path, text: str, lines: Sequence[str]) -> list[tuple[str, Any
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                records.append((f"line {number}", jsonlib.loads(line)))
+                records.append((f"line {number}", parse_json(line)))
             except ValueError as error:
                 raise UsageError(f"{path}, line {number}: not JSON ({error}); give {FORM}") from None
     return records

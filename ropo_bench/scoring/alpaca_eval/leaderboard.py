@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.assets import read_given
+from ropo_bench.bounded import parse_json, read_csv
 from ropo_bench.errors import UsageError
 from ropo_bench.runs import atomic_write_text
 
@@ -62,7 +63,7 @@ def read_annotations(path: Path) -> list[Annotation]:
     model without generator_2 is called by its file. Raises UsageError naming the record that is none.
     """
     try:
-        records = json.loads(_text(path))
+        records = parse_json(_text(path))
     except ValueError as error:
         raise UsageError(f"{path}: not JSON ({error}); give alpaca_eval's annotations.json, gzipped or not") from None
     if not isinstance(records, list) or not records:
@@ -82,21 +83,22 @@ def read_leaderboard(path: Path) -> list[LeaderboardRow]:
 
     Raises UsageError for a file without the column win_rate and for a number that is none.
     """
-    reader = csv.reader(io.StringIO(_text(path)))
-    header = next(reader, [])
+    try:
+        lines = list(read_csv(_text(path)))
+    except ValueError as error:
+        raise UsageError(f"{path}: no CSV ({error}); give alpaca_eval's leaderboard.csv") from None
+    header = lines[0][1] if lines else []
     if "win_rate" not in header[1:]:
         raise UsageError(f"{path}: has no column win_rate; give alpaca_eval's leaderboard.csv or annotations.json")
     rows = []
-    for cells in reader:
+    for line, cells in lines[1:]:
         if not cells:
             continue
         record = dict(zip(header[1:], cells[1:], strict=False))
         try:
             rows.append(LeaderboardRow(cells[0], **{key: _cell(key, record.get(key)) for key in COLUMNS}))
         except ValueError as error:
-            raise UsageError(
-                f"{path}, line {reader.line_num}: {error}; mend that line, or take the file again"
-            ) from None
+            raise UsageError(f"{path}, line {line}: {error}; mend that line, or take the file again") from None
     return rows
 
 
@@ -155,7 +157,12 @@ def _cell(column: str, text: str | None) -> Any:
         return None
     if column == "mode":
         return text
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{column} is {text[:40]!r}, which is no number")
     return int(number) if column in _WHOLE else number
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.assets import read_given
+from ropo_bench.bounded import parse_json
 from ropo_bench.errors import UsageError
 
 _FAMILIES = {"single-v1", "single-math-v1", "pair-v2", "pair-math-v1"}  # one protocol each way, by category
@@ -55,8 +55,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise UsageError(f"{path}, line {number}: not JSON ({error}); mend or remove that line") from error
         if not isinstance(row, dict):
             raise UsageError(

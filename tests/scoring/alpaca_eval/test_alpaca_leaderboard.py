@@ -97,5 +97,5 @@ def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no column win_rate"):
         read_leaderboard(path)
     path.write_text(",win_rate\na,many\n")
-    with pytest.raises(UsageError, match="line 2: could not convert"):
+    with pytest.raises(UsageError, match="line 2: win_rate is"):
         read_leaderboard(path)
