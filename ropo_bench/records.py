@@ -8,6 +8,8 @@ from dataclasses import asdict
 from ropo_bench.runs import JsonLines, Stage
 from ropo_bench.types import Completion, Pair, Score
 
+SCORES = "scores.jsonl"
+
 
 def append_completions(lines: JsonLines, group: Sequence[Completion], life: str) -> None:
     """Append what an engine gave at once as one line, there whole or not at all; life: see engines.Engine."""
@@ -23,14 +25,14 @@ def read_completions(stage: Stage) -> list[Completion]:
     """All completions of a finished stage, in order of generation."""
     return [
         Completion(**{**item, "turns": tuple(item["turns"]), "num_tokens": tuple(item["num_tokens"])})
-        for batch in JsonLines(stage.path / "completions.jsonl")
+        for batch in JsonLines(stage.file("completions.jsonl"))
         for item in batch["completions"]
     ]
 
 
 def write_scores(stage: Stage, scores: Sequence[Score]) -> None:
     """Write all scores of a task, in place of what an interrupted attempt left."""
-    path = stage.path / "scores.jsonl"
+    path = stage.path / SCORES
     path.unlink(missing_ok=True)
     with JsonLines(path) as lines:
         for score in scores:
@@ -39,9 +41,9 @@ def write_scores(stage: Stage, scores: Sequence[Score]) -> None:
 
 def read_scores(stage: Stage) -> list[Score]:
     """All scores of a finished stage."""
-    return [Score(**record) for record in JsonLines(stage.path / "scores.jsonl")]
+    return [Score(**record) for record in JsonLines(stage.file(SCORES))]
 
 
 def read_pairs(stage: Stage) -> list[Pair]:
     """The pairs of a finished stage."""
-    return [Pair(**{**r, "prompt": tuple(r["prompt"])}) for r in JsonLines(stage.path / "pairs.jsonl")]
+    return [Pair(**{**r, "prompt": tuple(r["prompt"])}) for r in JsonLines(stage.file("pairs.jsonl"))]

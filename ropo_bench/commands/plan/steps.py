@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from ropo_bench.pipeline import SFT, Request
 from ropo_bench.planning import PROMPT_SETS, REFERENCE_FREE, num_steps
 from ropo_bench.provenance import hardware
 from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import MANIFEST, Stage, Store, canonical_json, content_key, file_hash, source_hash
+from ropo_bench.runs import Stage, Store, canonical_json, content_key, file_hash, source_hash
 from ropo_bench.shapes import anatomy, local_model
 from ropo_bench.sources import data_source, pinned_data, read_prompts
 from ropo_bench.stages import Evaluation, Model, Stages
@@ -171,8 +170,8 @@ class Inventory:
         if pairs is None or self.anatomy is None:
             return
         here = _machine(hardware())
-        for path in self.store.root.glob(f"cache/policy/*/{MANIFEST}"):
-            content = json.loads(path.read_text())["content"]
+        for policy in self.store.finished("policy"):
+            content = policy.manifest
             same = content["method"] == method.name and content["total_params"] == self.anatomy.num_parameters
             if same and _machine(content["made_with"]["hardware"]) == here:
                 yield content["seconds"] / content["num_steps"] * num_steps(pairs, method.train)
