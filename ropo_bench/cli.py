@@ -18,6 +18,7 @@ from ropo_bench.commands.methods import app as methods_app
 from ropo_bench.commands.results import app as results_app
 from ropo_bench.commands.score.app import app as score_app
 from ropo_bench.errors import RopoBenchError
+from ropo_bench.reporting.screen import say
 from ropo_bench.training.launch import Launch, adopt
 
 app = typer.Typer(
@@ -293,8 +294,8 @@ def main() -> None:
         if adopt():  # not one of several processes that a launcher started beside the first
             app()
     except RopoBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except _Interrupted:
-        print("interrupted: what was finished is kept, the same command goes on from there", file=sys.stderr)
+        say("interrupted: what was finished is kept, the same command goes on from there", file=sys.stderr)
         sys.exit(130)

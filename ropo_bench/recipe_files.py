@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,19 @@ from ropo_bench.errors import UsageError
 Kind = Literal["methods", "tasks", "suites", "judges"]
 KeyPath = tuple[str | int, ...]
 MAX_DEPTH = 8  # recipes nest four deep; an alias that contains itself would nest for ever
+
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+NAME_RULE = "letters, digits, '.', '_', '+' and '-', beginning with a letter or digit, 64 at most"
+REFERENCE_ROW = "SFT"  # the base model's row, which every table has
+
+
+def check_row_name(name: str, where: str) -> None:
+    """Raise UsageError for what cannot be a row's name: it becomes part of paths, tables and terminals' lines."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{where}: the name {in_words(name)} is no row's: use {NAME_RULE}")
+    if name == REFERENCE_ROW:
+        raise UsageError(f"{where}: {REFERENCE_ROW} is the base model's own row; choose another name")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ropo_bench.commands.table import newest_run
 from ropo_bench.report import gather
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store, atomic_file, atomic_write_text
 
 PAGE = "report.html"
@@ -31,12 +32,12 @@ def report_command(
         written.append(write_report(store, name, folder, against))
     if as_json:
         json.dump({"reports": written}, sys.stdout, indent=1)
-        print()
+        say()
         return
     for one in written:
-        print(one["page"])
+        say(one["page"])
         for section, reason in one["left_out"].items():
-            print(f"  not shown in {section}: {reason}")
+            say(f"  not shown in {section}: {reason}")
 
 
 def write_report(store: Store, name: str, folder: Path, against: str | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ropo_bench.errors import UnfinishedRun, UsageError
 from ropo_bench.publishing.names import is_local, public_name, strings
+from ropo_bench.reporting.csv_cells import csv_cell
 from ropo_bench.runs import JsonLines, Store
 
 LOGGED = (
@@ -170,5 +171,5 @@ def training_table(record: Mapping[str, Any], store: Store) -> str:
             ends += [json.dumps(values[0]), json.dumps(fmean(tail))] if values else ["", ""]
         made = training["made_with"]
         costs = [training[key] for key in COSTS]
-        writer.writerow([row["name"], row["seed"], *costs, *ends, made["code"]["commit"], made["time_utc"]])
+        writer.writerow([csv_cell(row["name"]), row["seed"], *costs, *ends, made["code"]["commit"], made["time_utc"]])
     return out.getvalue()

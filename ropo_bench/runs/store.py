@@ -33,7 +33,7 @@ from ropo_bench.runs.keys import file_hash, folder_hash
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 2
 DERIVED = ("measured", "compared")  # made from scores by whichever command reads them
-_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _MAKE = "repeat the command that makes it (run, eval, nightly or tune)"
 _KEPT = "what its stages hold is kept, and it is written again from that"
 _locks_of_this_process: set[Path] = set()
@@ -239,8 +239,8 @@ class Store:
         """The folder of a named run; raises UsageError for a name that cannot be a folder's."""
         if not _RUN_NAME.fullmatch(name) or name == "cache":
             raise UsageError(
-                f"run name {name!r}: use letters, digits, '.', '_' and '-', starting with a letter or digit, "
-                "and not 'cache'"
+                f"run name {name!r}: use letters, digits, '.', '_', '+' and '-', starting with a letter or digit, "
+                "100 at most, and not 'cache'"
             )
         return self.root / name
 
