@@ -100,6 +100,7 @@ def nightly_command(
     name = name or request.run_name()
     folder = nightly.out or store.run_folder(name) / "nightly"
     _mark_unfinished(folder)
+    _refuse_another_suite(store, name, request)
     _check_watched(request)
     path = nightly.history or default_path(request.suite.name)
     baseline = baseline_of(nightly.baseline, request.suite.name)
@@ -116,6 +117,18 @@ def nightly_command(
     say(to_json(report) if json else "\n".join([*to_lines(report), f"report: {folder}", f"history: {path}"]))
     if decision.exit_code:
         raise typer.Exit(decision.exit_code)
+
+
+def _refuse_another_suite(store: Store, name: str, request: Request) -> None:
+    """Raise UsageError where the name is that of another suite's run; recipes may change from night to night."""
+    if name not in store.run_names():
+        return
+    suite = store.read_run(name)["request"]["suite"]["name"]
+    if suite != request.suite.name:
+        raise UsageError(
+            f"--name {name}: there is a run of this name, of suite {suite}; give another --name, or delete "
+            f"{store.run_folder(name) / 'run.json'} to replace it"
+        )
 
 
 def _check_watched(request: Request) -> None:

@@ -148,7 +148,9 @@ def write_sealed(target: Path, value: Mapping[str, JSON]) -> None:
 def read_sealed(path: Path, mend: str) -> dict[str, Any]:
     """Read what `write_sealed` wrote, without its checksum; raises StorageError for anything else."""
     value = read_json(path, mend)
-    if not isinstance(value, dict) or value.pop(SEAL, None) != _seal(value):
+    if not isinstance(value, dict) or SEAL not in value:
+        raise StorageError(f"{path}: has no {SEAL} (damaged, or another version's); {mend}")
+    if value.pop(SEAL) != _seal(value):
         raise StorageError(f"{path}: content changed since it was written; {mend}")
     return value
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.text import Text
 
+import ropo_bench
 from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.errors import UsageError
 from ropo_bench.recipe_files import check_row_name
@@ -141,3 +143,21 @@ def test_json_means_the_same_behind_the_seam(capsys: pytest.CaptureFixture[str])
     assert json.loads(printed) == value
     assert not set("\x1b\u202e\u2028\x9b") & set(printed)
     assert "é – 漢字" in printed
+
+
+def test_there_is_one_way_to_the_terminal() -> None:
+    package = Path(ropo_bench.__file__).parent
+    ours = {
+        "reporting/screen.py",
+        "reporting/console.py",
+        "generation/vllm_worker.py",
+    }  # the last speaks to its parent
+    other_ways = re.compile(r"(?<![\w.])print\(|typer\.echo\(|(?<!\w)Console\(|std(out|err)\.write\(")
+    found = {
+        f"{path.relative_to(package)}: {line.strip()}"
+        for path in package.rglob("*.py")
+        if path.relative_to(package).as_posix() not in ours
+        for line in path.read_text().splitlines()
+        if other_ways.search(line) and not line.lstrip().startswith("def ")
+    }
+    assert not found

@@ -184,3 +184,12 @@ def test_no_report_of_an_earlier_night_stands_in_a_crashed_nights_place(
             nightly_command(request, wanted, tmp_path / "runs", "night", True, Limits())
         assert [path.name for path in folder.iterdir()] == ["gate.md"]
         assert (folder / "gate.md").read_text().startswith("# INCOMPLETE: this night did not finish")
+
+
+def test_a_night_takes_no_other_suites_name(base_folder: Path, tmp_path: Path) -> None:
+    tiny_suite.write(tmp_path, base_folder)
+    store = Store(tmp_path / "runs")
+    store.write_run("mine", {"request": {"suite": {"name": "pocket"}}})
+    wanted = NightlyAsked(history=tmp_path / "h.jsonl")
+    with pytest.raises(UsageError, match="--name mine: there is a run of this name, of suite pocket; give another"):
+        nightly_command(Asked("ropo", "tiny", include=[tmp_path]), wanted, store.root, "mine", True, Limits())
