@@ -110,7 +110,9 @@ def evaluate(
 ) -> None:
     """Measure a model trained elsewhere, beside the suite's SFT model."""
     from ropo_bench.commands.run import Asked, Limits, run_command
+    from ropo_bench.recipe_files import check_row_name
 
+    check_row_name(name, "--name")
     asked = Asked(
         "", suite, None, base, data, tasks, judge, backend, [f"{name}={model}"], [], include, not no_canaries
     )

@@ -13,6 +13,7 @@ import pytest
 from rich.text import Text
 
 import ropo_bench
+from ropo_bench.cli import app
 from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.errors import UsageError
 from ropo_bench.recipe_files import check_row_name
@@ -40,6 +41,12 @@ ORDERS = ["\x1b[2J", "\x1b]0;title\x07", "\r", "\b", "\x9b31m", "\u202e", "\u206
 def test_a_checkpoint_has_no_such_name(name: str, base_folder: Path) -> None:
     with pytest.raises(UsageError, match="--checkpoint"):
         resolve(Asked("", "pocket", checkpoints=[f"{name}={base_folder}"]))
+
+
+@pytest.mark.parametrize("name", ["../../ESCAPED", "a=b", "=1+1", "a\x1b[2J", "SFT", "", "a" * 65])
+def test_no_evaluated_model_is_called_so(name: str, base_folder: Path) -> None:
+    with pytest.raises(UsageError, match="--name: "):
+        app(["eval", str(base_folder), f"--name={name}"], standalone_mode=False)
 
 
 @pytest.mark.parametrize("name", GOOD_NAMES)
