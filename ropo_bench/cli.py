@@ -115,7 +115,9 @@ def evaluate(
 ) -> None:
     """Measure a model trained elsewhere, beside the suite's SFT model."""
     from ropo_bench.commands.run import Asked, Limits, run_command
+    from ropo_bench.recipe_files import check_row_name
 
+    check_row_name(name, "--name")
     asked = Asked(
         "",
         suite,
@@ -324,7 +326,8 @@ def main() -> None:
     except doors.Interrupted as stop:
         doors.leave(stop.exit_code, stop.line())
     except BaseException as error:
-        doors.leave(*_told(error))
+        ending, line = _told(error)
+        doors.leave(ending, visible(line))
     doors.leave(code)
 
 

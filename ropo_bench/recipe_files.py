@@ -29,6 +29,19 @@ MAX_VALUES = 10_000  # with aliases written out: ten lines of aliases of aliases
 MAPPING, SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+NAME_RULE = "letters, digits, '.', '_', '+' and '-', beginning with a letter or digit, 64 at most"
+REFERENCE_ROW = "SFT"  # the base model's row, which every table has
+
+
+def check_row_name(name: str, where: str) -> None:
+    """Raise UsageError for what cannot be a row's name: it becomes part of paths, tables and terminals' lines."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{where}: the name {in_words(name)} is no row's: use {NAME_RULE}")
+    if name == REFERENCE_ROW:
+        raise UsageError(f"{where}: {REFERENCE_ROW} is the base model's own row; choose another name")
+
+
 @dataclass(frozen=True)
 class Layer:
     """Settings as plain data, and for each key path the place that errors name ("file:line", "--set ...")."""

@@ -20,6 +20,7 @@ from ropo_bench.recipe_files import (
     KeyPath,
     Kind,
     Layer,
+    check_row_name,
     find,
     list_recipes,
     overlay,
@@ -59,6 +60,7 @@ def load_method(
     """
     path = find("methods", name, include)
     method = _name_of(path)
+    check_row_name(method, shown(path))
     if method in SECTIONS:
         raise UsageError(f"{shown(path)}: a method cannot be called {method!r}, which is a section; rename the file")
     layer = read_recipe("methods", path, include)
@@ -237,12 +239,12 @@ def _parse_set(text: str, methods: Collection[str]) -> tuple[str | None, Layer]:
 def _name_of(path: Path) -> str:
     # A judge is named as its model is (gpt-4.1); a method's dot would end its name in --set METHOD.key.
     dots, allowed = (
-        (".", "letters, digits, -, _ and .")
+        (".", "letters, digits, -, _, + and .")
         if path.parent.name == "judges"
-        else ("", "letters, digits, - and _ only")
+        else ("", "letters, digits, -, _ and + only")
     )
-    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_{dots}-]*", path.stem):
-        raise UsageError(f"{shown(path)}: a recipe's file name is its name: {allowed}")
+    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_+{dots}-]{{0,63}}", path.stem):
+        raise UsageError(f"{shown(path)}: a recipe's file name is its name: {allowed}, 64 at most")
     return path.stem
 
 

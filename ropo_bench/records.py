@@ -11,6 +11,8 @@ from ropo_bench.errors import StorageError
 from ropo_bench.runs import JsonLines, Stage
 from ropo_bench.types import Completion, Pair, Score
 
+SCORES = "scores.jsonl"
+
 
 def append_completions(lines: JsonLines, group: Sequence[Completion], life: str) -> None:
     """Append what an engine gave at once as one line, there whole or not at all; life: see engines.Engine."""
@@ -25,7 +27,7 @@ def finished_answers(lines: JsonLines) -> set[tuple[str, int]]:
 def read_completions(stage: Stage) -> list[Completion]:
     """All completions of a finished stage, in order of generation."""
     return [
-        _completion(item) for batch in JsonLines(stage.path / "completions.jsonl") for item in batch["completions"]
+        _completion(item) for batch in JsonLines(stage.file("completions.jsonl")) for item in batch["completions"]
     ]
 
 
@@ -40,7 +42,7 @@ def write_scores(stage: Stage, scores: Sequence[Score]) -> None:
 
     A value that is not finite is no score, whichever scorer gave it: its item is unparsable.
     """
-    path = stage.path / "scores.jsonl"
+    path = stage.path / SCORES
     path.unlink(missing_ok=True)
     with JsonLines(path) as lines:
         for score in scores:
@@ -57,7 +59,7 @@ def finite(score: Score) -> Score:
 
 def read_scores(stage: Stage) -> list[Score]:
     """All scores of a finished stage; raises StorageError for a value that is none."""
-    path = stage.path / "scores.jsonl"
+    path = stage.file(SCORES)
     scores = [Score(**record) for record in JsonLines(path)]
     for number, score in enumerate(scores, 1):
         if score.value is not None and not math.isfinite(score.value):
@@ -70,4 +72,4 @@ def read_scores(stage: Stage) -> list[Score]:
 
 def read_pairs(stage: Stage) -> list[Pair]:
     """The pairs of a finished stage."""
-    return [Pair(**{**r, "prompt": tuple(r["prompt"])}) for r in JsonLines(stage.path / "pairs.jsonl")]
+    return [Pair(**{**r, "prompt": tuple(r["prompt"])}) for r in JsonLines(stage.file("pairs.jsonl"))]

@@ -11,6 +11,7 @@ import typer
 
 from ropo_bench.bounded import dump_json
 from ropo_bench.errors import UsageError
+from ropo_bench.reporting.screen import say
 
 if TYPE_CHECKING:
     from ropo_bench.assets import Entry
@@ -41,9 +42,7 @@ def list_assets(names: Names = None, assets: Mirror = None, as_json: AsJson = Fa
     else:
         for row in rows:
             where = "" if row["downloadable"] else "; from a mirror only"
-            typer.echo(
-                f"{row['place']:<6}  {row['bytes']:>9,}  {row['name']}  {row['purpose']} ({row['licence']}{where})"
-            )
+            say(f"{row['place']:<6}  {row['bytes']:>9,}  {row['name']}  {row['purpose']} ({row['licence']}{where})")
 
 
 @app.command()
@@ -100,7 +99,7 @@ def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) 
         raise UsageError(f"nothing to verify: the assets are {absent}; give --assets DIR, or run `assets fetch`")
     if not as_json:
         where = f"; {len(rows) - len(here)} are {absent}" if len(here) < len(rows) else ""
-        typer.echo(f"{len(here)} of {len(rows)} assets verified{where}")
+        say(f"{len(here)} of {len(rows)} assets verified{where}")
 
 
 def _chosen(names: Sequence[str] | None, assets: Path | None) -> Sequence[Entry]:
@@ -138,7 +137,7 @@ def _row(entry: Entry, state: str, detail: str) -> dict[str, Any]:
 
 
 def _print_json(rows: Sequence[dict[str, Any]]) -> None:
-    typer.echo(dump_json({"schema": 1, "assets": rows}))
+    say(dump_json({"schema": 1, "assets": rows}))
 
 
 def _report(rows: Sequence[dict[str, Any]], as_json: bool, done: str) -> None:
@@ -148,7 +147,7 @@ def _report(rows: Sequence[dict[str, Any]], as_json: bool, done: str) -> None:
         _print_json(rows)
     for row in rows:
         if not as_json and [row] != failed:
-            typer.echo(f"{row['state']:<10}  {row['name']}  {row['detail']}")
+            say(f"{row['state']:<10}  {row['name']}  {row['detail']}")
     if failed[1:]:
         raise UsageError(f"{len(failed)} of {len(rows)} assets could not be {done}: the output above says why")
     if failed:
@@ -156,12 +155,13 @@ def _report(rows: Sequence[dict[str, Any]], as_json: bool, done: str) -> None:
 
 
 def _print_table(rows: Sequence[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from ropo_bench.reporting.console import Screen
 
     table = Table("place", "bytes", "name", "for", "licence", box=None, header_style="bold")
     for row in rows:
         place = row["place"] if row["place"] != "absent" or row["downloadable"] else "absent, from a mirror only"
         table.add_row(place, f"{row['bytes']:,}", *(escape(row[key]) for key in ("name", "purpose", "licence")))
-    Console().print(table)
+    Screen().print(table)

@@ -17,6 +17,7 @@ from ropo_bench.claims import Decided, decide_claims, exit_code, read_claims
 from ropo_bench.claims.decision import ALPHA, Region, decide
 from ropo_bench.commands.table import newest_run
 from ropo_bench.reporting.comparison_text import interval_text, number, p_text
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store
 
 SCHEMA = "ropo-bench/claims"
@@ -36,9 +37,9 @@ def claims_command(run: str | None, file: Path, runs: Path, json: bool) -> None:
     code = exit_code([one.verdict for one in decided])
     if json:
         value: dict[str, Any] = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "run": name, "exit_code": code}
-        print(dump_json(value | {"claims": [_as_json(one) for one in decided]}))
+        say(dump_json(value | {"claims": [_as_json(one) for one in decided]}))
     else:
-        print(_as_text(name, decided), end="")
+        say(_as_text(name, decided), end="")
     if code:
         raise typer.Exit(code)
 

@@ -15,6 +15,7 @@ from ropo_bench.leaderboard import leaderboard, rows_of_table, samples_of, score
 from ropo_bench.records import read_completions
 from ropo_bench.reporting.comparison import ComparedColumn, ComparedRows, Flips, flips, most_changed
 from ropo_bench.reporting.comparison_text import comparison_json, comparison_text
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store
 from ropo_bench.sources import read_prompts
 from ropo_bench.statistics import Sample, as_comparisons, differences, holm, visible_effect
@@ -43,9 +44,9 @@ def compare_command(first: str, second: str | None, rows: str | None, top: int, 
     notes = [*notes, READING, *_about(found)]
     title = " and ".join(dict.fromkeys(side.run for side in pairs[0]))
     if json:
-        print(comparison_json(title, notes, found), end="")
+        say(comparison_json(title, notes, found), end="")
         return
-    print(comparison_text(title, notes, found, _width()), end="")
+    say(comparison_text(title, notes, found, _width()), end="")
 
 
 def _width() -> int:

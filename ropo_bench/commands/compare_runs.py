@@ -123,9 +123,9 @@ def obstacle(task: str, a: Record, b: Record) -> str | None:
     for key in keys + ["decoding"] * judged_against_base(first):
         left, right = getattr(first, key), getattr(second, key)
         if left != right:
-            return f"its {key} differ: {_differing(left, right)}"
+            return f"its {key} differ: {differing(left, right)}"
     left, right = (record["request"]["judges"].get(task) for record in (a, b))
-    return None if left == right else f"its judges differ: {_differing(left, right)}"
+    return None if left == right else f"its judges differ: {differing(left, right)}"
 
 
 def judged_against_base(task: TaskRecipe) -> bool:
@@ -154,17 +154,17 @@ def _commit(code: Mapping[str, Any]) -> str | None:
 
 def _settings(what: str, left: Any, right: Any) -> Iterator[str]:
     if left != right:
-        yield f"{what}: {_differing(left, right)}"
+        yield f"{what}: {differing(left, right)}"
 
 
-def _differing(left: Any, right: Any) -> str:
+def differing(left: Any, right: Any) -> str:
     """The leaves of two values that differ, `key A | B`; the names and descriptions of recipes are no setting."""
     left, right = _plain(left), _plain(right)
     if not (isinstance(left, Mapping) and isinstance(right, Mapping)):
         return f"{_shown(left)} | {_shown(right)}"
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     named = [key for key in keys if key not in ("name", "description")] or keys
-    return ", ".join(f"{key} {_differing(left.get(key), right.get(key))}" for key in named)
+    return ", ".join(f"{key} {differing(left.get(key), right.get(key))}" for key in named)
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,8 @@ from ropo_bench.bounded import dump_json
 from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.doctor import Line, examine
 from ropo_bench.recipes import load_judge
+from ropo_bench.reporting.console import Screen
+from ropo_bench.reporting.screen import say
 
 SCHEMA = 1
 PLAIN_WIDTH = 120
@@ -36,7 +38,7 @@ def doctor_command(
     request = resolve(Asked("", suite or "pocket", base=base, judge=judge, include=include))
     ping = load_judge(judge, include=include) if judge else None
     found: list[Line] = []
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    console = Screen(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     for line in examine(request.suite, request.tasks, request.judges, ping, runs):
         found.append(line)
         if not json:
@@ -44,7 +46,7 @@ def doctor_command(
     problems = [line for line in found if line.state == "problem"]
     if json:
         record = {"schema": SCHEMA, "suite": request.suite.name, "can_run": not problems}
-        print(dump_json(record | {"lines": [asdict(line) for line in found]}))
+        say(dump_json(record | {"lines": [asdict(line) for line in found]}))
     else:
         verdict = "can run here" if not problems else f"cannot run here: {len(problems)} to mend"
         console.print(Text(f"suite {request.suite.name} {verdict}", style="bold"))

@@ -17,6 +17,7 @@ from ropo_bench.making.evaluation import find_scorer
 from ropo_bench.making.judging import judge_folder
 from ropo_bench.pipeline import SFT
 from ropo_bench.records import read_completions, read_scores
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store
 from ropo_bench.scoring.judged import Material
 from ropo_bench.sources import read_answers, read_prompts
@@ -56,7 +57,7 @@ def export_command(run: str | None, out: Path, runs: Path) -> None:
             written += write(out / task.name, cells, made_at)
     if not written:
         raise UsageError(f"run {name}: no task of {', '.join(EXPORTED)} is scored in it; run one first, with --tasks")
-    print("\n".join(str(path) for path in written))
+    say("\n".join(str(path) for path in written))
 
 
 def _cells(store: Store, record: Mapping[str, Any], task: TaskRecipe) -> Iterator[_Cell]:

@@ -33,11 +33,13 @@ from ropo_bench.gate import (
 )
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.provenance import provenance
+from ropo_bench.publishing import read_table
+from ropo_bench.publishing.publish import TABLE
 from ropo_bench.reporting.formats import from_json
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store, content_key, storage_errors
 
 ROLLING = "rolling:"
-PUBLISHED_TABLE = "table.json"
 
 
 def gate_command(
@@ -58,7 +60,7 @@ def gate_command(
     again = tonight.again or None if confirm is None else _fresh(store, run, confirm)
     decision = decide(tonight, nights, chosen, rules_of(store, run), again)
     report = report_on(tonight, decision, chosen, baseline, nights)
-    print(to_json(report) if json else "\n".join(to_lines(report)))
+    say(to_json(report) if json else "\n".join(to_lines(report)))
     if decision.exit_code:
         raise typer.Exit(decision.exit_code)
 
@@ -82,7 +84,7 @@ def _newest_night(store: Store) -> str:
 
 def warn(line: str) -> None:
     """A line on standard error."""
-    print(f"warning: {line}", file=sys.stderr)
+    say(f"warning: {line}", file=sys.stderr)
 
 
 def night_from(store: Store, run: str) -> Night:
@@ -106,7 +108,8 @@ def baseline_of(text: str, suite: str) -> Baseline:
             raise UsageError(f"--baseline {text}: give a number of nights, such as rolling:14")
         return Baseline(window=int(nights))
     path = Path(text)
-    path = path / PUBLISHED_TABLE if path.is_dir() else path
+    if (path / TABLE).is_file():
+        return Baseline(night_of(read_table(path), text, suite))
     if not path.is_file():
         raise UsageError(
             f"--baseline {text}: no such file; give rolling:14, a published folder, or a file that"

@@ -14,6 +14,7 @@ import typer
 
 from ropo_bench.bounded import dump_json
 from ropo_bench.errors import UsageError
+from ropo_bench.reporting.screen import say
 
 if TYPE_CHECKING:
     from ropo_bench.judges import JudgeRecipe
@@ -36,11 +37,11 @@ def list_judges(include: Include = None, as_json: AsJson = False) -> None:
     keys = ("name", "kind", "model", "description")
     rows = [{key: str(getattr(judge, key)) for key in keys} for judge in judges]
     if as_json:
-        typer.echo(dump_json(rows, indent=2))
+        say(dump_json(rows, indent=2))
         return
     widths = [max(len(row[key]) for row in rows) for key in keys]
     for row in rows:
-        typer.echo("  ".join(f"{row[key]:<{width}}" for key, width in zip(keys, widths, strict=True)).rstrip())
+        say("  ".join(f"{row[key]:<{width}}" for key, width in zip(keys, widths, strict=True)).rstrip())
 
 
 @app.command()
@@ -59,16 +60,16 @@ def show(
     if judge.wanted_key is not None:
         key = {"variable": judge.wanted_key, "set": bool(os.environ.get(judge.wanted_key, "").strip())}
     if as_json:
-        typer.echo(dump_json({"judge": recipe, "key": key, "canaries": canaries}, indent=2))
+        say(dump_json({"judge": recipe, "key": key, "canaries": canaries}, indent=2))
         return
     for key_name, value in recipe.items():
-        typer.echo(f"{key_name}: {value if isinstance(value, str) else json.dumps(value)}")
+        say(f"{key_name}: {value if isinstance(value, str) else json.dumps(value)}")
     if judge.prices is None and judge.kind in ("openai", "azure"):
-        typer.echo("# no prices: its cost is not estimated, and --budget-usd cannot be kept")
+        say("# no prices: its cost is not estimated, and --budget-usd cannot be kept")
     if key is not None:
-        typer.echo(f"# its key is {'' if key['set'] else 'not '}set in {key['variable']}")
+        say(f"# its key is {'' if key['set'] else 'not '}set in {key['variable']}")
     for kind, plan in canaries.items():
-        typer.echo(
+        say(
             f"# canaries {kind}: {plan['items']} items, {plan['calls']} calls; fail beyond {plan['tolerance']:g},"
             f" find a bias of {plan['detectable']:g} four times in five"
         )
@@ -126,7 +127,7 @@ def calibrate(
     _print(found, verdicts.name, reference, as_json)
     problem = _problem(found)
     if problem is not None:
-        print(f"error: judge {found.label}: {problem}", file=sys.stderr)
+        say(f"error: judge {found.label}: {problem}", file=sys.stderr)
         raise typer.Exit(4)
 
 

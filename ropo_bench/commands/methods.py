@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropo_bench.bounded import dump_json
+from ropo_bench.reporting.screen import say
 
 if TYPE_CHECKING:
     from ropo_bench.methods import MethodRecipe
@@ -34,14 +35,14 @@ def list_methods(context: typer.Context, include: Include = None, as_json: AsJso
         for m in load_methods("all", include=include or [])
     ]
     if as_json:
-        typer.echo(dump_json(rows, indent=2))
+        say(dump_json(rows, indent=2))
     elif sys.stdout.isatty():
         _print_table(rows)
     else:
         widths = [max(len(row[key]) for row in rows) for key in ("name", "adapter", "loss")]
         for row in rows:
             padded = (f"{text:<{width}}" for text, width in zip(row.values(), widths, strict=False))
-            typer.echo("  ".join((*padded, row["description"])))
+            say("  ".join((*padded, row["description"])))
 
 
 @app.command()
@@ -71,7 +72,7 @@ def show(
     if as_json:
         recipe = {"name": method.name, "description": method.description, **settings(method)}
         differences = {key: {"dpo": a, "value": b} for key, a, b in diff}
-        typer.echo(dump_json({"recipe": recipe, "diff_to_dpo": differences, **counts}, indent=2))
+        say(dump_json({"recipe": recipe, "diff_to_dpo": differences, **counts}, indent=2))
         return
     text = _as_yaml(method, f"{method.name}, suite {suite}" if suite else method.name)
     text += "\n" + _diff_as_comments(diff)
@@ -79,12 +80,13 @@ def show(
         share = f"{counts['trainable_params']:,} of {counts['total_params']:,} = {counts['percent']:.4f} %"
         text += f"# trainable parameters on {base}: {share}\n"
     if sys.stdout.isatty():
-        from rich.console import Console
         from rich.syntax import Syntax
 
-        Console().print(Syntax(text, "yaml", background_color="default", word_wrap=True))
+        from ropo_bench.reporting.console import Screen
+
+        Screen().print(Syntax(text, "yaml", background_color="default", word_wrap=True))
     else:
-        typer.echo(text, nl=False)
+        say(text, end="")
 
 
 def _count(base: str, method: MethodRecipe) -> dict[str, Any]:
@@ -124,11 +126,12 @@ def _plain(value: Any) -> str:
 
 
 def _print_table(rows: list[dict[str, str]]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from ropo_bench.reporting.console import Screen
 
     table = Table(*rows[0], box=None, header_style="bold")
     for row in rows:
         table.add_row(*map(escape, row.values()))
-    Console().print(table)
+    Screen().print(table)

@@ -13,7 +13,7 @@ import typer
 
 from ropo_bench.commands.gate import again_name, baseline_of, night_from, repeat_name, report_on, rules_of, warn
 from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
-from ropo_bench.commands.report import write_report
+from ropo_bench.commands.report import PAGE, write_report
 from ropo_bench.commands.run import Asked, Limits, budget_of, resolve, unfinished_code
 from ropo_bench.errors import UnfinishedRun, UsageError
 from ropo_bench.gate import (
@@ -38,6 +38,7 @@ from ropo_bench.planning import Spread
 from ropo_bench.provenance import provenance
 from ropo_bench.recipe_files import suggest
 from ropo_bench.reporting.progress import Progress
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store, atomic_write_text, storage_errors
 from ropo_bench.training.launch import ALONE, Launch
 
@@ -45,7 +46,11 @@ if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
-MARKDOWN = "gate.md"
+MARKDOWN, GATE_JSON = "gate.md", "gate.json"
+UNFINISHED = """# INCOMPLETE: this night did not finish
+
+It began and has no verdict. Its error is in the log of the command; the same command goes on from where it was.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +93,15 @@ def nightly_command(
     Everything that can be wrong with the command is found before anything is run. The night is remembered last,
     with its verdict: a night that is killed leaves no line, and the same command goes on from where it was.
     """
+    if nightly.out is not None:
+        _mark_unfinished(nightly.out)
     request = resolve(asked)
-    _check_watched(request)
     store = Store(runs)
     name = name or request.run_name()
     folder = nightly.out or store.run_folder(name) / "nightly"
+    _mark_unfinished(folder)
+    _refuse_another_suite(store, name, request)
+    _check_watched(request)
     path = nightly.history or default_path(request.suite.name)
     baseline = baseline_of(nightly.baseline, request.suite.name)
     history = read_history(path, request.suite.name, warn)
@@ -105,11 +114,23 @@ def nightly_command(
     _write(report, folder)
     write_report(store, name, folder)
     append(path, tonight)
-    print(to_json(report) if json else "\n".join([*to_lines(report), f"report: {folder}", f"history: {path}"]))
+    say(to_json(report) if json else "\n".join([*to_lines(report), f"report: {folder}", f"history: {path}"]))
     if decision.exit_code == UnfinishedRun.exit_code:
         raise typer.Exit(unfinished_code(store.read_run(name)))
     if decision.exit_code:
         raise typer.Exit(decision.exit_code)
+
+
+def _refuse_another_suite(store: Store, name: str, request: Request) -> None:
+    """Raise UsageError where the name is that of another suite's run; recipes may change from night to night."""
+    if name not in store.run_names():
+        return
+    suite = store.read_run(name)["request"]["suite"]["name"]
+    if suite != request.suite.name:
+        raise UsageError(
+            f"--name {name}: there is a run of this name, of suite {suite}; give another --name, or delete "
+            f"{store.run_folder(name) / 'run.json'} to replace it"
+        )
 
 
 def _check_watched(request: Request) -> None:
@@ -180,11 +201,21 @@ def _suspected(request: Request, decision: Decision, repeats: int) -> Request:
     )
 
 
+def _mark_unfinished(folder: Path) -> None:
+    """Until a night has its verdict, no report of an earlier one stands in its place."""
+    if not any((folder / name).exists() for name in (MARKDOWN, GATE_JSON, PAGE)):
+        return
+    with storage_errors(folder):
+        for name in (GATE_JSON, PAGE):
+            (folder / name).unlink(missing_ok=True)
+    atomic_write_text(folder / MARKDOWN, UNFINISHED)
+
+
 def _write(report: GateReport, folder: Path) -> None:
     """gate.md and gate.json, and the summary of the workflow that this runs in."""
     text = to_markdown(report)
     atomic_write_text(folder / MARKDOWN, text)
-    atomic_write_text(folder / "gate.json", to_json(report) + "\n")
+    atomic_write_text(folder / GATE_JSON, to_json(report) + "\n")
     summary = os.environ.get(SUMMARY)
     if summary:
         with storage_errors(Path(summary)), Path(summary).open("a") as file:

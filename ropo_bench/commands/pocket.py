@@ -34,15 +34,15 @@ def build_command(out: Path | None, runs: Path) -> None:
         sft = _sft(store, world, instructed, progress)
         pairs = _pairs(store, world, sft, progress)
         target = out or POCKET_ASSETS
-        builder.install(sft.path / "model", pairs.path / builder.PAIRS, target)
+        builder.install(sft.folder("model"), pairs.file(builder.PAIRS), target)
         for task, file in builder.DIFFICULTIES.items():
-            builder.install_file(_difficulties(store, target, task, progress).path / file, target)
+            builder.install_file(_difficulties(store, target, task, progress).file(file), target)
         record: dict[str, Any] = {
             "seed": builder.SEED,
             "world": world_hash(world),
-            "tokenizer": content_hash([(tokenizer.path / "tokenizer.json").read_text()]),
-            "pairs": pairs_hash(pairs.path / builder.PAIRS),
-            "sft": folder_hash(sft.path / "model"),
+            "tokenizer": content_hash([tokenizer.file("tokenizer.json").read_text()]),
+            "pairs": pairs_hash(pairs.file(builder.PAIRS)),
+            "sft": folder_hash(sft.folder("model")),
             "pretraining": pretrained.manifest,
             "instruction": instructed.manifest,
             "fine_tuning": sft.manifest,
@@ -93,7 +93,7 @@ def _pretrained(store: Store, world: Any, tokenizer: Stage, progress: Progress) 
     stage = store.stage("pocket-pretrained", content_key("pocket-pretrained", inputs))
     with stage.begin() as todo:
         if todo:
-            stage.finish(builder.pretrain(texts, tokenizer.path, stage.path, progress))
+            stage.finish(builder.pretrain(texts, tokenizer.folder(), stage.path, progress))
     return stage
 
 
@@ -109,7 +109,7 @@ def _instructed(store: Store, world: Any, base: Stage, number: int, progress: Pr
     stage = store.stage("pocket-instructed", content_key("pocket-instructed", inputs))
     with stage.begin() as todo:
         if todo:
-            stage.finish(builder.instruct(texts, dialogues, recipe, base.path / "model", stage.path, progress))
+            stage.finish(builder.instruct(texts, dialogues, recipe, base.folder("model"), stage.path, progress))
     return stage
 
 
@@ -123,7 +123,7 @@ def _sft(store: Store, world: Any, instructed: Stage, progress: Progress) -> Sta
     stage = store.stage("pocket-sft", content_key("pocket-sft", inputs))
     with stage.begin() as todo:
         if todo:
-            stage.finish(builder.fine_tune(dialogues, instructed.path / "model", stage.path, progress))
+            stage.finish(builder.fine_tune(dialogues, instructed.folder("model"), stage.path, progress))
     return stage
 
 
@@ -138,7 +138,7 @@ def _pairs(store: Store, world: Any, sft: Stage, progress: Progress) -> Stage:
     stage = store.stage("pocket-pairs", content_key("pocket-pairs", inputs))
     with stage.begin() as todo:
         if todo:
-            records = builder.sample_pairs(world, sft.path / "model", progress)
+            records = builder.sample_pairs(world, sft.folder("model"), progress)
             builder.write_jsonl_gz(stage.path / builder.PAIRS, records)
             stage.finish({"num_pairs": len(records), **builder.pair_statistics(records)})
     return stage

@@ -8,6 +8,7 @@ from pathlib import Path
 from ropo_bench.bounded import dump_json
 from ropo_bench.commands.table import newest_run
 from ropo_bench.publishing import publish
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store
 
 SCHEMA = 1
@@ -22,9 +23,9 @@ def publish_command(run: str | None, out: Path | None, commits: Sequence[str], r
     if json:
         sizes = {"size_bytes": dict(done.size_bytes), "total_bytes": total}
         said = {"schema": SCHEMA, "run": name, "out": str(done.folder), "unchanged": done.unchanged}
-        print(dump_json(said | sizes, indent=None))
+        say(dump_json(said | sizes, indent=None))
         return
     for file, size in sorted(done.size_bytes.items()):
-        print(f"{size:>11,}  {done.folder / file}")
+        say(f"{size:>11,}  {done.folder / file}")
     state = "there already, unchanged" if done.unchanged else "written"
-    print(f"{total:>11,}  bytes {state}; check it with: ropo-bench verify {done.folder}")
+    say(f"{total:>11,}  bytes {state}; check it with: ropo-bench verify {done.folder}")

@@ -10,6 +10,7 @@ from typing import Any
 from ropo_bench.bounded import dump_json
 from ropo_bench.commands.table import newest_run
 from ropo_bench.report import gather
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store, atomic_file, atomic_write_text
 
 PAGE = "report.html"
@@ -29,12 +30,12 @@ def report_command(
         folder = store.run_folder(name) / "report" if out is None else out if len(names) < 2 else out / name
         written.append(write_report(store, name, folder, against))
     if as_json:
-        print(dump_json({"reports": written}))
+        say(dump_json({"reports": written}))
         return
     for one in written:
-        print(one["page"])
+        say(one["page"])
         for section, reason in one["left_out"].items():
-            print(f"  not shown in {section}: {reason}")
+            say(f"  not shown in {section}: {reason}")
 
 
 def write_report(store: Store, name: str, folder: Path, against: str | None = None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
+from ropo_bench.commands.requests import what_is_lost
 from ropo_bench.commands.table import print_leaderboard
 from ropo_bench.errors import InternalError, RopoBenchError, UnfinishedRun, UsageError
 from ropo_bench.failures import INTERNAL
@@ -21,8 +23,10 @@ from ropo_bench.pipeline import SFT, Request
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
 from ropo_bench.rates import Rates, read_tuning, set_rates, tuning_path
+from ropo_bench.recipe_files import check_row_name
 from ropo_bench.recipes import load_judge, load_methods, load_suite, load_task
 from ropo_bench.reporting.progress import Progress
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store
 from ropo_bench.suites import SuiteRecipe
 from ropo_bench.tasks import TaskRecipe
@@ -69,7 +73,7 @@ def run_command(
     request = resolve(asked)
     store = Store(runs)
     name = name or request.run_name()
-    store.run_folder(name)
+    refuse_another_request(store, name, request)
     with Progress() as progress:
         for method in untuned(request):
             progress.note(
@@ -86,7 +90,7 @@ def run_command(
     print_leaderboard(store, name, "json" if json else "text")
     unfinished = [row for row in record["rows"] if row["state"] != "done"]
     if unfinished:
-        print(f"error: {len(unfinished)} of {len(record['rows'])} rows are not done (see above)", file=sys.stderr)
+        say(f"error: {len(unfinished)} of {len(record['rows'])} rows are not done (see above)", file=sys.stderr)
         raise typer.Exit(unfinished_code(record))
 
 
@@ -94,6 +98,23 @@ def unfinished_code(record: Mapping[str, Any]) -> int:
     """The exit code of a run with unfinished rows: 70 where an error of the program itself kept one from the end."""
     internal = any(row["state"].startswith(f"failed: {INTERNAL}") for row in record["rows"])
     return InternalError.exit_code if internal else UnfinishedRun.exit_code
+
+
+def refuse_another_request(store: Store, name: str, request: Request) -> None:
+    """Raise UsageError where a run of this name is there whose record this request would replace.
+
+    The same request goes on; one that asks for more (methods, checkpoints, seeds, tasks) keeps all that is there.
+    """
+    path = store.run_folder(name) / "run.json"
+    if not path.exists():
+        return
+    before = store.read_run(name)["request"]
+    difference = what_is_lost(before, jsonlib.loads(jsonlib.dumps(request.plain())))
+    if difference is not None:
+        raise UsageError(
+            f"--name {name}: there is a run of this name, of another request ({difference}); give another --name, or "
+            f"delete {path} to replace it"
+        )
 
 
 def _any_scores(store: Store, name: str) -> bool:
@@ -182,6 +203,7 @@ def _checkpoints(given: Sequence[str], taken: set[str]) -> dict[str, str]:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
             raise UsageError(f"--checkpoint {text}: give NAME=FOLDER or NAME=org/model")
+        check_row_name(name, "--checkpoint")
         if name in found or name in taken:
             raise UsageError(f"--checkpoint {text}: the name {name} is taken; choose another")
         found[name] = path

@@ -10,7 +10,9 @@ from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.published import published
 from ropo_bench.recipe_files import suggest
+from ropo_bench.reporting.console import Screen
 from ropo_bench.reporting.formats import FORMATS, render
+from ropo_bench.reporting.screen import say
 from ropo_bench.reporting.tables import STYLES, Style
 from ropo_bench.reporting.terminal import to_text
 from ropo_bench.runs import Store
@@ -47,11 +49,10 @@ def _print(store: Store, names: Sequence[str], format: str, style: Style, agains
     base = store.read_run(names[0])["request"]["suite"].get("published")
     literature = published(base, {(column.task, column.metric) for column in board.columns})
     if format != "text":
-        print(render(board, format, style, literature), end="")
+        say(render(board, format, style, literature), end="")
         return
-    from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    console = Screen(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     console.print(to_text(board, console.width, style, literature))
 
 

@@ -12,6 +12,7 @@ from ropo_bench.methods import MethodRecipe
 from ropo_bench.rates import Tuned, TuningRecord, read_tuning, write_tuning
 from ropo_bench.recipes import load_methods, load_suite, load_task, settings
 from ropo_bench.reporting.progress import Progress
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store, atomic_write_text, content_key
 from ropo_bench.stages import Evaluation, Stages
 from ropo_bench.suites import SuiteRecipe
@@ -55,7 +56,7 @@ def tune_command(asked: TuneAsked, runs: Path, json: bool) -> None:
             _refuse_another_search(asked.out, before, search)
         record = search.run()
         progress.note(f"record: {path}")
-    print(record.model_dump_json(indent=1) if json else "\n".join(choice_lines(record)))
+    say(record.model_dump_json(indent=1) if json else "\n".join(choice_lines(record)))
     if asked.out is not None:
         others = {} if before is None else before.methods
         write_tuning(asked.out, record.model_copy(update={"methods": others | record.methods}))

@@ -10,6 +10,7 @@ import typer
 
 from ropo_bench.bounded import dump_json
 from ropo_bench.publishing import results_in, verify
+from ropo_bench.reporting.screen import say
 
 SCHEMA = 1
 
@@ -22,14 +23,14 @@ def verify_command(folders: Sequence[Path], json: bool, write: bool = False) -> 
     found = [verify(result, write) for folder in folders for result in results_in(folder)]
     if json:
         results = [asdict(each) | {"folder": str(each.folder), "state": each.state} for each in found]
-        print(dump_json({"schema": SCHEMA, "results": results}))
+        say(dump_json({"schema": SCHEMA, "results": results}))
     else:
         for each in found:
             counts = f"{each.num_cells:,} cells and {each.num_comparisons:,} comparisons derived from the scores"
             counts += "; recipe, costs and certificates are as they were published, and not derived"
-            print(f"{each.state}  {each.folder}: {counts if each.reason is None else each.reason}")
+            say(f"{each.state}  {each.folder}: {counts if each.reason is None else each.reason}")
             for line in (*each.differences, *(f"note: {note}" for note in each.notes)):
-                print(f"  {line}")
+                say(f"  {line}")
     states = {each.state for each in found}
     if "DIFFERS" in states:
         raise typer.Exit(1)

@@ -40,7 +40,7 @@ def check_decoding(model: Any, tokenizer: Any, dtype: str) -> None:
     if not lag <= MAX_LAG[dtype]:
         raise UsageError(
             f"model of type {model.config.model_type!r}: decoding with its cache is not decoding without one (a"
-            f" chosen token lies {lag:.3g} below the best one); try --backend vllm, or another version of transformers"
+            f" chosen token lies {lag:.3g} below the best one); try --backend vllm, or another transformers"
         )
 
 

@@ -16,6 +16,8 @@ from ropo_bench.statistics.agreement import ALIKE, Alike, groups_alike
 from ropo_bench.tasks import Column, TaskRecipe
 from ropo_bench.types import Score
 
+GROUPS = "groups.json"
+
 
 def alike_lines(store: Store, tasks: Sequence[TaskRecipe], rows: Mapping[str, Mapping[str, Measured]]) -> list[str]:
     """A line a group of rows that give the same scores in a tested column. rows: by task, then by label."""
@@ -48,14 +50,13 @@ def _groups(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> lis
         "code": source_hash("ropo_bench.statistics.agreement", "ropo_bench.leaderboard.alike"),
     }
     cached = store.stage("compared", content_key("alike", inputs))
-    path = cached.path / "groups.json"
     with cached.begin() as todo:
         if todo:
             scores = {label: [read_scores(stage) for stage in row.scores] for label, row in rows.items()}
             found = [groups_alike(_values(scores, column.metric)) for column in _tested(task)]
-            atomic_write_json(path, [[asdict(group) for group in groups] for groups in found])
+            atomic_write_json(cached.path / GROUPS, [[asdict(group) for group in groups] for groups in found])
             cached.finish({})
-    return [[Alike(tuple(g["rows"]), g["agreement"]) for g in groups] for groups in read_json(path)]
+    return [[Alike(tuple(g["rows"]), g["agreement"]) for g in groups] for groups in read_json(cached.file(GROUPS))]
 
 
 def _values(scores: Mapping[str, Sequence[Sequence[Score]]], metric: str) -> dict[str, Array]:

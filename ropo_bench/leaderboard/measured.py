@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ropo_bench.recipes import resolve_object
-from ropo_bench.records import read_scores
+from ropo_bench.records import SCORES, read_scores
 from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, read_json, source_hash
 from ropo_bench.scoring import ESTIMATORS
 from ropo_bench.scoring.cautions import find_cautions
@@ -20,6 +20,7 @@ from ropo_bench.suites import PrimaryRecipe
 from ropo_bench.tasks import Column, TaskRecipe
 from ropo_bench.types import Comparison, Measurement, Score
 
+MEASUREMENTS, CAUTIONS, COMPARISONS = "measurements.json", "cautions.json", "comparisons.json"
 MEASURE_CODE = ("ropo_bench.statistics", "ropo_bench.scoring")
 
 
@@ -63,25 +64,24 @@ def measured(store: Store, task: TaskRecipe, stages: Sequence[Stage], seeds: Seq
     inputs: dict[str, Any] = {
         "task": task.name,  # cells carry it
         # By content: measurements that failed are tried again under the same key.
-        "scores": [store.file_hash(stage.path / "scores.jsonl") for stage in stages],
+        "scores": [stage.sha256(SCORES) for stage in stages],
         "columns": [column.model_dump(include={"metric", "estimator", "scale"}) for column in task.columns],
         "tested": tested,
         "code": source_hash(*MEASURE_CODE),
     }
     cached = store.stage("measured", content_key("measured", inputs))
-    path, cautions_path = cached.path / "measurements.json", cached.path / "cautions.json"
     with cached.begin() as todo:
         if todo:
             scores = [read_scores(stage) for stage in stages]
             found = examine(task.name, task.columns, scores, estimators())
-            atomic_write_json(path, [asdict(one.measurement) for one in found])
-            atomic_write_json(cautions_path, find_cautions(task.columns, scores))
+            atomic_write_json(cached.path / MEASUREMENTS, [asdict(one.measurement) for one in found])
+            atomic_write_json(cached.path / CAUTIONS, find_cautions(task.columns, scores))
             for index, one in enumerate(found):
                 if tested[index] and one.sample is not None:
-                    _write_sample(_sample_path(cached, index), one.sample)
+                    _write_sample(cached.path / _sample_name(index), one.sample)
             cached.finish({})
-    cells = [Measurement(**fields) for fields in read_json(path)]
-    return Measured(cells, read_json(cautions_path), stages, cached, tuple(seeds))
+    cells = [Measurement(**fields) for fields in read_json(cached.file(MEASUREMENTS))]
+    return Measured(cells, read_json(cached.file(CAUTIONS)), stages, cached, tuple(seeds))
 
 
 def comparisons(
@@ -156,7 +156,6 @@ def _of_task(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> li
         "code": source_hash(*MEASURE_CODE),
     }
     cached = store.stage("compared", content_key("compared", inputs))
-    path = cached.path / "comparisons.json"
     with cached.begin() as todo:
         if todo:
             pairs = list(combinations(rows, 2))
@@ -164,16 +163,19 @@ def _of_task(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> li
             for index, column in enumerate(task.columns):
                 if task.is_tested(column):
                     found += compare_samples(task.name, column.metric, _samples(task, index, rows), pairs)
-            atomic_write_json(path, [asdict(one) for one in found])
+            atomic_write_json(cached.path / COMPARISONS, [asdict(one) for one in found])
             cached.finish({})
-    return [Comparison(**fields) for fields in read_json(path)]
+    return [Comparison(**fields) for fields in read_json(cached.file(COMPARISONS))]
 
 
 def _samples(task: TaskRecipe, index: int, rows: Mapping[str, Measured]) -> dict[str, Sample]:
     """Each row's sample of one column: as kept, or made again where refitted ones are not of the same prompts."""
-    paths = {label: _sample_path(row.stage, index) for label, row in rows.items()}
-    seeds = {label: row.seeds for label, row in rows.items()}
-    kept = {label: replace(_read_sample(path), seeds=seeds[label]) for label, path in paths.items() if path.exists()}
+    name, seeds = _sample_name(index), {label: row.seeds for label, row in rows.items()}
+    kept = {
+        label: replace(_read_sample(row.stage.file(name)), seeds=seeds[label])
+        for label, row in rows.items()
+        if row.stage.has_file(name)
+    }
     refitted = [sample for sample in kept.values() if sample.drawn_RS is not None]
     if len({sample.clusters for sample in refitted}) <= 1:
         return kept
@@ -181,8 +183,8 @@ def _samples(task: TaskRecipe, index: int, rows: Mapping[str, Measured]) -> dict
     return samples_of(task, task.columns[index], scores, seeds)
 
 
-def _sample_path(stage: Stage, index: int) -> Path:
-    return stage.path / f"sample-{index}.npz"
+def _sample_name(index: int) -> str:
+    return f"sample-{index}.npz"
 
 
 def _write_sample(path: Path, sample: Sample) -> None:

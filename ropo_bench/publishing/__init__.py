@@ -9,6 +9,6 @@ weights, no prompts, no answers, no paths of the machine that made it.
 from __future__ import annotations
 
 from ropo_bench.publishing.publish import Published, publish
-from ropo_bench.publishing.verify import Verdict, results_in, verify
+from ropo_bench.publishing.verify import Verdict, read_table, results_in, verify
 
-__all__ = ["Published", "Verdict", "publish", "results_in", "verify"]
+__all__ = ["Published", "Verdict", "publish", "read_table", "results_in", "verify"]

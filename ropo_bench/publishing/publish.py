@@ -26,6 +26,7 @@ SCHEMA = "ropo-bench/result"
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 SCORES = "scores.jsonl.gz"
+TABLE = "table.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def rewrite_table(folder: Path, board: Leaderboard) -> None:
 
 
 def _table(board: Leaderboard) -> dict[str, bytes]:
-    return {"table.json": to_json(board).encode(), "table.md": to_markdown(board).encode()}
+    return {TABLE: to_json(board).encode(), "table.md": to_markdown(board).encode()}
 
 
 def without_paths(board: Leaderboard, names: Mapping[str, str]) -> Leaderboard:

@@ -12,7 +12,8 @@ from typing import Any
 
 from ropo_bench.errors import UnfinishedRun, UsageError
 from ropo_bench.publishing.names import is_local, public_name, strings
-from ropo_bench.runs import MANIFEST, JsonLines, Store, read_json
+from ropo_bench.reporting.csv_cells import csv_cell
+from ropo_bench.runs import JsonLines, Store
 
 LOGGED = (
     "loss",
@@ -152,7 +153,7 @@ def training_table(record: Mapping[str, Any], store: Store) -> str:
 
     The log's columns are empty where the store has that training no more.
     """
-    policies = [(read_json(path)["content"], path.parent) for path in store.root.glob(f"cache/policy/*/{MANIFEST}")]
+    policies = list(store.finished("policy"))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     logged = [f"{key}.{part}" for key in LOGGED for part in ("first", "last_tenth")]
@@ -161,8 +162,8 @@ def training_table(record: Mapping[str, Any], store: Store) -> str:
         training = row["training"]
         if training is None:
             continue
-        folder = next((folder for content, folder in policies if content == training), None)
-        steps = [] if folder is None else list(JsonLines(folder / "train.jsonl"))
+        policy = next((stage for stage in policies if stage.manifest == training), None)
+        steps = [] if policy is None else list(JsonLines(policy.file("train.jsonl")))
         ends: list[str] = []
         for key in LOGGED:
             values = [step[key] for step in steps if key in step]
@@ -170,5 +171,5 @@ def training_table(record: Mapping[str, Any], store: Store) -> str:
             ends += [json.dumps(values[0]), json.dumps(fmean(tail))] if values else ["", ""]
         made = training["made_with"]
         costs = [training[key] for key in COSTS]
-        writer.writerow([row["name"], row["seed"], *costs, *ends, made["code"]["commit"], made["time_utc"]])
+        writer.writerow([csv_cell(row["name"]), row["seed"], *costs, *ends, made["code"]["commit"], made["time_utc"]])
     return out.getvalue()

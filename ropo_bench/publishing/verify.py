@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.bounded import gunzip, parse_json, read_bounded
-from ropo_bench.errors import RopoBenchError, UsageError, first_line
+from ropo_bench.errors import RopoBenchError, StorageError, UsageError, first_line
 from ropo_bench.publishing.derive import derive, versions
 from ropo_bench.publishing.names import keys_in, paths_in
-from ropo_bench.publishing.publish import MANIFEST, SCHEMA, SCHEMA_VERSION, SCORES, rewrite_table
+from ropo_bench.publishing.publish import MANIFEST, SCHEMA, SCHEMA_VERSION, SCORES, TABLE, rewrite_table
 from ropo_bench.publishing.scores import from_bytes
 from ropo_bench.reporting.board import Leaderboard
 from ropo_bench.reporting.formats import from_json
 from ropo_bench.reporting.markdown import to_markdown
+from ropo_bench.runs import storage_errors
 from ropo_bench.tasks import TaskRecipe
 
 RELATIVE = 1e-9
@@ -88,7 +89,7 @@ def verify(folder: Path, write: bool = False) -> Verdict:
     try:
         recipe = parse_json(read_bounded(folder / "recipe.json"))
         tasks = [TaskRecipe.model_validate(task) for task in recipe["tasks"]]
-        published = from_json((folder / "table.json").read_text())
+        published = from_json((folder / TABLE).read_text())
         scores = from_bytes((folder / SCORES).read_bytes(), str(folder / SCORES))
         derived = derive(published, tasks, scores)
         markdown = (folder / "table.md").read_text()
@@ -104,6 +105,22 @@ def verify(folder: Path, write: bool = False) -> Verdict:
         rewrite_table(folder, derived)
     counts = (sum(len(row.cells) for row in derived.rows), len(derived.comparisons))
     return Verdict(folder, *counts, (*faults, *differences), None, tuple(notes), rewritten)
+
+
+def read_table(folder: Path) -> Leaderboard:
+    """The table of a published folder as it was published; raises StorageError where its manifest has another one."""
+    path = folder / TABLE
+    with storage_errors(path):
+        data = path.read_bytes()
+        if _is_result(folder / MANIFEST):
+            files = parse_json(read_bounded(folder / MANIFEST)).get("files")
+            sha256 = hashlib.sha256(data).hexdigest()
+            if not isinstance(files, list) or {"path": TABLE, "size_bytes": len(data), "sha256": sha256} not in files:
+                raise StorageError(
+                    f"{path}: is not what {MANIFEST} beside it says was published; take the folder again from where "
+                    "it is from, or write it again with: ropo-bench publish"
+                )
+    return from_json(data.decode("utf-8", errors="replace"), str(path))
 
 
 def _is_result(path: Path) -> bool:

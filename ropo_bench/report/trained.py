@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from ropo_bench.records import read_completions, read_scores
-from ropo_bench.runs import MANIFEST, Stage, Store, read_json
+from ropo_bench.runs import Stage, Store
 from ropo_bench.tasks import Column, TaskRecipe
 from ropo_bench.types import Completion, Score
 
@@ -72,14 +72,12 @@ class Shelf:
     def policy(self, model: Trained) -> Stage | None:
         """The stage that trained a model: the one whose manifest its record repeats; None where there is none."""
         training = model.record["training"]
-        key = next((key for key, content in self._policies if content == training), None)
-        return None if key is None else self.store.stage("policy", key)
+        return next((stage for stage in self._policies if stage.manifest == training), None)
 
     @cached_property
-    def _policies(self) -> list[tuple[str, Any]]:
-        """Key and content of every finished policy in the store."""
-        manifests = sorted((self.store.root / "cache" / "policy").glob(f"*/{MANIFEST}"))
-        return [(path.parent.name, read_json(path).get("content")) for path in manifests]
+    def _policies(self) -> list[Stage]:
+        """Every finished policy in the store."""
+        return list(self.store.finished("policy"))
 
 
 def main_column(task: TaskRecipe, scores: Sequence[Score]) -> Column | None:

@@ -27,7 +27,7 @@ def trajectories(shelf: Shelf) -> list[Trajectory]:
     found = []
     for model in shelf:
         stage = shelf.policy(model)
-        records = [] if stage is None else list(JsonLines(stage.path / "train.jsonl"))
+        records = [] if stage is None else list(JsonLines(stage.file("train.jsonl")))
         if not records:
             continue
         names = [name for name in records[0] if name != _STEP and all(name in record for record in records)]

@@ -13,6 +13,7 @@ from ropo_bench.bounded import check_types, dump_json, parse_json
 from ropo_bench.errors import UsageError
 from ropo_bench.published import Published
 from ropo_bench.reporting.board import Column, Leaderboard, Row
+from ropo_bench.reporting.csv_cells import csv_cell
 from ropo_bench.reporting.latex import to_latex
 from ropo_bench.reporting.markdown import to_markdown
 from ropo_bench.reporting.tables import Style, text_table
@@ -46,14 +47,14 @@ def to_csv(board: Leaderboard) -> str:
         head += [name, *(f"{name}.{part}" for part in _CSV_PARTS)]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(head)
+    writer.writerow(map(csv_cell, head))
     for row in board.ordered_rows:
         line: list[Any] = [row.name, row.state, row.reference, " ".join(str(seed) for seed in row.seeds)]
         line += [row.trainable_params, row.percent, row.train_seconds, row.peak_memory_bytes]
         for column in board.columns:
             found = row.cells.get((column.task, column.metric))
             line += [getattr(found, part, None) for part in ("value", *_CSV_PARTS)]
-        writer.writerow(line)
+        writer.writerow(map(csv_cell, line))
     return out.getvalue()
 
 

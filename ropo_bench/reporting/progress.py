@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from rich import progress as rich_progress
-from rich.console import Console
 from rich.text import Text
 
 from ropo_bench.failures import note_work
+from ropo_bench.reporting.console import Screen
 
 _LIVE_SECONDS = 0.1  # at most one redraw of a row in this time
 _PLAIN_SECONDS = 5.0  # at most one line of a stage in this time
@@ -101,7 +101,7 @@ class Progress:
     """
 
     def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
-        self._console = Console(file=stream or sys.stderr, width=width, highlight=False)
+        self._console = Screen(file=stream or sys.stderr, width=width, highlight=False)
         self._cached: dict[str, list[str]] = {}
         self.live: rich_progress.Progress | None = None
         if self._console.is_terminal and not self._console.is_dumb_terminal:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ropo_bench.bounded import dump_json
+from ropo_bench.reporting.console import Screen
+from ropo_bench.reporting.screen import say
 from ropo_bench.reporting.tables import NOTHING
 
 SCHEMA = 1
@@ -63,9 +64,9 @@ class ScoreRow:
 def print_rows(rows: Sequence[ScoreRow], json: bool) -> None:
     """Print `{"schema": 1, "rows": [{"model", "metrics": {NAME: {"value", "n", "n_unscored"}}}]}`, or a table."""
     if json:
-        print(to_json(rows))
+        say(to_json(rows))
         return
-    console = Console(highlight=False)
+    console = Screen(highlight=False)
     table = _table(rows)
     wide = table.__rich_measure__(console, console.options.update(max_width=10_000)).maximum
     if wide > console.width:

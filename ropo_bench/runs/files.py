@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ropo_bench.bounded import check_types, parse_json
+from ropo_bench.bounded import parse_json
 from ropo_bench.errors import RopoBenchError, StorageError
 
 JSON = str | int | float | bool | None | Sequence["JSON"] | Mapping[str, "JSON"]
 
+SEAL = "checksum"
 TEMPORARY_PREFIX = ".tmp-"  # what a kill may leave behind; Stage.begin sweeps it
-SMALL_BYTES = 4 << 20  # hashed at finish and at every use (1 ms a MiB); larger files are held to their size
+SMALL_BYTES = 4 << 20  # hashed at every use (1 ms a MiB); larger files when somebody reads them
 
 # Such an error means the disk, whichever file it names.
 DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
@@ -40,11 +41,11 @@ _RUST_OS_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors reports I/O er
 
 
 class FileEntry(TypedDict):
-    """One file of a finished folder: path relative to it, size in bytes, sha256 of small files."""
+    """One file of a finished folder: path relative to it, size in bytes, sha256."""
 
     path: str
     size_bytes: int
-    sha256: str | None
+    sha256: str
 
 
 def os_error_number(error: Exception) -> int | None:
@@ -130,14 +131,34 @@ def atomic_write_json(target: Path, value: JSON) -> None:
     atomic_write_text(target, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON file of the store; raises StorageError if it cannot be read or parsed."""
+def read_json(path: Path, mend: str = "delete it and repeat the command") -> Any:
+    """Read a JSON file of the store; raises StorageError, which ends in `mend`, if it cannot be read or parsed."""
     with storage_errors(path):
         text = path.read_bytes()
     try:
         return parse_json(text, infinite=True)
     except ValueError as error:
-        raise StorageError(f"{path}: not JSON ({error}); delete it and repeat the command") from error
+        raise StorageError(f"{path}: not JSON ({error}); {mend}") from error
+
+
+def write_sealed(target: Path, value: Mapping[str, JSON]) -> None:
+    """Write a JSON object with a checksum of itself as its last key, which `read_sealed` holds it to."""
+    atomic_write_json(target, {**value, SEAL: _seal(value)})
+
+
+def read_sealed(path: Path, mend: str) -> dict[str, Any]:
+    """Read what `write_sealed` wrote, without its checksum; raises StorageError for anything else."""
+    value = read_json(path, mend)
+    if not isinstance(value, dict) or SEAL not in value:
+        raise StorageError(f"{path}: has no {SEAL} (damaged, or another version's); {mend}")
+    if value.pop(SEAL) != _seal(value):
+        raise StorageError(f"{path}: content changed since it was written; {mend}")
+    return value
+
+
+def _seal(value: Mapping[str, JSON]) -> str:
+    """sha256 of an object as it comes back from its file; the order of keys counts, as it does for readers."""
+    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()
 
 
 @contextmanager
@@ -174,33 +195,26 @@ def sweep(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's content, read piece by piece."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def list_files(folder: Path) -> list[FileEntry]:
-    """Every file below `folder` with its size, and sha256 up to SMALL_BYTES, sorted by path."""
-    entries: list[FileEntry] = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        size = path.stat().st_size
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest() if size <= SMALL_BYTES else None
-        entries.append({"path": path.relative_to(folder).as_posix(), "size_bytes": size, "sha256": sha256})
-    return entries
+    """Every file below `folder` with its size and sha256, sorted by path."""
+    return [
+        {
+            "path": path.relative_to(folder).as_posix(),
+            "size_bytes": path.stat().st_size,
+            "sha256": sha256_of(path),
+        }
+        for path in sorted(p for p in folder.rglob("*") if p.is_file())
+    ]
 
 
-def check_entries(manifest: Path, entries: object, content: object) -> None:
-    """Raise StorageError where a manifest's list of files, or its content, is none."""
-    try:
-        check_types(list[dict[str, str | int | None]], entries)
-        check_types(dict[str, Any], content)
-        for entry in entries if isinstance(entries, list) else []:
-            check_types(tuple[str, int, str | None], [entry.get(key) for key in ("path", "size_bytes", "sha256")])
-    except ValueError as error:
-        raise StorageError(
-            f"{manifest}: damaged ({error}); delete the folder {manifest.parent} and repeat the command, which"
-            " makes it again"
-        ) from None
-
-
-def check_files(folder: Path, entries: Sequence[FileEntry]) -> None:
+def check_files(folder: Path, entries: Sequence[FileEntry], mend: str) -> None:
     """Raise StorageError naming the first file that is missing, has another size or (small ones) content."""
-    mend = f"delete the folder {folder} and repeat the command, which makes it again"
     for entry in entries:
         path = folder / entry["path"]
         with storage_errors(path):
@@ -209,5 +223,5 @@ def check_files(folder: Path, entries: Sequence[FileEntry]) -> None:
                 raise StorageError(f"{path}: missing from a finished folder; {mend}")
             if size != entry["size_bytes"]:
                 raise StorageError(f"{path}: has {size} bytes, was {entry['size_bytes']} when finished; {mend}")
-            if entry["sha256"] and hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+            if size <= SMALL_BYTES and sha256_of(path) != entry["sha256"]:
                 raise StorageError(f"{path}: content changed since it was finished; {mend}")

@@ -12,7 +12,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from ropo_bench.errors import UsageError
-from ropo_bench.runs.files import JSON, atomic_write_text, storage_errors
+from ropo_bench.runs.files import JSON, atomic_write_text, sha256_of, storage_errors
 
 KEY_DIGITS = 16
 _CACHED_FROM_BYTES = 1 << 20  # smaller files are hashed faster than their cache entry is kept
@@ -87,11 +87,6 @@ def source_hash(*sources: str | Path) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:KEY_DIGITS]
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def file_hash(path: Path, cache: Path | None = None) -> str:
     """sha256 of a file, remembered in the folder `cache` by path, size, times and inode: 16 GB are read once.
 
@@ -104,7 +99,7 @@ def file_hash(path: Path, cache: Path | None = None) -> str:
         stat = real.stat()
         settled = time.time() - max(stat.st_mtime, stat.st_ctime) > _SETTLED_SECONDS
         if cache is None or stat.st_size < _CACHED_FROM_BYTES or not settled:
-            return _sha256(real)
+            return sha256_of(real)
         # ctime beside mtime: a copy that keeps the old times (cp -p, rsync -t) is seen too.
         identity: list[JSON] = [
             os.fspath(real),
@@ -114,11 +109,17 @@ def file_hash(path: Path, cache: Path | None = None) -> str:
             stat.st_ino,
         ]
         entry = cache / hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:KEY_DIGITS]
-        if entry.is_file():
-            return entry.read_text().strip()
-        value = _sha256(real)
-        atomic_write_text(entry, value + "\n")
+        known = entry.read_text(errors="replace").split() if entry.is_file() else []
+        if len(known) == 2 and known[1] == _seal(identity, known[0]):
+            return known[0]
+        value = sha256_of(real)
+        atomic_write_text(entry, f"{value} {_seal(identity, value)}\n")
         return value
+
+
+def _seal(identity: list[JSON], sha256: str) -> str:
+    """Of a remembered hash and of the file that it is of: a damaged entry is no hash."""
+    return hashlib.sha256(canonical_json([*identity, sha256]).encode()).hexdigest()[:KEY_DIGITS]
 
 
 def folder_hash(folder: Path, cache: Path | None = None) -> str:

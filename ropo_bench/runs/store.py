@@ -16,22 +16,26 @@ from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.runs.files import (
     DISK_ERRNOS,
     JSON,
-    atomic_write_json,
-    check_entries,
+    SMALL_BYTES,
+    FileEntry,
     check_files,
     list_files,
     os_error_number,
-    read_json,
+    read_sealed,
     storage_error,
     storage_errors,
     sweep,
     sync_tree,
+    write_sealed,
 )
 from ropo_bench.runs.keys import file_hash, folder_hash
 
 MANIFEST = "manifest.json"
-MANIFEST_SCHEMA = 1
-_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+MANIFEST_SCHEMA = 2
+DERIVED = ("measured", "compared")  # made from scores by whichever command reads them
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+_MAKE = "repeat the command that makes it (run, eval, nightly or tune)"
+_KEPT = "what its stages hold is kept, and it is written again from that"
 _locks_of_this_process: set[Path] = set()
 
 
@@ -77,32 +81,82 @@ class Stage:
         self.key = key
         self.path = root / "cache" / name / key
         self._lock = root / "cache" / "locks" / f"{name}-{key}"
+        self._hashes = root / "cache" / "hashes"
         self._manifest: dict[str, Any] | None = None
+        self._files: dict[str, FileEntry] = {}
+
+    @property
+    def mend(self) -> str:
+        """How a damaged stage is made again, as the end of a message."""
+        if self.name in DERIVED:
+            return f"delete the folder {self.path} and repeat the command, which makes it again"
+        maker = "`ropo-bench pocket build`" if self.name.startswith("pocket-") else "run, eval, nightly or tune"
+        return f"delete the folder {self.path} and repeat the command that made it ({maker}): it makes it again"
 
     @property
     def done(self) -> bool:
         """Whether the stage is finished; checked against its files once in a process (a Store's life).
 
-        Each use checks existence and size of every file and the sha256 of small ones (SMALL_BYTES).
-        Raises StorageError naming a file that is missing, truncated or changed in a finished stage.
+        Checked are the manifest itself, existence and size of every file, and the content of small ones; that of
+        large ones when `file` or `folder` gives them to a reader. Raises StorageError naming a file that is missing,
+        truncated or changed in a finished stage, with the mend.
         """
         if self._manifest is None and (self.path / MANIFEST).exists():
-            manifest = read_json(self.path / MANIFEST)
-            if not isinstance(manifest, dict) or manifest.get("schema") != MANIFEST_SCHEMA:
+            manifest = read_sealed(self.path / MANIFEST, self.mend)
+            if [manifest.get(key) for key in ("schema", "stage", "key")] != [MANIFEST_SCHEMA, self.name, self.key]:
                 raise StorageError(
-                    f"{self.path / MANIFEST}: not a manifest of schema {MANIFEST_SCHEMA}; "
-                    f"delete the folder {self.path} and repeat the command, which makes it again"
+                    f"{self.path / MANIFEST}: not a manifest of schema {MANIFEST_SCHEMA} of this stage; {self.mend}"
                 )
-            check_entries(self.path / MANIFEST, manifest.get("files"), manifest.get("content"))
-            check_files(self.path, manifest["files"])
-            self._manifest = manifest
+            check_files(self.path, manifest["files"], self.mend)
+            self._keep(manifest)
         return self._manifest is not None
+
+    def _keep(self, manifest: dict[str, Any]) -> None:
+        self._manifest = manifest
+        self._files = {entry["path"]: entry for entry in manifest["files"]}
+
+    def file(self, name: str) -> Path:
+        """A file of the finished stage, with the content that it was finished with: the door of every reader.
+
+        Large ones are read once and remembered (keys.file_hash). Raises StorageError for a stage that is not
+        finished, a file that it has not, and content that changed.
+        """
+        entry = self._entry(name)
+        path = self.path / name
+        if entry["size_bytes"] > SMALL_BYTES and file_hash(path, self._hashes) != entry["sha256"]:
+            raise StorageError(f"{path}: content changed since it was finished; {self.mend}")
+        return path
+
+    def folder(self, name: str = ".") -> Path:
+        """A folder of the finished stage (a model's), every file below it checked as `file` does."""
+        if not self.done:
+            raise StorageError(f"{self.path}: not finished; {_MAKE}")
+        for path in self._files:
+            if name == "." or path.startswith(f"{name}/"):
+                self.file(path)
+        return self.path / name
+
+    def has_file(self, name: str) -> bool:
+        """Whether the finished stage has such a file."""
+        return self.done and name in self._files
+
+    def sha256(self, name: str) -> str:
+        """sha256 of a file of the finished stage, which has that content; raises StorageError as `file` does."""
+        self.file(name)
+        return self._entry(name)["sha256"]
+
+    def _entry(self, name: str) -> FileEntry:
+        if not self.done:
+            raise StorageError(f"{self.path}: not finished; {_MAKE}")
+        if name not in self._files:
+            raise StorageError(f"{self.path / name}: not among the files of this stage; {self.mend}")
+        return self._files[name]
 
     @property
     def manifest(self) -> dict[str, Any]:
         """What `finish` was given; raises StorageError if the stage is not finished."""
         if not self.done or self._manifest is None:
-            raise StorageError(f"{self.path}: not finished; repeat the command that makes it")
+            raise StorageError(f"{self.path}: not finished; {_MAKE}")
         content: dict[str, Any] = self._manifest["content"]
         return content
 
@@ -145,8 +199,8 @@ class Stage:
             files = list_files(self.path)
         manifest: dict[str, Any] = {"schema": MANIFEST_SCHEMA, "stage": self.name, "key": self.key}
         manifest |= {"content": dict(content), "files": files}
-        atomic_write_json(self.path / MANIFEST, manifest)
-        self._manifest = manifest
+        write_sealed(self.path / MANIFEST, manifest)
+        self._keep(manifest)
 
     def reopen(self) -> None:
         """Take the manifest away: what is in the folder stays, and the stage is to be finished again."""
@@ -185,8 +239,8 @@ class Store:
         """The folder of a named run; raises UsageError for a name that cannot be a folder's."""
         if not _RUN_NAME.fullmatch(name) or name == "cache":
             raise UsageError(
-                f"run name {name!r}: use letters, digits, '.', '_' and '-', starting with a letter or digit, "
-                "and not 'cache'"
+                f"run name {name!r}: use letters, digits, '.', '_', '+' and '-', starting with a letter or digit, "
+                "100 at most, and not 'cache'"
             )
         return self.root / name
 
@@ -195,8 +249,8 @@ class Store:
         return sorted(path.parent.name for path in self.root.glob("*/run.json"))
 
     def write_run(self, name: str, record: Mapping[str, JSON]) -> None:
-        """Write RUNS/<name>/run.json atomically; raises StorageError."""
-        atomic_write_json(self.run_folder(name) / "run.json", record)
+        """Write RUNS/<name>/run.json atomically, with a checksum of itself; raises StorageError."""
+        write_sealed(self.run_folder(name) / "run.json", record)
 
     def read_run(self, name: str) -> dict[str, Any]:
         """Read RUNS/<name>/run.json; raises UsageError if there is none, StorageError if it is corrupt."""
@@ -205,5 +259,11 @@ class Store:
             close = difflib.get_close_matches(name, self.run_names(), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(self.run_names()) or 'none'}"
             raise UsageError(f"run {name!r}: not in {self.root}; {hint}")
-        record: dict[str, Any] = read_json(path)
-        return record
+        return read_sealed(path, f"delete it and repeat the command that made the run, with --name {name}: {_KEPT}")
+
+    def finished(self, name: str) -> Iterator[Stage]:
+        """Every finished stage of a name, by key; raises StorageError for one that is damaged."""
+        for path in sorted((self.root / "cache" / name).glob(f"*/{MANIFEST}")):
+            stage = self.stage(name, path.parent.name)
+            if stage.done:
+                yield stage

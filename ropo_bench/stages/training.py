@@ -5,7 +5,7 @@ pairs -> reference -> policy -> merged. Keys need no torch: a repeated run only 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -143,6 +143,10 @@ class Stages:
         stage = self.policy(method, seed)
         with self.begin(stage, "train", method.name) as todo:
             if todo:
+                self.pairs.folder()  # what training reads from them, large as it may be, is as it was finished
+                reference = self.reference(method.train)
+                if reference.done:
+                    reference.folder()
                 making.make_policy(self, stage, method, seed)
         return stage
 
@@ -153,18 +157,18 @@ class Stages:
     def make_merged(self, method: MethodRecipe, seed: int) -> Model:
         """Merge a trained policy and certify the result; raises CertificateFailed."""
         policy = self.policy(method, seed)
-        return self._make_merged(policy.key, policy.path / "policy", method.name, seed)
+        return self._make_merged(policy.key, lambda: policy.folder("policy"), method.name, seed)
 
     def make_checkpoint(self, name: str, label: str) -> tuple[Model, dict[str, Any] | None]:
         """A model trained elsewhere; an adapter folder is merged into the base first, and has a certificate."""
         model = self.checkpoint(name)
         if not (model.folder / "adapter_config.json").is_file():
             return model, None
-        merged = self._make_merged(model.key, model.folder, label, 0)
+        merged = self._make_merged(model.key, lambda: model.folder, label, 0)
         return merged, dict(self._merged_of(model.key).manifest["certificate"])
 
     def merged_model(self, stage: Stage, seed: int) -> Model:
-        """The model in a finished merged stage."""
+        """The model in a finished merged stage, its weights not looked at: who loads them asks `make_merged`."""
         return Model(stage.key, stage.path / "model", seed + 1)
 
     def _merged_of(self, policy_key: str) -> Stage:
@@ -179,11 +183,12 @@ class Stages:
         }
         return self.store.stage("merged", content_key("merged", inputs))
 
-    def _make_merged(self, policy_key: str, policy: Path, label: str, seed: int) -> Model:
+    def _make_merged(self, policy_key: str, policy: Callable[[], Path], label: str, seed: int) -> Model:
         stage = self._merged_of(policy_key)
         with self.begin(stage, "merge", label) as todo:
             if todo:
-                making.make_merged(self, stage, policy, label)
+                making.make_merged(self, stage, policy(), label)
+        stage.folder("model")
         return self.merged_model(stage, seed)
 
     def begin(self, stage: Stage, what: str, label: str, redo: bool = False) -> Any:

@@ -159,6 +159,15 @@ def test_an_earlier_run_of_the_same_suite_and_task_is_the_basis(
     assert after["row"]["standard_error"] == pytest.approx(pooled, rel=0.05)
     other = resolve(Asked("dpo", "tiny", include=[tmp_path / "suite"], base=str(tmp_path / "another")))
     assert entries(other, Store(runs))["tiny-arena.win_rate"]["row"] is None
+    store, record = Store(runs), Store(runs).read_run("first")
+    trained = [row for row in record["rows"] if row["name"] != "SFT"]
+    more = [*record["rows"], *({**row, "seed": row["seed"] + 2} for row in trained)]
+    elsewhere = {"first": {"rows": more, "base": "0" * 64}, "second": {"rows": more, "data": {"sha256": "0" * 64}}}
+    checkpoints = {"methods": [], "checkpoints": {row["name"]: "elsewhere" for row in trained}}
+    elsewhere["third"] = {"rows": more, "data": None, "request": record["request"] | checkpoints}
+    for name, changes in elsewhere.items():
+        store.write_run(f"elsewhere-{name}", record | changes)
+        assert entries(resolve(asked), Store(runs), "5")["tiny-arena.win_rate"] == after, name
     files = sorted(runs.rglob("*"))
     record = plan(resolve(asked), Store(runs), planning.given_machine(80, 1))
     assert sorted(runs.rglob("*")) == files

@@ -155,3 +155,41 @@ def test_a_wrong_baseline_is_found_before_anything_is_run(tmp_path: Path, given:
     with pytest.raises(UsageError, match="--baseline"):
         nightly_command(Asked("ropo", "pocket"), NightlyAsked(given), tmp_path / "runs", None, False, Limits())
     assert not (tmp_path / "runs").exists()
+
+
+def test_no_report_of_an_earlier_night_stands_in_a_crashed_nights_place(
+    base_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_suite.write(tmp_path, base_folder)
+    out = tmp_path / "out"
+    asked = Asked("ropo", "tiny", include=[tmp_path])
+
+    def crash(*_: Any) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr("ropo_bench.commands.nightly.run_pipeline", crash)
+    own = NightlyAsked(history=tmp_path / "h.jsonl"), tmp_path / "runs" / "night" / "nightly"
+    given = NightlyAsked(history=tmp_path / "h.jsonl", out=out), out
+    unknown = Asked("ropo", "tiny", include=[tmp_path], tasks="no-such-task")
+    for (wanted, folder), request, error in [
+        (own, asked, StorageError),
+        (given, asked, StorageError),
+        (given, unknown, UsageError),
+    ]:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "gate.md").write_text("# GO: tiny\n")
+        (folder / "gate.json").write_text('{"verdict": "GO"}')
+        (folder / "report.html").write_text("GO")
+        with pytest.raises(error):
+            nightly_command(request, wanted, tmp_path / "runs", "night", True, Limits())
+        assert [path.name for path in folder.iterdir()] == ["gate.md"]
+        assert (folder / "gate.md").read_text().startswith("# INCOMPLETE: this night did not finish")
+
+
+def test_a_night_takes_no_other_suites_name(base_folder: Path, tmp_path: Path) -> None:
+    tiny_suite.write(tmp_path, base_folder)
+    store = Store(tmp_path / "runs")
+    store.write_run("mine", {"request": {"suite": {"name": "pocket"}}})
+    wanted = NightlyAsked(history=tmp_path / "h.jsonl")
+    with pytest.raises(UsageError, match="--name mine: there is a run of this name, of suite pocket; give another"):
+        nightly_command(Asked("ropo", "tiny", include=[tmp_path]), wanted, store.root, "mine", True, Limits())

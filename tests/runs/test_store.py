@@ -73,6 +73,70 @@ def test_a_spoilt_finished_stage_is_noticed_and_mended(
     assert Store(tmp_path).stage("merge", "k").done
 
 
+def test_large_files_are_checked_by_who_reads_them(tmp_path: Path) -> None:
+    stage = Store(tmp_path).stage("merged", "k")
+    with stage.begin():
+        (stage.path / "model").mkdir()
+        (stage.path / "model" / "weights").write_bytes(b"x" * (6 << 20))
+        stage.finish({"a": (1, 2), "b": float("nan")})
+    with (stage.path / "model" / "weights").open("r+b") as file:
+        file.seek(5 << 20)
+        file.write(b"y")
+    spoilt = Store(tmp_path).stage("merged", "k")
+    assert spoilt.done, "nobody reads it"
+    for read in (lambda: spoilt.file("model/weights"), lambda: spoilt.folder("model"), spoilt.folder):
+        with pytest.raises(
+            StorageError, match=r"model/weights: content changed .*; delete the folder .*merged/k and"
+        ):
+            read()
+
+
+def test_a_manifest_and_a_run_record_have_checksums_of_themselves(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.stage("scores", "k").begin():
+        store.stage("scores", "k").finish({"seconds": 1.5})
+    store.write_run("a", {"complete": True, "seeds": 3})
+    manifest = tmp_path / "cache/scores/k/manifest.json"
+    for path, old, new, read in [
+        (manifest, b"1.5", b"1.6", lambda s: s.stage("scores", "k").manifest),
+        (
+            tmp_path / "cache/scores/k/manifest.json",
+            b'"checksum"',
+            b'"checksun"',
+            lambda s: s.stage("scores", "k").done,
+        ),
+        (tmp_path / "a/run.json", b'"seeds": 3', b'"seeds": 2', lambda s: s.read_run("a")),
+        (tmp_path / "a/run.json", b'"checksum"', b'"checksun"', lambda s: s.read_run("a")),
+    ]:
+        before = path.read_bytes()
+        path.write_bytes(before.replace(old, new))
+        with pytest.raises(StorageError, match=rf"{path.name}: (content changed since|has no checksum) .*; delete "):
+            read(Store(tmp_path))
+        path.write_bytes(before)
+        read(Store(tmp_path))
+
+
+def test_a_stage_of_another_place_is_not_this_one(tmp_path: Path) -> None:
+    stage = Store(tmp_path).stage("scores", "k")
+    with stage.begin():
+        stage.finish({})
+    shutil.copytree(stage.path, tmp_path / "cache" / "scores" / "other")
+    with pytest.raises(StorageError, match="not a manifest of schema 2 of this stage"):
+        _ = Store(tmp_path).stage("scores", "other").done
+
+
+def test_what_is_not_finished_has_no_files(tmp_path: Path) -> None:
+    stage = Store(tmp_path).stage("scores", "k")
+    for read in (lambda: stage.file("scores.jsonl"), stage.folder, lambda: stage.sha256("scores.jsonl")):
+        with pytest.raises(StorageError, match="not finished; repeat the command that makes it"):
+            read()
+    assert not stage.has_file("scores.jsonl")
+    with stage.begin():
+        stage.finish({})
+    with pytest.raises(StorageError, match=r"scores\.jsonl: not among the files of this stage"):
+        stage.file("scores.jsonl")
+
+
 def test_errors_of_the_disk_are_told_and_errors_of_the_body_pass(tmp_path: Path) -> None:
     stage = Store(tmp_path).stage("train", "k")
     with pytest.raises(StorageError, match="No space left"), stage.begin():

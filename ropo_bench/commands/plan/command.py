@@ -14,6 +14,7 @@ from ropo_bench.commands.plan.steps import DONE, Inventory, num_turns
 from ropo_bench.errors import UsageError
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.pipeline import Request
+from ropo_bench.reporting.screen import say
 from ropo_bench.runs import Store
 from ropo_bench.shapes import Anatomy, trainable_parameters
 
@@ -33,7 +34,7 @@ def plan_command(
     """
     record = plan(request, store, machine, effects)
     if json:
-        print(dump_json(record))
+        say(dump_json(record))
     else:
         from ropo_bench.commands.plan.text import print_plan
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import numpy as np
 from ropo_bench.leaderboard import estimators, scores_of
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.runs import Store
+from ropo_bench.shapes import local_model
+from ropo_bench.sources import data_source
 from ropo_bench.statistics import Sample, estimate, subtract
 from ropo_bench.statistics.cells import split
 from ropo_bench.statistics.crossed import sample_parts
@@ -51,9 +54,19 @@ class Earlier:
 
 
 def earlier(store: Store, request: Request, task: TaskRecipe) -> Earlier | None:
-    """The run of this suite and task with the most seeds, then rows; None where there is none with a trained row."""
+    """The run of this suite and task with the most seeds, then rows; None where there is none with a trained row.
+
+    Rows count that were trained there from the same base on the same data, both by content; the differences of a
+    checkpoint are those of whatever made it.
+    """
     records = {name: store.read_run(name) for name in store.run_names()}
-    sizes = [(*_size(record, task), name) for name, record in records.items() if _same(record, request, task)]
+    here = [record for record in records.values() if _same(record, request, task)]
+    contents = _contents(store, request) if here else {}
+    sizes = [
+        (*_size(record, task), name)
+        for name, record in records.items()
+        if record in here and _same_contents(record, contents)
+    ]
     num_seeds, num_rows, name = max(sizes, default=(0, 0, ""))
     if not num_rows:
         return None
@@ -62,7 +75,8 @@ def earlier(store: Store, request: Request, task: TaskRecipe) -> Earlier | None:
     for column in task.columns:
         if task.is_tested(column):
             # One seed tells less than several; figures of different meaning cannot be pooled.
-            whole = {row: seeds for row, seeds in scores.items() if row == SFT or len(seeds) == num_seeds}
+            trained = {row for row in _trained(records[name]) if len(scores.get(row, ())) == num_seeds}
+            whole = {row: seeds for row, seeds in scores.items() if row == SFT or row in trained}
             samples = {row: estimate(task.name, column, seeds, estimators()) for row, seeds in whole.items()}
             found = _measured({row: sample for row, sample in samples.items() if sample is not None})
             columns |= {} if found is None else {column.metric: found}
@@ -72,12 +86,30 @@ def earlier(store: Store, request: Request, task: TaskRecipe) -> Earlier | None:
 def _size(record: Mapping[str, Any], task: TaskRecipe) -> tuple[int, int]:
     """(most seeds that a trained row was measured with, how many rows have so many); all or none of a row count."""
     groups: dict[str, list[bool]] = {}
+    trained = _trained(record)
     for row in record["rows"]:
-        if row["name"] != SFT:
+        if row["name"] in trained:
             groups.setdefault(row["name"], []).append(task.name in row["scores"])
     counts = [len(seeds) for seeds in groups.values() if all(seeds)]
     most = max(counts, default=0)
     return most, counts.count(most)
+
+
+def _trained(record: Mapping[str, Any]) -> set[str]:
+    """The rows that the run itself trained."""
+    return {method["name"] for method in record["request"]["methods"]}
+
+
+def _contents(store: Store, request: Request) -> dict[str, str]:
+    """What base and data are now, by content, as far as both lie on this machine."""
+    base, data = local_model(request.suite.base), Path(data_source(request.suite.data))
+    found = {} if base is None else {"base": store.folder_hash(base)}
+    return found | ({"data": store.file_hash(data)} if data.is_file() else {})
+
+
+def _same_contents(record: Mapping[str, Any], contents: Mapping[str, str]) -> bool:
+    there = {"base": record["base"], "data": record["data"] and record["data"]["sha256"]}
+    return all(there[what] == content for what, content in contents.items())
 
 
 def _same(record: Mapping[str, Any], request: Request, task: TaskRecipe) -> bool:

@@ -17,7 +17,7 @@ from ropo_bench.planning import PROMPT_SETS, REFERENCE_FREE, num_steps
 from ropo_bench.preferences.marks import special_tokens
 from ropo_bench.provenance import hardware
 from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import MANIFEST, Stage, Store, canonical_json, file_hash, read_json
+from ropo_bench.runs import Stage, Store, canonical_json, file_hash
 from ropo_bench.shapes import anatomy, local_model
 from ropo_bench.sources import data_source, pinned_data, read_prompts
 from ropo_bench.stages import Evaluation, Model, Stages
@@ -172,8 +172,8 @@ class Inventory:
         if pairs is None or self.anatomy is None:
             return
         here = _machine(hardware())
-        for path in self.store.root.glob(f"cache/policy/*/{MANIFEST}"):
-            content = read_json(path)["content"]
+        for policy in self.store.finished("policy"):
+            content = policy.manifest
             same = content["method"] == method.name and content["total_params"] == self.anatomy.num_parameters
             if same and _machine(content["made_with"]["hardware"]) == here:
                 yield content["seconds"] / content["num_steps"] * num_steps(pairs, method.train)

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from ropo_bench.planning.machine import CPU
+from ropo_bench.reporting.console import Screen
 from ropo_bench.reporting.progress import duration_text
 
 PLAIN_WIDTH = 120
@@ -23,7 +23,7 @@ FITS = {"fits": "fits", "tight": "[yellow]tight[/]", "no": "[bold red]too big[/]
 
 def print_plan(record: dict[str, Any]) -> None:
     """Print a plan record."""
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    console = Screen(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     console.print(_title(record), style="bold", markup=False)
     if record["nothing_cached_because"]:
         console.print(f"everything is to do: {record['nothing_cached_because']}", markup=False)
