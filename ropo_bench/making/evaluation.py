@@ -17,6 +17,7 @@ from ropo_bench.sources import read_answers, read_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ropo_bench.stages import Evaluation, Model
     from ropo_bench.tasks import TaskRecipe
@@ -47,6 +48,23 @@ def preflight(evaluation: Evaluation, tasks: Sequence[TaskRecipe]) -> None:
             evaluation.room.preflight(find_scorer(task), task, judge)
         if task.prompts is not None:
             read_prompts(task.prompts)
+
+
+def check_model(folder: Path, backend: str) -> None:
+    """Raise UsageError for a model folder that is not to be loaded; see model_checks."""
+    from ropo_bench import model_checks
+
+    model_checks.check_model(folder, backend)
+
+
+def check_adapter(row: str, base: Path, folder: Path) -> None:
+    """Raise UsageError, which names the row, for an adapter that is not to be merged into the base."""
+    from ropo_bench import model_checks
+
+    try:
+        model_checks.check_policy(base, folder)
+    except UsageError as error:
+        raise UsageError(f"{row}: {error}") from error
 
 
 def make_completions(evaluation: Evaluation, stage: Stage, model: Model, task: TaskRecipe, label: str) -> None:

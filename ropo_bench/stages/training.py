@@ -20,6 +20,7 @@ from ropo_bench.runs import Stage, Store, content_key, source_hash
 from ropo_bench.sources import model_folder, pinned_data
 from ropo_bench.suites import SuiteRecipe
 from ropo_bench.training.launch import ALONE, Launch
+from ropo_bench.weights.files import is_adapter
 
 SHOWN_PAIRS = 5
 ENGINES = ("torch", "transformers", "peft", "accelerate")
@@ -76,9 +77,9 @@ class Stages:
                     self.progress.note(f"{len(left_out) - SHOWN_PAIRS} pairs more left out; all are in {stage.path}")
         return stage
 
-    def preflight(self, methods: Sequence[MethodRecipe]) -> None:
-        """Raise UsageError for what would fail only after something expensive."""
-        making.preflight(self, methods)
+    def preflight(self, methods: Sequence[MethodRecipe]) -> dict[str, str]:
+        """Why a method cannot be trained, by name; raises UsageError for what would fail after something expensive."""
+        return making.preflight(self, methods)
 
     # -- training --------------------------------------------------------------------------------------------
 
@@ -135,13 +136,17 @@ class Stages:
         policy = self.policy(method, seed)
         return self._make_merged(policy.key, policy.path / "policy", method.name, seed)
 
+    def merged_checkpoint(self, adapter: Model) -> Stage:
+        """The merge of an adapter that was trained elsewhere."""
+        return self._merged_of(adapter.key)
+
     def make_checkpoint(self, name: str, label: str) -> tuple[Model, dict[str, Any] | None]:
         """A model trained elsewhere; an adapter folder is merged into the base first, and has a certificate."""
         model = self.checkpoint(name)
-        if not (model.folder / "adapter_config.json").is_file():
+        if not is_adapter(model.folder):
             return model, None
         merged = self._make_merged(model.key, model.folder, label, 0)
-        return merged, dict(self._merged_of(model.key).manifest["certificate"])
+        return merged, dict(self.merged_checkpoint(model).manifest["certificate"])
 
     def merged_model(self, stage: Stage, seed: int) -> Model:
         """The model in a finished merged stage."""
