@@ -47,7 +47,7 @@ def serve(judge: JudgeRecipe, folder: Path) -> Iterator[str]:
             " or take a judge at an endpoint"
         )
     model = model_folder(judge.model)
-    _check(where, model)
+    check_weights(where, model)
     port = free_port()
     recipe = judge.serve or ServeRecipe()
     command, env = serve_command(judge.model, model, port, recipe, on_cpu=_on_cpu())
@@ -57,8 +57,8 @@ def serve(judge: JudgeRecipe, folder: Path) -> Iterator[str]:
         yield f"http://{HOST}:{port}/v1"
 
 
-def _check(where: str, folder: Path) -> None:
-    """UsageError for a folder whose weights are not what its config says: its judge would be random numbers."""
+def check_weights(where: str, folder: Path) -> None:
+    """Raise UsageError for a folder whose weights are not what its config says: a judge of random numbers."""
     from ropo_bench.model_checks import check_model
 
     try:

@@ -78,7 +78,7 @@ class Stages:
         return stage
 
     def preflight(self, methods: Sequence[MethodRecipe]) -> dict[str, str]:
-        """Why a method cannot be trained, by name; raises UsageError for what would fail after something expensive."""
+        """Why a method cannot be trained, by name; raises UsageError for what is wrong in a recipe or the data."""
         return making.preflight(self, methods)
 
     # -- training --------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def read_adapter(folder: Path) -> tuple[Any, dict[str, FiledTensor]]:
         raise UsageError(
             f"{where}: {kind} learns prompts and changes no weights, so it cannot be merged; give another kind"
         )
-    if config.modules_to_save or getattr(config, "trainable_token_indices", None):
+    if getattr(config, "modules_to_save", None) or getattr(config, "trainable_token_indices", None):
         raise UsageError(
             f"{where}: holds whole modules beside its adapter (modules_to_save or trainable_token_indices); merge it"
             " with PEFT's merge_and_unload and give the model's folder"

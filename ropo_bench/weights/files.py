@@ -14,7 +14,7 @@ CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _WEIGHTS = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
+INDEX = "model.safetensors.index.json"
 _LFS = b"version https://git-lfs"
 _LFS_BYTES = 1024  # a pointer has some 130
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -76,31 +76,32 @@ def weight_files(folder: Path) -> list[Path]:
     """
     if (folder / _WEIGHTS).is_file():
         return [folder / _WEIGHTS]
-    if not (folder / _INDEX).is_file():
+    if not (folder / INDEX).is_file():
         pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
         there = f"only {pickles[0]}, and pickles are never loaded; convert it" if pickles else "give a whole folder"
         raise UsageError(f"model {folder}: no {_WEIGHTS} in that folder; {there}")
-    names = sorted(set(_weight_map(folder).values()))
+    names = sorted(set(read_weight_map(folder).values()))
     outside = [name for name in names if Path(name).name != name]
     absent = [name for name in names if not (folder / name).is_file()]
     for wrong, why in ((outside, "outside of the folder"), (absent, "not there")):
         if wrong:
             raise UsageError(
-                f"model {folder}: {_INDEX} names {len(wrong)} of {len(names)} files that are {why}"
+                f"model {folder}: {INDEX} names {len(wrong)} of {len(names)} files that are {why}"
                 f" ({list_names(wrong)}); fetch the folder again"
             )
     return [folder / name for name in names]
 
 
-def _weight_map(folder: Path) -> dict[str, str]:
+def read_weight_map(folder: Path) -> dict[str, str]:
+    """The file of every tensor of a model in shards; raises UsageError for an index that is none."""
     try:
-        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         weight_map = index["weight_map"]
         if not weight_map or not all(isinstance(name, str) for name in weight_map.values()):
             raise ValueError("its weight_map does not name files")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
-            f"model {folder}: {_INDEX} is no index of safetensors ({first_line(error)}); fetch the folder again"
+            f"model {folder}: {INDEX} is no index of safetensors ({first_line(error)}); fetch the folder again"
         ) from error
     return dict(weight_map)
 

@@ -164,6 +164,20 @@ def test_a_number_too_large_for_the_dtype_is_found_when_it_is_loaded(base_folder
         load_model(folder, "float16")
 
 
+@pytest.mark.parametrize("kind", ["more layers than weights", "a missing norm", "one NaN"])
+def test_vllm_and_local_judges_are_not_started_on_such_a_folder(kind: str, base_folder: Path, tmp_path: Path) -> None:
+    from ropo_bench.generation.vllm import VllmEngine
+    from ropo_bench.judging import local
+    from ropo_bench.suites import VllmRecipe
+
+    change, told = BROKEN[kind]
+    folder = change(copy_folder(base_folder, tmp_path / "broken"))
+    with pytest.raises(UsageError, match=told):
+        VllmEngine(folder, "float32", VllmRecipe())
+    with pytest.raises(UsageError, match=rf"judge mine: model .*{told}"):
+        local.check_weights("judge mine", folder)
+
+
 @pytest.mark.parametrize("kind", ["more layers than weights", "one NaN"])
 def test_eval_of_such_a_base_is_exit_2_and_scores_nothing(kind: str, base_folder: Path, tmp_path: Path) -> None:
     change, _ = BROKEN[kind]
