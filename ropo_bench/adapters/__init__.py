@@ -60,7 +60,7 @@ def attach(model: nn.Module, recipe: AdapterRecipe) -> nn.Module:
     config = adapter_config(recipe)
     check_targets(recipe, model)
     try:
-        adapted = get_peft_model(model, config)  # type: ignore[arg-type]
+        adapted: nn.Module = get_peft_model(model, config)
     except (ValueError, TypeError) as error:  # PEFT's own checks of the config against the model
         raise UsageError(f"adapter {recipe.name}: {first_line(error)}") from error
     except (RuntimeError, RopoBenchError):  # torch's own, out of memory among them, and ours

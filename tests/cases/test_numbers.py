@@ -13,8 +13,11 @@ from ropo_bench.errors import MethodFailed
 from ropo_bench.generation.base import check_logps
 from ropo_bench.generation.hf import HFGenerator
 from ropo_bench.generation.hf_engine import HFEngine
+from ropo_bench.methods import TrainRecipe
+from ropo_bench.models import load_model
 from ropo_bench.tasks import Decoding
-from ropo_bench.types import Prompt
+from ropo_bench.training.reference import compute_reference
+from ropo_bench.types import Prompt, TokenizedPair
 from tests import tiny_suite
 from tests.cases.model_folders import copy_folder, edit_weights
 from tests.test_pipeline import finish, ropo_bench, rows
@@ -59,6 +62,16 @@ def test_a_word_that_may_not_be_said_is_no_failure(llama: Any, tokenizer: Any) -
     llama.lm_head.register_forward_hook(lambda module, inputs, logits: logits + bias)
     [group] = HFGenerator(llama, tokenizer).generate(PROMPTS, Decoding(max_new_tokens=4, temperature=1.0, top_p=0.9))
     assert len(group) == 3
+
+
+def test_a_reference_that_is_no_number_is_not_kept(overflowing: Path, tmp_path: Path) -> None:
+    pair = TokenizedPair("p7", (1, 20), (21, 22), (23,))
+    path = tmp_path / "logps.jsonl"
+    with pytest.raises(MethodFailed, match="a log-probability of p7 or of a pair beside it is not finite"):
+        compute_reference(
+            load_model(overflowing, "float32"), [pair], 0, TrainRecipe(lr=1e-4), path, lambda done, tokens: None
+        )
+    assert not path.exists() or path.read_text() == ""
 
 
 def test_rewards_that_are_no_numbers_are_no_grades(tokenizer: Any, tmp_path: Path) -> None:
