@@ -19,6 +19,7 @@ from ropo_bench.commands.results import app as results_app
 from ropo_bench.commands.score.app import app as score_app
 from ropo_bench.errors import RopoBenchError, first_line
 from ropo_bench.failures import as_expected, note_work, work_of
+from ropo_bench.reporting.screen import visible
 from ropo_bench.training.launch import Launch, adopt
 
 app = typer.Typer(

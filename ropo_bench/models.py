@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ropo_bench.errors import UsageError, first_line
+from ropo_bench.weights.adapters import check_adapter, read_adapter
+from ropo_bench.weights.checks import check_causal, check_finite, check_loading, check_tie, quiet
+from ropo_bench.weights.files import check_whole, is_adapter
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -15,23 +19,36 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 def load_model(folder: Path, dtype: str, device: torch.device | None = None) -> Any:
     """A causal language model from a local folder, weights in `dtype`, on `device` or the best one there is.
 
-    Raises UsageError when transformers cannot load it.
+    Raises UsageError when transformers cannot load it, and for weights that are missing, left over, of another
+    shape or not finite: nothing of a model is ever made up.
     """
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    where = f"model {folder}"
+    check_whole(where, folder)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=DTYPES[dtype], local_files_only=True, use_safetensors=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, RuntimeError) as error:
+        with quiet():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=DTYPES[dtype],
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # check_loading tells of them
+            )
+    except Exception as error:  # a config may be wrong in as many ways as there are architectures
         raise UsageError(
             f"model {folder}: transformers cannot load it ({first_line(error)}); "
             "give a folder of a causal language model with config.json and safetensors"
         ) from error
+    check_loading(where, model, info)
+    check_tie(where, model)
+    check_causal(where, model)
     _mend_generation_config(model.generation_config)
-    return model.to(device or best_device())
+    model = model.to(device or best_device())
+    check_finite(where, model.named_parameters())
+    return model
 
 
 def _mend_generation_config(config: Any) -> None:
@@ -70,14 +87,28 @@ def steady_positions(config: Any) -> int | None:
 
 
 def load_policy(base: Path, policy: Path) -> Any:
-    """A trained policy in fp32: a whole model, or the base with the adapter that lies in the folder `policy`."""
-    if not (policy / "adapter_config.json").is_file():
+    """A trained policy in fp32: a whole model, or the base with the adapter that lies in the folder `policy`.
+
+    Raises UsageError as load_model, and for an adapter whose tensors are not those of its config on this base.
+    """
+    if not is_adapter(policy):
         return load_model(policy, "float32")
     from peft import PeftModel
 
-    import ropo_bench.adapters  # noqa: F401 (registers RoPO)
+    from ropo_bench.adapters import check_adapted  # which registers RoPO
 
-    return PeftModel.from_pretrained(load_model(base, "float32"), policy)
+    where = f"adapter {policy}"
+    config, tensors = read_adapter(policy)
+    model = load_model(base, "float32")
+    try:
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of missing tensors, which are refused below
+            model = PeftModel.from_pretrained(model, policy, config=config)
+    except Exception as error:  # each kind of adapter refuses a module in its own way
+        raise UsageError(f"{where}: PEFT cannot put it on {base} ({first_line(error)})") from error
+    check_adapter(where, model, tensors)
+    check_adapted(where, model)
+    return model
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -85,12 +116,16 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, RuntimeError) as error:
+        with quiet():
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            num_words = len(tokenizer.get_vocab())
+    except Exception as error:  # Rust's are bare Exceptions
         raise UsageError(
             f"tokenizer {folder}: transformers cannot load it ({first_line(error)}); "
             "the model folder must hold its tokenizer"
         ) from error
+    if num_words == 0:
+        raise UsageError(f"tokenizer {folder}: has no words; the model folder must hold its tokenizer")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

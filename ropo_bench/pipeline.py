@@ -113,8 +113,9 @@ def run(
         if not way.write()["complete"]:
             seeds = request.training_seeds
             left = [m for m in request.methods if not all(stages.merged(m, seed).done for seed in seeds)]
+            evaluation.check_models(request.tasks, request.checkpoints, training=bool(left))
             if left:  # judging alone loads no torch
-                stages.preflight(left)
+                way.give_up(stages.preflight(left))
             evaluation.preflight(request.tasks)
         for row in rows:
             way.go(row, way.make)
@@ -156,6 +157,14 @@ class _Way:
             expected = as_expected(error)
             row.state = f"failed: {first_line(expected)}"
             self.evaluation.progress.note(f"{row.name} seed {row.seed} failed: {expected}")
+        self.write()
+
+    def give_up(self, reasons: Mapping[str, str]) -> None:
+        """Enter why methods cannot be trained at all, by name; the other rows go on."""
+        for row in self.rows:
+            if row.name in reasons and row.state == "pending":
+                row.state = f"failed: {reasons[row.name]}"
+                self.evaluation.progress.note(f"{row.name} seed {row.seed} failed: {reasons[row.name]}")
         self.write()
 
     def make(self, row: Row) -> None:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.bounded import check_types, parse_json, read_bounded, read_shards
+from ropo_bench.bounded import check_types, parse_json, read_bounded
 from ropo_bench.errors import UsageError, first_line
 from ropo_bench.methods import AdapterRecipe
 from ropo_bench.recipe_errors import problems
 from ropo_bench.sources import model_folder
 from ropo_bench.suites import ShapeRecipe, SuiteRecipe
+from ropo_bench.weights.files import INDEX, check_folder, read_weight_map
 
 # Options of PEFT's LoRA and OFT that leave the number of parameters as it is, beside those that are computed.
 _LORA_OPTIONS = {"r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights"}
@@ -48,18 +49,16 @@ def local_model(name: str) -> Path | None:
         folder = Path(snapshot_download(name, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
+    check_folder(folder)
     return folder if not missing_files(folder) else None
 
 
 def missing_files(folder: Path) -> list[str]:
     """What a model folder lacks of config, weights and tokenizer; empty for a whole one."""
     missing = [name for name in ("config.json", "tokenizer_config.json") if not (folder / name).is_file()]
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            return missing + [shard for shard in read_shards(index) if not (folder / shard).is_file()]
-        except (OSError, ValueError):
-            return [*missing, f"a sound {index.name}"]
+    if (folder / INDEX).is_file():
+        shards = sorted(set(read_weight_map(folder).values()))
+        return missing + [shard for shard in shards if not (folder / shard).is_file()]
     return missing + ([] if any(folder.glob("*.safetensors")) else ["*.safetensors"])
 
 

@@ -17,6 +17,7 @@ from ropo_bench.prompt_sets import ANSWER_ASSETS, PROMPT_ASSETS, read_answer_fil
 from ropo_bench.recipes import resolve_object
 from ropo_bench.runs import content_key, file_hash, source_hash
 from ropo_bench.types import Completion, Prompt
+from ropo_bench.weights.files import check_folder
 
 POCKET_ASSETS = Path(__file__).parent / "pocket" / "assets"
 ASSET = "asset:"  # before an asset's name in a task's option
@@ -42,21 +43,28 @@ def model_folder(name: str) -> Path:
     if path.is_dir():
         if not any((path / file).is_file() for file in ("config.json", "adapter_config.json")):
             raise UsageError(f"model {name}: no config.json in that folder; give a Hugging Face model folder")
+        check_folder(path)
         return path.resolve()
     if path.exists():
         raise UsageError(f"model {name}: a file, not a folder; give a Hugging Face model folder")
+    if "://" in name:
+        raise UsageError(f"model {name}: an address; give the hub id org/name or a local folder")
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise UsageError(f"model {name}: no such folder; give a Hugging Face model folder or a hub id like org/name")
+    if path.parent.is_dir():  # a slip in a path, which the hub need not be asked about
+        raise UsageError(f"model {name}: no such folder in {path.parent.resolve()}; give a Hugging Face model folder")
     from huggingface_hub import snapshot_download
 
     patterns = ["*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns, ignore_patterns=["consolidated*", "original/*"]))
+        folder = snapshot_download(name, allow_patterns=patterns, ignore_patterns=["consolidated*", "original/*"])
     except Exception as error:  # the hub client raises a dozen unrelated types
         raise UsageError(
-            f"model {name}: neither a local folder nor to be had from the hub ({type(error).__name__}); "
-            "give a local model folder, or check the name and the network"
+            f"model {name}: a hub id (org/name), and no such folder is here, but the hub does not give it"
+            f" ({type(error).__name__}); give a local model folder, or check the name and the network"
         ) from error
+    check_folder(Path(folder))
+    return Path(folder)
 
 
 def data_source(name: str) -> str:

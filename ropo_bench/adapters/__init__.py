@@ -6,7 +6,6 @@ Importing this package registers RoPO in PEFT, so that saved RoPO adapters load.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,14 +20,24 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 
 from ropo_bench.adapters.ropo import RopoConfig, RopoLayer
-from ropo_bench.errors import UsageError
+from ropo_bench.adapters.targets import check_targets
+from ropo_bench.errors import MethodFailed, RopoBenchError, UsageError, first_line
 from ropo_bench.recipe_files import suggest
 from ropo_bench.recipes import resolve_object
 
 if TYPE_CHECKING:
     from ropo_bench.methods import AdapterRecipe
 
-__all__ = ["RopoConfig", "adapter_config", "attach", "count_parameters", "plain_model", "rotations", "tuner_layers"]
+__all__ = [
+    "RopoConfig",
+    "adapter_config",
+    "attach",
+    "check_adapted",
+    "count_parameters",
+    "plain_model",
+    "rotations",
+    "tuner_layers",
+]
 
 CONFIGS = {"lora": "peft:LoraConfig", "oft": "peft:OFTConfig", "ropo": RopoConfig}
 # The truncated Cayley-Neumann series, PEFT's default, is only nearly orthogonal (5e-2 at weights of 0.05).
@@ -46,19 +55,25 @@ def attach(model: nn.Module, recipe: AdapterRecipe) -> nn.Module:
 
     Changes the model in place; its logits stay the same: the base stays in evaluation mode, so that its own dropout
     (GPT-2's 0.1) is off in the policy as in the reference, and only what the adapter adds is in training mode. Raises
-    UsageError for unknown options and for target modules that match nothing.
+    UsageError for unknown options and for target modules that match nothing or share their weight with others,
+    MethodFailed where a user's adapter fails.
     """
     model.eval()
     if recipe.name == "full":
         return model.requires_grad_(True)
     config = adapter_config(recipe)
-    _check_targets(recipe.target_modules, [name for name, _ in model.named_modules() if name])
+    check_targets(recipe, model)
     try:
-        adapted = get_peft_model(model, config)
+        adapted: nn.Module = get_peft_model(model, config)
     except (ValueError, TypeError) as error:  # PEFT's own checks of the config against the model
-        raise UsageError(f"adapter {recipe.name}: {error}") from error
+        raise UsageError(f"adapter {recipe.name}: {first_line(error)}") from error
+    except (RuntimeError, RopoBenchError):  # torch's own, out of memory among them, and ours
+        raise
+    except Exception as error:  # the adapter may be a user's: it fails alone
+        raise MethodFailed(f"adapter {recipe.name}: {first_line(error)}") from error
     _refuse_fused_experts(adapted, recipe)
-    return adapted  # type: ignore[no-any-return]
+    check_adapted(f"adapter {recipe.name}", adapted)
+    return adapted
 
 
 def adapter_config(recipe: AdapterRecipe) -> PeftConfig:
@@ -80,23 +95,6 @@ def adapter_config(recipe: AdapterRecipe) -> PeftConfig:
         return config_class(task_type="CAUSAL_LM", target_modules=recipe.target_modules, **options)
     except (ValueError, TypeError) as error:
         raise UsageError(f"adapter {recipe.name}: options {options}: {error}") from error
-
-
-def _check_targets(targets: list[str] | str, names: list[str]) -> None:
-    """UsageError unless every entry of a list (or the pattern) matches a module, as PEFT matches."""
-    if targets == "all-linear":
-        return
-    if isinstance(targets, str):
-        matched: dict[str, bool] = {targets: any(re.fullmatch(targets, name) for name in names)}
-    else:
-        matched = {t: any(name == t or name.endswith(f".{t}") for name in names) for t in targets}
-    for target, found in matched.items():
-        if not found:
-            leaves = sorted({name.rpartition(".")[2] for name in names} - set("0123456789"))
-            hint = (
-                suggest(target, leaves) or f"the model has {', '.join(leaf for leaf in leaves if not leaf.isdigit())}"
-            )
-            raise UsageError(f"adapter.target_modules: no module of the model matches {target!r}; {hint}")
 
 
 def _refuse_fused_experts(adapted: nn.Module, recipe: AdapterRecipe) -> None:
@@ -133,21 +131,43 @@ def rotations(model: nn.Module) -> list[tuple[str, Callable[[], torch.Tensor]]]:
     return found
 
 
+def check_adapted(where: str, policy: nn.Module) -> None:
+    """Raise UsageError for an adapter on a head or embeddings that share one weight: no plain model can hold both."""
+    plain, layers = plain_model(policy), dict(tuner_layers(policy))
+    ends = [end for end in (plain.get_output_embeddings(), plain.get_input_embeddings()) if end is not None]
+    names = sorted(name for name, layer in layers.items() if any(layer is end for end in ends))
+    weights = [end.get_base_layer().weight if isinstance(end, BaseTunerLayer) else end.weight for end in ends]
+    if names and len(weights) > 1 and weights[0] is weights[1]:
+        raise UsageError(
+            f"{where}: adapts {', '.join(names)}, but in this model the head is tied to the embeddings"
+            " (tie_word_embeddings), so merging would change both; leave it out of target_modules"
+        )
+
+
 def count_parameters(base: str | Path | PreTrainedConfig, recipe: AdapterRecipe) -> tuple[int, int]:
     """(trainable parameters of the method, parameters of the base model), without loading any weight.
 
-    base: a folder with a config.json, a hub id or a config. Raises UsageError if there is no readable config.
+    base: a folder with a config.json, a hub id or a config. Raises UsageError if there is no readable config, and
+    as attach.
     """
     if not isinstance(base, PreTrainedConfig):
         try:
             base = AutoConfig.from_pretrained(str(base))
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # a config may be wrong in as many ways as there are architectures
             raise UsageError(
-                f"{base}: cannot read a model config ({reason}); give a folder with config.json"
+                f"{base}: cannot read a model config ({first_line(error)}); give a folder with config.json"
             ) from error
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(base)
-        total = sum(p.numel() for p in model.parameters())
-        adapted = attach(model, recipe)
+    total = sum(p.numel() for p in model.parameters())
+    try:
+        with torch.device("meta"):
+            adapted = attach(model, recipe)
+    except RuntimeError:  # torch's: an adapter that computes on its own weights as it is attached, such as BOFT
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(base)
+        try:
+            adapted = attach(model, recipe)  # its own weights in memory, the model's still without
+        except RuntimeError as error:
+            raise MethodFailed(f"adapter {recipe.name}: cannot be counted ({first_line(error)})") from error
     return sum(p.numel() for p in adapted.parameters() if p.requires_grad), total

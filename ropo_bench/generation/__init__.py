@@ -76,7 +76,8 @@ def _not_served(folder: Path) -> str | None:
     config = config.get("text_config", config)
     hidden = config.get("hidden_size", config.get("n_embd"))
     heads = config.get("num_attention_heads", config.get("n_head"))
-    head_dim = config.get("head_dim") or (hidden // heads if hidden and heads else None)
+    known = isinstance(hidden, int) and isinstance(heads, int) and heads > 0
+    head_dim = config.get("head_dim") or (hidden // heads if known else None)
     if head_dim not in HEAD_DIMS:
         return (
             f"model {folder} has attention heads of {head_dim} features, vLLM takes {', '.join(map(str, HEAD_DIMS))}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ropo_bench.errors import UsageError
+from ropo_bench.errors import MethodFailed, UsageError
 from ropo_bench.generation.thinking import answer_start, opens_thoughts
 from ropo_bench.tasks import Decoding
 from ropo_bench.types import Completion, Message, Prompt
@@ -65,6 +66,17 @@ def fit(context: Sequence[int], continuation: Sequence[int], room_tokens: int | 
             f" fit into the model's context of {room_tokens}; give at least one token of context and shorter choices"
         )
     return ids, start
+
+
+def check_logps(results: list[tuple[float, bool]]) -> list[tuple[float, bool]]:
+    """The log-likelihoods, if all of them are numbers; raises MethodFailed for NaN or infinity."""
+    wrong = [logp for logp, _ in results if not math.isfinite(logp)]
+    if wrong:
+        raise MethodFailed(
+            f"log-likelihoods: {len(wrong)} of {len(results)} are not finite (the first is {wrong[0]}), so they are"
+            " no scores; load the model in float32 (merge.dtype), or give another model"
+        )
+    return results
 
 
 @dataclass

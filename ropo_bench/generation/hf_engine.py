@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 
-from ropo_bench.generation.base import fit
+from ropo_bench.generation.base import check_logps, fit
 from ropo_bench.generation.cache_kinds import is_recurrent, text_config
 from ropo_bench.generation.cached_decoding import check_decoding
 from ropo_bench.generation.hf import HFGenerator, pad_left
 from ropo_bench.models import load_model, load_tokenizer
 from ropo_bench.tasks import Decoding
 from ropo_bench.types import Completion, Prompt
+from ropo_bench.weights.checks import check_vocabulary
 
 BATCH_TOKENS = 8192  # B x P at most
 BATCH_LOGITS = 1 << 26  # B x C x V at most: 256 MiB in fp32
@@ -36,6 +37,7 @@ class HFEngine:
         self.life = f"hf-{secrets.token_hex(4)}"
         self.tokenizer = load_tokenizer(folder)
         self.model = load_model(folder, dtype)
+        check_vocabulary(f"model {folder}", self.tokenizer, len(self.model.get_input_embeddings().weight))
         self._generator = HFGenerator(self.model, self.tokenizer)
         self.room_tokens = self._generator.room_tokens
         check_decoding(self.model, self.tokenizer, dtype)
@@ -51,7 +53,7 @@ class HFEngine:
 
         The last token is not read, so one more fits than the context has room for; see base.fit.
         """
-        return loglikelihoods(self.model, requests, self.room_tokens)
+        return check_logps(loglikelihoods(self.model, requests, self.room_tokens))
 
     def close(self) -> None:
         """Drop the model and give its memory back to the device."""

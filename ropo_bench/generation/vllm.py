@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.errors import UsageError
-from ropo_bench.generation.base import Conversation, fit, num_new_tokens, temperature_of, turn_seed
+from ropo_bench.generation.base import Conversation, check_logps, fit, num_new_tokens, temperature_of, turn_seed
 from ropo_bench.generation.hf import stop_ids
 from ropo_bench.generation.vllm_process import Worker
+from ropo_bench.model_checks import check_model
 from ropo_bench.models import DTYPES, generation_config, load_tokenizer
 from ropo_bench.preferences.chat import encode_prompts
 from ropo_bench.suites import VllmRecipe
@@ -48,6 +49,7 @@ class VllmEngine:
         from transformers import AutoConfig
 
         self.life = f"vllm-{secrets.token_hex(4)}"
+        check_model(folder, self.backend)
         self.tokenizer = load_tokenizer(folder)
         self._folder = folder
         config = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
@@ -161,7 +163,7 @@ class VllmEngine:
                         results[open_.pop(message["id"])[1]] = message["logprob"], message["greedy"]
         finally:
             self._give_up({id: worker for id, (worker, _) in open_.items()})
-        return results
+        return check_logps(results)
 
     def close(self) -> None:
         """End the workers; their memory is free when this returns."""

@@ -48,6 +48,7 @@ def serve(judge: JudgeRecipe, folder: Path) -> Iterator[str]:
             " or take a judge at an endpoint"
         )
     model = model_folder(judge.model)
+    check_weights(where, model)
     port = free_port()
     recipe = judge.serve or ServeRecipe()
     command, env = serve_command(judge.model, model, port, recipe, on_cpu=_on_cpu())
@@ -55,6 +56,16 @@ def serve(judge: JudgeRecipe, folder: Path) -> Iterator[str]:
     with running(command, env, log, where) as process:
         _await(process, f"http://{HOST}:{port}/health", recipe.ready_seconds, log, where)
         yield f"http://{HOST}:{port}/v1"
+
+
+def check_weights(where: str, folder: Path) -> None:
+    """Raise UsageError for a folder whose weights are not what its config says: a judge of random numbers."""
+    from ropo_bench.model_checks import check_model
+
+    try:
+        check_model(folder, "vllm")
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
 
 
 def serve_command(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.errors import UsageError, first_line
+from ropo_bench.errors import MethodFailed, UsageError, first_line
 from ropo_bench.preferences.chat import encode, render
 from ropo_bench.types import Message, Prompt
 
@@ -26,7 +26,7 @@ class RewardGrader:
     def __init__(self, folder: Path, batch_size: int = BATCH_SIZE) -> None:
         from ropo_bench.models import load_tokenizer
 
-        self.batch_size = batch_size
+        self.folder, self.batch_size = folder, batch_size
         self.tokenizer = load_tokenizer(folder)
         self.model = _load(folder)
         self._own_pad: int | None = self.model.config.pad_token_id
@@ -64,12 +64,19 @@ class RewardGrader:
     def _batch(self, rows: Sequence[Sequence[int]]) -> list[float]:
         import torch
 
+        from ropo_bench.weights.checks import is_finite
+
         pad = self._pad(rows)
         width = max(map(len, rows))
         ids_BT = torch.tensor([[*ids, *[pad] * (width - len(ids))] for ids in rows], device=self.model.device)
         mask_BT = torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids in rows], device=self.model.device)
         with torch.inference_mode():
             logits_B1 = self.model(input_ids=ids_BT, attention_mask=mask_BT).logits
+        if not is_finite(logits_B1):
+            raise MethodFailed(
+                f"reward model {self.folder}: gives NaN or infinity for an answer, and no grade; grade in float32, or"
+                " give another reward model"
+            )
         rewards: list[float] = logits_B1[:, 0].float().tolist()
         return rewards
 
@@ -108,35 +115,42 @@ def _chats(prompt: Prompt, turns: Sequence[str]) -> list[tuple[str, list[Message
 
 def _load(folder: Path) -> Any:
     from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging
 
     from ropo_bench.models import best_device
+    from ropo_bench.weights.checks import check_finite, check_loading, quiet
+    from ropo_bench.weights.files import check_whole
 
-    logging.disable_progress_bar()
+    where = f"reward model {folder}"
+    check_whole(where, folder)
     device = best_device()
     try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            dtype="float32" if device.type == "cpu" else "auto",
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
+        with quiet():
+            model, info = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                dtype="float32" if device.type == "cpu" else "auto",
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # check_loading tells of them
+            )
+    except Exception as error:  # a config may be wrong in as many ways as there are architectures
         raise UsageError(
             f"reward model {folder}: transformers cannot load it ({first_line(error)}); give a folder of a"
             " sequence-classification model with config.json and safetensors"
         ) from error
-    # A head that the checkpoint lacks is filled with random numbers, and its rewards look like any others.
-    if info["missing_keys"]:
+    head = {str(key) for key in info["missing_keys"] if str(key).startswith("score.")}
+    if head:
         raise UsageError(
-            f"reward model {folder}: the checkpoint has no {min(info['missing_keys'])}, so it was not trained as a"
+            f"{where}: the checkpoint has no {min(head)}, so it was not trained as a"
             f" reward model (architectures: {model.config.architectures}); give a sequence-classification model"
         )
+    check_loading(where, model, info)
     if model.config.num_labels != 1:
         raise UsageError(
             f"reward model {folder}: gives {model.config.num_labels} numbers for an answer, one is needed;"
             " give a model with num_labels 1"
         )
-    return model.eval().to(device)
+    model = model.eval().to(device)
+    check_finite(where, model.named_parameters())
+    return model

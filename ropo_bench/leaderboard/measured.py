@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from ropo_bench.recipes import resolve_object
-from ropo_bench.records import SCORES, read_scores
+from ropo_bench.records import SCORES, read_completions, read_scores
 from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, read_json, source_hash
 from ropo_bench.scoring import ESTIMATORS
 from ropo_bench.scoring.cautions import find_cautions
+from ropo_bench.scoring.degenerate import find_degenerate
 from ropo_bench.statistics import Estimator, Sample, adjust, compare_samples, estimate, examine
 from ropo_bench.suites import PrimaryRecipe
 from ropo_bench.tasks import Column, TaskRecipe
 from ropo_bench.types import Comparison, Measurement, Score
 
 MEASUREMENTS, CAUTIONS, COMPARISONS = "measurements.json", "cautions.json", "comparisons.json"
+ANSWERS = "completions.jsonl"
 MEASURE_CODE = ("ropo_bench.statistics", "ropo_bench.scoring")
 
 
@@ -58,13 +60,30 @@ def scores_of(store: Store, record: Mapping[str, Any], task: TaskRecipe) -> dict
     return {label: [read_scores(stage) for stage in own] for label, own in stages.items() if own}
 
 
-def measured(store: Store, task: TaskRecipe, stages: Sequence[Stage], seeds: Sequence[int] = ()) -> Measured:
-    """The cells of one row on one task, and the samples of tested columns, from the store where they are there."""
+def answers_of(store: Store, seeds: Sequence[Mapping[str, Any]], task: TaskRecipe) -> list[Stage]:
+    """The answers of a row's seeds to a task's prompts, those that are in the store."""
+    keys = [row["completions"][task.name] for row in seeds if task.name in row.get("completions", {})]
+    stages = [store.stage("completions", key) for key in keys]
+    return [stage for stage in stages if (stage.path / ANSWERS).is_file()]
+
+
+def measured(
+    store: Store,
+    task: TaskRecipe,
+    stages: Sequence[Stage],
+    seeds: Sequence[int] = (),
+    answers: Sequence[Stage] = (),
+) -> Measured:
+    """The cells of one row on one task, and the samples of tested columns, from the store where they are there.
+
+    answers: the completions that were scored, for what must be known of them.
+    """
     tested = [task.is_tested(column) for column in task.columns]
     inputs: dict[str, Any] = {
         "task": task.name,  # cells carry it
         # By content: measurements that failed are tried again under the same key.
         "scores": [stage.sha256(SCORES) for stage in stages],
+        "answers": [stage.sha256(ANSWERS) for stage in answers],
         "columns": [column.model_dump(include={"metric", "estimator", "scale"}) for column in task.columns],
         "tested": tested,
         "code": source_hash(*MEASURE_CODE),
@@ -75,7 +94,9 @@ def measured(store: Store, task: TaskRecipe, stages: Sequence[Stage], seeds: Seq
             scores = [read_scores(stage) for stage in stages]
             found = examine(task.name, task.columns, scores, estimators())
             atomic_write_json(cached.path / MEASUREMENTS, [asdict(one.measurement) for one in found])
-            atomic_write_json(cached.path / CAUTIONS, find_cautions(task.columns, scores))
+            completions = [completion for stage in answers for completion in read_completions(stage)]
+            cautions = [*find_cautions(task.columns, scores), *find_degenerate(completions)]
+            atomic_write_json(cached.path / CAUTIONS, cautions)
             for index, one in enumerate(found):
                 if tested[index] and one.sample is not None:
                     _write_sample(cached.path / _sample_name(index), one.sample)

@@ -9,7 +9,7 @@ from typing import Any
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard.alike import alike_lines
 from ropo_bench.leaderboard.joined import joined
-from ropo_bench.leaderboard.measured import Measured, comparisons, measured, stages_of
+from ropo_bench.leaderboard.measured import Measured, answers_of, comparisons, measured, stages_of
 from ropo_bench.leaderboard.notes import dagger, found_canaries, notes, uncovered
 from ropo_bench.leaderboard.rates import choice_lines, neighbours_of, rate_lines
 from ropo_bench.recipe_files import suggest
@@ -76,7 +76,9 @@ def _measured_rows(
     """Every row that all seeds have finished."""
     stages = {label: stages_of(store, seeds, task) for label, seeds in groups.items()}
     return {
-        label: measured(store, task, own, [row["seed"] for row in groups[label]])
+        label: measured(
+            store, task, own, [row["seed"] for row in groups[label]], answers_of(store, groups[label], task)
+        )
         for label, own in stages.items()
         if own
     }

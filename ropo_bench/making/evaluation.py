@@ -19,6 +19,7 @@ from ropo_bench.types import Completion, Prompt, Score
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ropo_bench.judges import JudgeRecipe
     from ropo_bench.stages import Evaluation, Model
@@ -78,6 +79,23 @@ def _stand_ins(task: TaskRecipe, prompts: Sequence[Prompt], text: str) -> list[C
         Completion(prompt.id, sample, (text,) * len(prompt.turns), (1,) * len(prompt.turns))
         for prompt, sample in expected(prompts, task)
     ]
+
+
+def check_model(folder: Path, backend: str) -> None:
+    """Raise UsageError for a model folder that is not to be loaded; see model_checks."""
+    from ropo_bench import model_checks
+
+    model_checks.check_model(folder, backend)
+
+
+def check_adapter(row: str, base: Path, folder: Path) -> None:
+    """Raise UsageError, which names the row, for an adapter that is not to be merged into the base."""
+    from ropo_bench import model_checks
+
+    try:
+        model_checks.check_policy(base, folder)
+    except UsageError as error:
+        raise UsageError(f"{row}: {error}") from error
 
 
 def make_completions(evaluation: Evaluation, stage: Stage, model: Model, task: TaskRecipe, label: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ropo_bench.errors import CertificateFailed, UsageError
+from ropo_bench.errors import CertificateFailed, MethodFailed, UsageError, first_line
 from ropo_bench.records import read_pairs
 from ropo_bench.runs import Stage, atomic_folder, atomic_write_json, atomic_write_text, read_json
 from ropo_bench.runs.files import TEMPORARY_PREFIX
@@ -77,9 +77,10 @@ def make_pairs(stage: Stage, source: str, special_tokens: Sequence[str] = ()) ->
     )
 
 
-def preflight(stages: Stages, methods: Sequence[MethodRecipe]) -> None:
-    """Find before anything expensive what would fail after it; raises UsageError.
+def preflight(stages: Stages, methods: Sequence[MethodRecipe]) -> dict[str, str]:
+    """Find before anything expensive what would fail after it; why by method, where a user's adapter fails alone.
 
+    Raises UsageError, which names the method, for what its recipe has wrong.
     Checked: every loss and adapter by name, every adapter's modules against the base model's, lengths against the
     base's rope, and the chat template, which must give training and generation the same tokens.
     """
@@ -89,11 +90,18 @@ def preflight(stages: Stages, methods: Sequence[MethodRecipe]) -> None:
     from ropo_bench.preferences import template_preflight
 
     _check_lengths(stages, methods)
+    failures: dict[str, str] = {}
     for method in methods:
-        resolve_loss(method.loss.name)
-        count_parameters(stages.base.folder, method.adapter)
+        try:
+            resolve_loss(method.loss.name)
+            count_parameters(stages.base.folder, method.adapter)
+        except UsageError as error:
+            raise UsageError(f"{method.name}: {error}") from error
+        except MethodFailed as error:
+            failures[method.name] = first_line(error)
     if methods:
         template_preflight(load_tokenizer(stages.base.folder), read_pairs(stages.pairs)[:NUM_PROBES])
+    return failures
 
 
 def _check_lengths(stages: Stages, methods: Sequence[MethodRecipe]) -> None:

@@ -16,6 +16,7 @@ from ropo_bench.scoring import DATA
 from ropo_bench.sources import answers_key, option_key, prompts_key
 from ropo_bench.stages.training import Model, Stages, users_code
 from ropo_bench.tasks import TaskRecipe
+from ropo_bench.weights.files import is_adapter
 
 if TYPE_CHECKING:
     from ropo_bench.engines import Engine
@@ -56,6 +57,29 @@ class Evaluation:
     def preflight(self, tasks: Sequence[TaskRecipe]) -> None:
         """Raise UsageError for a scorer, judge or prompt set that is not there, before anything expensive."""
         making.preflight(self, tasks)
+
+    def check_models(self, tasks: Sequence[TaskRecipe], checkpoints: Mapping[str, str], training: bool) -> None:
+        """Raise UsageError for a base or a checkpoint that cannot be loaded as its folder says, before any is.
+
+        checkpoints: folder or hub id by row. training: whether the base will be trained. What needs no loading any
+        more is not looked at.
+        """
+        base = self.stages.base
+        models = {row: self.stages.checkpoint(name) for row, name in checkpoints.items()}
+        adapters = {row: model for row, model in models.items() if is_adapter(model.folder)}
+        unmerged = [row for row, model in adapters.items() if not self.stages.merged_checkpoint(model).done]
+        if training or unmerged or self._will_load(base, tasks):
+            making.check_model(base.folder, "hf" if training or unmerged else self.backend)
+        for row, model in models.items():
+            if row in unmerged:
+                making.check_adapter(row, base.folder, model.folder)
+            elif row not in adapters and self._will_load(model, tasks):
+                making.check_model(model.folder, self.backend)
+
+    def _will_load(self, model: Model, tasks: Sequence[TaskRecipe]) -> bool:
+        """Whether a model must be in memory for what is left of its tasks."""
+        left = [task for task in tasks if not self.finished(model, task)]
+        return any(task.prompts is None or not self.completions(model, task).done for task in left)
 
     # -- engines ---------------------------------------------------------------------------------------------
 

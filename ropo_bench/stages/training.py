@@ -21,6 +21,7 @@ from ropo_bench.runs import Stage, Store, content_key, source_hash
 from ropo_bench.sources import model_folder, pinned_data
 from ropo_bench.suites import SuiteRecipe
 from ropo_bench.training.launch import ALONE, Launch
+from ropo_bench.weights.files import is_adapter
 
 SHOWN_PAIRS = 5
 SHOWN_KEYS = 12
@@ -96,9 +97,9 @@ class Stages:
                     self.progress.note(line)
         return stage
 
-    def preflight(self, methods: Sequence[MethodRecipe]) -> None:
-        """Raise UsageError for what would fail only after something expensive."""
-        making.preflight(self, methods)
+    def preflight(self, methods: Sequence[MethodRecipe]) -> dict[str, str]:
+        """Why a method cannot be trained, by name; raises UsageError for what is wrong in a recipe or the data."""
+        return making.preflight(self, methods)
 
     # -- training --------------------------------------------------------------------------------------------
 
@@ -159,13 +160,17 @@ class Stages:
         policy = self.policy(method, seed)
         return self._make_merged(policy.key, lambda: policy.folder("policy"), method.name, seed)
 
+    def merged_checkpoint(self, adapter: Model) -> Stage:
+        """The merge of an adapter that was trained elsewhere."""
+        return self._merged_of(adapter.key)
+
     def make_checkpoint(self, name: str, label: str) -> tuple[Model, dict[str, Any] | None]:
         """A model trained elsewhere; an adapter folder is merged into the base first, and has a certificate."""
         model = self.checkpoint(name)
-        if not (model.folder / "adapter_config.json").is_file():
+        if not is_adapter(model.folder):
             return model, None
         merged = self._make_merged(model.key, lambda: model.folder, label, 0)
-        return merged, dict(self._merged_of(model.key).manifest["certificate"])
+        return merged, dict(self.merged_checkpoint(model).manifest["certificate"])
 
     def merged_model(self, stage: Stage, seed: int) -> Model:
         """The model in a finished merged stage, its weights not looked at: who loads them asks `make_merged`."""

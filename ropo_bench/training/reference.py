@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from ropo_bench.errors import MethodFailed
 from ropo_bench.methods import TrainRecipe
 from ropo_bench.runs import JsonLines
 from ropo_bench.training.batches import micro_batches
@@ -33,7 +35,8 @@ def compute_reference(
 
     Pairs already in the file are not computed again. Forward passes are those of the training: its dtype, its core
     and its budget of tokens. on_batch(pairs done, tokens of the batch). share: (process, processes); with more than
-    one each takes its part of the batches and appends to a file of its own, `into`.
+    one each takes its part of the batches and appends to a file of its own, `into`. Raises MethodFailed for a
+    log-probability that is no number.
     """
     known = {record["id"] for record in JsonLines(path)}
     lines = JsonLines(into or path)
@@ -52,6 +55,11 @@ def compute_reference(
             batch = collate(model, group, train.core, pad_id)
             with torch.autocast(device.type, torch.bfloat16, train.dtype == "bfloat16"):
                 logps = completion_logps(model, batch.to(device), train.core.fused_head).tolist()
+            if not all(map(math.isfinite, logps)):
+                raise MethodFailed(
+                    f"reference: a log-probability of {group[0].id} or of a pair beside it is not finite, and no loss"
+                    " could be; give another base, or set train.dtype: float32"
+                )
             for pair, chosen, rejected in zip(group, logps[: len(group)], logps[len(group) :], strict=True):
                 if pair.id not in known:
                     lines.append({"id": pair.id, "chosen": chosen, "rejected": rejected})

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from ropo_bench.errors import MethodFailed
 from ropo_bench.methods import MethodRecipe
 from ropo_bench.rates import Tuned, TuningRecord
 from ropo_bench.reporting.progress import duration_text
@@ -48,9 +49,10 @@ class Search:
     def run(self) -> TuningRecord:
         """Do all trials but those that were done before; one that failed is tried again.
 
-        Raises UsageError for what cannot be, before the first.
+        Raises UsageError for what cannot be, before the first, and MethodFailed for an adapter that fails.
         """
-        self.evaluation.stages.preflight(self.methods)
+        for name, reason in self.evaluation.stages.preflight(self.methods).items():
+            raise MethodFailed(f"{name}: {reason}")
         self.evaluation.preflight([self.task])
         self.evaluation.make_completions(self.evaluation.stages.base, self.task, "SFT")
         self.evaluation.close_engine()

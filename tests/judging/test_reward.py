@@ -16,6 +16,7 @@ from ropo_bench.errors import UsageError
 from ropo_bench.judging.reward import reward_grader
 from ropo_bench.sources import POCKET_ASSETS
 from ropo_bench.types import Prompt
+from tests.cases.model_folders import edit_weights
 
 WIDTH = 32
 EPS = 1e-6
@@ -135,6 +136,18 @@ def test_a_classifier_of_two_classes_is_no_reward_model(save: Any) -> None:
         reward_grader(save(num_labels=2))
 
 
+def test_a_reward_model_with_a_missing_weight_is_refused(save: Any) -> None:
+    folder = edit_weights(save(), lambda tensors: tensors.pop("model.layers.0.mlp.up_proj.weight"))
+    with pytest.raises(UsageError, match=r"reward model .*1 are missing: model\.layers\.0\.mlp\.up_proj\.weight"):
+        reward_grader(folder)
+
+
+def test_a_reward_model_with_a_weight_that_is_no_number_is_refused(save: Any) -> None:
+    folder = edit_weights(save(), lambda tensors: tensors["score.weight"].fill_(float("nan")))
+    with pytest.raises(UsageError, match=r"NaN or infinity \(score\.weight\)"):
+        reward_grader(folder)
+
+
 def test_a_chat_beyond_the_context_is_named(save: Any) -> None:
     with pytest.raises(
         UsageError, match=r"prompt p, turn 1: a chat of \d+ tokens does not fit into its context of 256"
@@ -145,5 +158,5 @@ def test_a_chat_beyond_the_context_is_named(save: Any) -> None:
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path, tokenizer: Any) -> None:
     tokenizer.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"reward model .*: transformers cannot load it"):
+    with pytest.raises(UsageError, match=r"config.json has no model_type"):
         reward_grader(tmp_path)
