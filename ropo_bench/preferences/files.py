@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 from typing import Any
 
+from ropo_bench import bounded
 from ropo_bench.preferences.malformed import MalformedError
 
 Rows = list[tuple[int, Any]]  # record number from 1 (a line's number in .jsonl) and record, or why it is none
@@ -14,7 +14,6 @@ Rows = list[tuple[int, Any]]  # record number from 1 (a line's number in .jsonl)
 # A file may unpack to the larger of 64 MiB and 100 times its size (text of preference data packs 3 to 20 times).
 MIN_LIMIT_BYTES = 64 << 20
 MAX_RATIO = 100
-_CHUNK_BYTES = 1 << 20
 _BATCH_ROWS = 1024
 
 
@@ -25,16 +24,7 @@ def unpacked_limit(num_bytes: int) -> int:
 
 def gunzip(data: bytes) -> bytes:
     """The unpacked bytes of a gzip file; ValueError as soon as they are more than the limit."""
-    limit = unpacked_limit(len(data))
-    chunks: list[bytes] = []
-    total = 0
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            total += len(chunk)
-            if total > limit:
-                raise ValueError(f"unpacks to more than {limit >> 20} MiB, {MAX_RATIO} times its size")
-            chunks.append(chunk)
-    return b"".join(chunks)
+    return bounded.gunzip(data, unpacked_limit(len(data)))
 
 
 def parquet_rows(data: bytes) -> Rows:

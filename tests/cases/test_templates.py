@@ -138,7 +138,7 @@ def test_a_template_that_fails_or_floods_is_one_line(template: str, message: str
             b'{"prompt": "a", "chosen": "b", "chosen": "c", "rejected": "d"}\n',
             "the key 'chosen' twice",
         ),
-        ("bomb.jsonl.gz", gzip.compress(b" " * (MIN_LIMIT_BYTES + 1), mtime=0), "unpacks to more than 64 MiB"),
+        ("bomb.jsonl.gz", gzip.compress(b" " * (MIN_LIMIT_BYTES + 1), mtime=0), "expands to more than 64 MiB"),
     ],
 )
 def test_a_file_beyond_its_limits_is_one_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:

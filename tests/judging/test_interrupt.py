@@ -32,7 +32,7 @@ from ropo_bench.judging.ledger import Budget
 from ropo_bench.judging.runtime import answer_calls
 from tests.judging.asking import calls, recipe
 
-def app():
+def app(**_settings):
     print("asking", flush=True)
     answer_calls(recipe(sys.argv[1]), calls(400), Path(sys.argv[2]), Budget())
 
@@ -56,6 +56,7 @@ def test_ctrl_c_at_any_moment_ends_within_two_seconds(tmp_path: Path, moment: in
         assert process.stdout is not None
         process.stdout.readline()
         while not server.counts.sent:
+            assert process.poll() is None, process.communicate()[1]
             time.sleep(0.005)
         time.sleep(draws.uniform(0, 0.25))
         began = time.monotonic()
@@ -110,6 +111,7 @@ def test_a_second_ctrl_c_changes_nothing(tmp_path: Path) -> None:
     with JudgeServer(latency=30.0) as server:
         process = start(ASK_AS_A_COMMAND, server.url, tmp_path)
         while not server.counts.sent:
+            assert process.poll() is None, process.communicate()[1]
             time.sleep(0.005)
         for _ in range(3):
             process.send_signal(signal.SIGINT)
