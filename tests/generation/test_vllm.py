@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ropo_bench.engines import Engine, Subject
-from ropo_bench.errors import MethodFailed
+from ropo_bench.errors import MethodFailed, UsageError
 from ropo_bench.generation import start
 from ropo_bench.scoring.commonsense.data import TASKS
 from ropo_bench.scoring.commonsense.likelihood import score
@@ -198,9 +198,15 @@ def test_two_workers_share_the_prompts_until_one_is_killed(folder: Path, hf: Eng
     logs[1].unlink()
 
 
-def test_a_model_that_cannot_be_loaded_is_one_line(folder: Path, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_one_line(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes()[: None if file.suffix != ".safetensors" else 1000])
+    with pytest.raises(UsageError, match=r"model\.safetensors is cut or no safetensors"):
+        start(tmp_path, "vllm", "float32", VllmRecipe())
+    monkeypatch.setattr("ropo_bench.generation.vllm.check_model", lambda folder, backend: None)
+    # What is wrong with a folder that no look at it has found, vLLM's process says.
     with pytest.raises(MethodFailed, match=r"ended with exit code 1: \S*Error: .*Unterminated string") as error:
         start(tmp_path, "vllm", "float32", VllmRecipe())
     assert "\n" not in str(error.value)
