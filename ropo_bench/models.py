@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ropo_bench.errors import UsageError, first_line
+from ropo_bench.failures import is_out_of_memory
 from ropo_bench.weights.adapters import check_adapter, read_adapter
 from ropo_bench.weights.checks import check_causal, check_finite, check_loading, check_tie, quiet
 from ropo_bench.weights.files import check_whole, is_adapter
@@ -129,6 +132,23 @@ def load_tokenizer(folder: Path) -> Any:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+@contextmanager
+def trying(model: Any, what: str, way: str) -> Iterator[None]:
+    """Within it transformers' code of an architecture runs for the first time: its crash is a UsageError.
+
+    what: what it cannot do. way: what to do instead. Errors of ours and of too little memory pass.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise UsageError(
+            f"model of type {model.config.model_type!r}: transformers' code of it does not {what} here"
+            f" ({type(error).__name__}: {first_line(error)}); {way}"
+        ) from error
 
 
 def best_device() -> torch.device:

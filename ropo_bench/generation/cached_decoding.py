@@ -8,6 +8,7 @@ import torch
 
 from ropo_bench.errors import UsageError
 from ropo_bench.generation.hf import decode, pad_left
+from ropo_bench.models import trying
 from ropo_bench.tasks import Decoding
 
 PROBES = ("Name three things that a river carries to the sea, and say why.", "Why?")
@@ -28,15 +29,9 @@ def check_decoding(model: Any, tokenizer: Any, dtype: str) -> None:
         return  # a tokenizer that does not know these letters
     greedy = Decoding(max_new_tokens=NEW_TOKENS, temperature=0)
     random = torch.Generator(model.device)
-    try:
+    with trying(model, "decode", "try --backend vllm, or another base"):
         answers = decode(model, *pad_left(rows, model.device), greedy, stop_ids=frozenset([-1]), random=random)
         lag = max(_lag(model, ids, new) for ids, new in zip(rows, answers, strict=True))
-    except (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
-        told = (str(error).strip().splitlines() or [""])[0][:200]
-        raise UsageError(
-            f"model of type {model.config.model_type!r}: transformers' code of it does not decode here "
-            f"({type(error).__name__}: {told}); try --backend vllm, or another base"
-        ) from error
     if not lag <= MAX_LAG[dtype]:
         raise UsageError(
             f"model of type {model.config.model_type!r}: decoding with its cache is not decoding without one (a"

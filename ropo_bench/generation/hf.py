@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ropo_bench.errors import MethodFailed
 from ropo_bench.generation.base import (
     Batch,
     Conversation,
@@ -196,11 +195,6 @@ def _decode_roomy(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        if not logits_NV.amax(-1).isfinite().all():  # NaN where any is; a masked word's -inf may be
-            raise MethodFailed(
-                f"generation: the model gives NaN or infinity as the logits of token {step + 1} of an answer, which"
-                " nothing can be drawn from; load it in float32 (merge.dtype), or give another model"
-            )
         # Drawn for all rows of the batch, finished or not: a row's randomness is its own.
         uniform_B = torch.rand(num_rows, generator=random, device=ids_BP.device)
         warmth = temperatures[0] if temperature_B is None else temperature_B[rows_N]

@@ -8,13 +8,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ropo_bench.errors import MethodFailed
+
 
 def choose(logits_NV: Tensor, temperature: float | Tensor, top_p: float, uniform_N: Tensor) -> Tensor:
     """Next tokens (N,): the best at temperature 0, else drawn by inverse transform of uniform_N.
 
     temperature: one for all rows, or (N,). top_p: the smallest set of most probable tokens whose mass reaches it is
-    drawn from (arXiv 1904.09751).
+    drawn from (arXiv 1904.09751). Raises MethodFailed for logits that are NaN or infinite: whatever is chosen of
+    them is no answer. A word that is masked, of -inf, may be among them.
     """
+    if not logits_NV.amax(-1).isfinite().all():  # NaN where any is
+        raise MethodFailed(
+            "generation: the model gives NaN or infinity as the logits of a token, which nothing can be drawn from;"
+            " load it in float32 (merge.dtype), or give another model"
+        )
     if isinstance(temperature, Tensor):
         greedy_N = temperature == 0
         warm_N1 = temperature.masked_fill(greedy_N, 1.0)[:, None]

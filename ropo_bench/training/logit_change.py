@@ -78,15 +78,15 @@ def _measure(causal: Any) -> LogitChange | None:
     try:
         ids = torch.ones(1, 1, dtype=torch.long, device=device)
         logits = causal(input_ids=ids, use_cache=False).logits[0, -1].float()
-        hidden = causal.base_model(input_ids=ids, use_cache=False).last_hidden_state[:, -1]
+        trunk = causal.base_model(input_ids=ids, use_cache=False)
     finally:
         hook.remove()
         for module in was_training:
             module.training = True
-    read = seen.get("read")
-    if read is None or read.shape != hidden.shape:
-        return None
-    if not torch.allclose(read.float(), hidden.float(), rtol=1e-3, atol=1e-5):
+    read, hidden = seen.get("read"), getattr(trunk, "last_hidden_state", None)
+    if read is None or hidden is None or read.shape != hidden[:, -1].shape:
+        return None  # there is no head, or no trunk under the name that transformers gives it (Llama 4)
+    if not torch.allclose(read.float(), hidden[:, -1].float(), rtol=1e-3, atol=1e-5):
         return None  # something stands between the trunk and the head
     return _fit(ramp[: len(logits)], logits[: len(ramp)])
 

@@ -16,6 +16,7 @@ from torch import nn
 from ropo_bench.adapters import plain_model
 from ropo_bench.errors import UsageError
 from ropo_bench.methods import CoreRecipe
+from ropo_bench.models import trying
 from ropo_bench.training.core import switched
 from ropo_bench.training.logprobs import collate, completion_logps
 from ropo_bench.types import TokenizedPair
@@ -33,9 +34,10 @@ def check_logps(model: nn.Module, pairs: Sequence[TokenizedPair], core: CoreReci
     with the switch that agrees, if one does.
     """
     probes = _probes(pairs)
-    own = _own_logps(plain_model(model), probes)
     core = core.model_copy(update={"compile": False})  # for a few tokens it would only cost minutes
-    error = _worst(own, _core_logps(model, probes, core, pad_id))
+    with trying(plain_model(model), "read two pairs", "train another base"):
+        own = _own_logps(plain_model(model), probes)
+        error = _worst(own, _core_logps(model, probes, core, pad_id))
     if error <= 1:
         return
     name = plain_model(model).config.model_type

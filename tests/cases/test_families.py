@@ -14,7 +14,7 @@ from torch import nn
 from benchmarks.families import PAIRS, ROWS, compare, examine, whole_logps, without_cache
 from benchmarks.tiny_families import FAMILIES, IDS, SIZES, VOCABULARY, tiny_model, tiny_tokenizer, write_family
 from ropo_bench.adapters import attach
-from ropo_bench.errors import UsageError
+from ropo_bench.errors import MethodFailed, UsageError
 from ropo_bench.generation import cached_decoding, hf
 from ropo_bench.generation.cached_decoding import check_decoding
 from ropo_bench.generation.hf import decode, pad_left
@@ -139,6 +139,59 @@ def test_limits_stops_and_temperatures_hold_in_every_way_of_decoding(family: str
         for seed in (1, 1, 2)
     ]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize("family", ["Llama", "Mamba", "LFM2"])
+def test_logits_that_are_no_numbers_give_no_text_in_any_way_of_decoding(family: str) -> None:
+    model = tiny_model(family)
+    with torch.no_grad():
+        model.get_output_embeddings().weight[7] = math.nan
+    rows = pad_left(ROWS, torch.device("cpu"))
+    with pytest.raises(MethodFailed, match="NaN or infinity as the logits"):
+        decode(
+            model, *rows, Decoding(max_new_tokens=4, temperature=1.0), stop_ids=frozenset([5]),
+            random=torch.Generator(),
+        )  # fmt: skip
+
+
+def test_a_trunk_that_does_not_bear_its_name_is_read_by_the_model_itself() -> None:
+    sizes = SIZES | {"head_dim": 12, "intermediate_size_mlp": 80, "num_local_experts": 2, "num_experts_per_tok": 1}
+    config = transformers.Llama4TextConfig(
+        **sizes, attention_chunk_size=8, layer_types=["chunked_attention", "full_attention"]
+    )
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    assert model.base_model is model
+    assert logit_change(model) is None
+    check_logps(model, PAIRS, CoreRecipe(), 0)
+    check_decoding(model, tiny_tokenizer(), "float32")
+
+
+def test_an_architecture_whose_code_crashes_is_refused_in_one_line() -> None:
+    # It takes a cache and never looks into it, so that its mask has more columns than it has keys.
+    config = transformers.OpenAIGPTConfig(vocab_size=VOCABULARY, n_embd=48, n_layer=2, n_head=4, n_positions=256)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with pytest.raises(UsageError, match=r"'openai-gpt'.*does not decode here \(RuntimeError: .*--backend vllm"):
+        check_decoding(model, tiny_tokenizer(), "float32")
+    odd = transformers.StableLmConfig(**SIZES)  # a quarter of its heads of 12 is rotated: 3, which is no pair
+    model = transformers.AutoModelForCausalLM.from_config(odd).eval()
+    with pytest.raises(UsageError, match=r"'stablelm'.*does not read two pairs here \(RuntimeError: [^\n]*$"):
+        check_logps(model, PAIRS, CoreRecipe(), 0)
+
+
+def test_too_little_memory_is_not_the_architectures_fault() -> None:
+    model = tiny_model("Llama")
+
+    def full(*_args: Any, **_kwargs: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    model.forward = full
+    for check in (
+        lambda: check_logps(model, PAIRS, CoreRecipe(), 0),
+        lambda: check_decoding(model, tiny_tokenizer(), "float32"),
+    ):
+        with pytest.raises(torch.OutOfMemoryError):
+            check()
 
 
 def with_dropout(kind: str) -> Any:
