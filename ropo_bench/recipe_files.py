@@ -165,7 +165,7 @@ def _check_scalars(yaml: YAML, node: Node, place: Callable[[int], str]) -> None:
             raise
         except Exception as error:  # whatever int(), float() and datetime raise for such a text
             raise UsageError(f"{where}: {shown_value} is no {part.tag} ({error}); write it in quotes") from None
-        too_large = isinstance(value, int | float) and not -MAX_INTEGER <= value <= MAX_INTEGER
+        too_large = isinstance(value, int) and not -MAX_INTEGER <= value <= MAX_INTEGER
         if too_large or (isinstance(value, float) and not isfinite(value)):
             raise UsageError(f"{where}: {shown_value} is not a number that can be used; give a finite one")
 

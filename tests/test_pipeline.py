@@ -116,7 +116,7 @@ def test_a_failing_method_stops_alone(suite: list[str], finished: tuple[Path, st
     folder, _ = finished
     options = ["--methods", "ropo,dpo", *suite, "--set", "dpo.train.lr=1e30", "--json"]
     code, out, err = finish(ropo_bench("run", *options, cwd=folder))
-    assert code == 4
+    assert code == 4, err
     assert "step" in rows(out)["dpo"]["state"]
     assert rows(out)["ropo"]["state"] == "done"
     assert "1 of 3 rows are not done" in err
@@ -159,7 +159,7 @@ def test_bad_input_is_one_clear_line(
 def test_an_unwritable_runs_folder(suite: list[str], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     code, _, err = finish(ropo_bench("run", *suite, "--runs", "file/runs", cwd=tmp_path))
-    assert code == 4
+    assert code == 4, err
     assert "--runs" in err
     assert "Traceback" not in err
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropo_bench import errors
-from ropo_bench.errors import MethodFailed, RopoBenchError, UsageError
+from ropo_bench.errors import InternalError, MethodFailed, RopoBenchError, UsageError
 
 if TYPE_CHECKING:
     from ropo_bench.training.job import Job
@@ -145,6 +145,7 @@ class _Crew:
         """Pass on what is told until all have ended well; raises for the first that did not."""
         working = set(range(len(self.workers)))
         failed: list[int] = []
+        told: dict[str, Any] | None = None
         deadline: float | None = None
         while working:
             try:
@@ -156,12 +157,19 @@ class _Crew:
                 if self.workers[rank].wait() != 0:
                     failed.append(rank)
                     deadline = deadline or time.monotonic() + FAREWELL_SECONDS
+            elif message.get("error") == InternalError.__name__:  # perhaps no more than the loss of another
+                told = told or message
+                deadline = deadline or time.monotonic() + FAREWELL_SECONDS
             elif "error" in message:
                 raise _error(message)
             else:
                 on_step(message["step"], message["tokens"])
-        if failed:  # one that was killed is the cause; the others lost it and failed
-            raise self._died(min(failed, key=lambda rank: self.workers[rank].returncode))
+        # One that was killed is the cause; the others lost it and failed.
+        cause = min(failed, key=lambda rank: self.workers[rank].returncode, default=None)
+        if told is not None and (cause is None or self.workers[cause].returncode >= 0):
+            raise _error(told)
+        if cause is not None:
+            raise self._died(cause)
 
     def _died(self, rank: int) -> MethodFailed:
         code = self.workers[rank].returncode
