@@ -48,8 +48,12 @@ TARGETS = {
     "Mamba": "[in_proj, x_proj]",
     "Mamba 2": "[in_proj]",
     "Falcon-H1": "[q_proj, v_proj, in_proj]",
+    "Llama 4": ATTENTION,
+    "Qwen3-Next": ATTENTION,
+    "DeepSeek-V3": "[q_a_proj, q_b_proj, o_proj]",
 }
-"""Of LoRA where not every linear layer can be adapted: fused experts, layers that Mamba's fast path passes by."""
+"""Of LoRA where not every linear layer can be adapted: fused experts, routers that give two tensors, layers that
+Mamba's fast path passes by."""
 MAX_ERROR = 1e-4
 
 

@@ -40,6 +40,14 @@ LINEAR = {
     "linear_key_head_dim": 8,
     "linear_value_head_dim": 8,
 }
+LATENT = {
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 8,
+    "v_head_dim": 12,
+}
+"""Multi-head latent attention: values narrower than keys."""
 EYES = {
     "hidden_size": 16,
     "intermediate_size": 16,
@@ -139,6 +147,82 @@ FAMILIES: dict[str, Callable[[], Any]] = {
         **{**SIZES, "num_hidden_layers": 3}, lru_width=48, logits_soft_cap=5.0, attention_window_size=64
     ),
     "StarCoder2": lambda: transformers.Starcoder2Config(**SIZES),
+    "BLOOM": lambda: transformers.BloomConfig(vocab_size=VOCABULARY, hidden_size=48, n_layer=2, n_head=4, **IDS),
+    "DeepSeek-V3": lambda: transformers.DeepseekV3Config(
+        **SIZES | {"num_key_value_heads": 4},
+        **LATENT,
+        moe_intermediate_size=24,
+        n_routed_experts=4,
+        n_group=1,
+        topk_group=1,
+        num_experts_per_tok=2,
+        first_k_dense_replace=1,
+    ),
+    "Gemma 3n": lambda: transformers.Gemma3nTextConfig(
+        **SIZES | {"num_hidden_layers": 4},
+        head_dim=12,
+        vocab_size_per_layer_input=VOCABULARY,
+        hidden_size_per_layer_input=8,
+        num_kv_shared_layers=2,
+        layer_types=MIXED * 2,
+        activation_sparsity_pattern=[0.0] * 4,
+        laurel_rank=4,
+        **WINDOW,
+    ),
+    "GPT-OSS": lambda: transformers.GptOssConfig(
+        **SIZES, **WINDOW, head_dim=12, num_local_experts=4, num_experts_per_tok=2, layer_types=MIXED
+    ),
+    "Granite 4": lambda: transformers.GraniteMoeHybridConfig(
+        **SIZES,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        shared_intermediate_size=32,
+        logits_scaling=4.0,
+        layer_types=["mamba", "attention"],
+        mamba_n_heads=4,
+        mamba_d_head=24,
+        mamba_n_groups=1,
+        mamba_d_state=8,
+        mamba_chunk_size=16,
+    ),
+    "Llama 4": lambda: transformers.Llama4TextConfig(
+        **SIZES,
+        head_dim=12,
+        intermediate_size_mlp=80,
+        num_local_experts=2,
+        num_experts_per_tok=1,
+        attention_chunk_size=8,
+        layer_types=["chunked_attention", "full_attention"],
+    ),
+    "OPT": lambda: transformers.OPTConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=48,
+        ffn_dim=80,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        word_embed_proj_dim=32,
+        do_layer_norm_before=False,
+        max_position_embeddings=256,
+        **IDS,
+    ),
+    "Qwen3-Next": lambda: transformers.Qwen3NextConfig(
+        **SIZES, **LINEAR, **EXPERTS, head_dim=12, shared_expert_intermediate_size=24
+    ),
+    "RWKV": lambda: transformers.RwkvConfig(
+        vocab_size=VOCABULARY, hidden_size=48, num_hidden_layers=2, context_length=256, **IDS
+    ),
+    "Zamba2": lambda: transformers.Zamba2Config(
+        **{key: value for key, value in SIZES.items() if key != "num_key_value_heads"} | {"num_hidden_layers": 3},
+        mamba_d_state=8,
+        mamba_headdim=12,
+        n_mamba_heads=8,
+        mamba_ngroups=1,
+        chunk_size=16,
+        num_mem_blocks=1,
+        layers_block_type=["mamba", "hybrid", "mamba"],
+        adapter_rank=4,
+        use_mem_rope=True,
+    ),
 }
 
 

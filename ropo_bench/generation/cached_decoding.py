@@ -30,7 +30,7 @@ def check_decoding(model: Any, tokenizer: Any, dtype: str) -> None:
     greedy = Decoding(max_new_tokens=NEW_TOKENS, temperature=0)
     random = torch.Generator(model.device)
     with trying(model, "decode", "try --backend vllm, or another base"):
-        answers = decode(model, *pad_left(rows, model.device), greedy, stop_ids=frozenset([-1]), random=random)
+        answers = decode(model, *pad_left(rows, model.device), greedy, stop_ids=frozenset(), random=random)
         lag = max(_lag(model, ids, new) for ids, new in zip(rows, answers, strict=True))
     if not lag <= MAX_LAG[dtype]:
         raise UsageError(

@@ -178,7 +178,7 @@ def _decode_roomy(
     limit_B = torch.tensor(limits, device=ids_BP.device)
     mask_NT = torch.cat([mask_BP, mask_BP.new_ones(num_rows, num_new)], dim=1)
     positions_NT = (mask_NT.cumsum(1) - 1).clamp(min=0)
-    stops = torch.tensor(sorted(stop_ids), device=ids_BP.device)
+    stops = torch.tensor(sorted(stop_ids), dtype=torch.long, device=ids_BP.device)
     out_BT = ids_BP.new_zeros(num_rows, num_new)
     length_B = ids_BP.new_full((num_rows,), num_new)
     rows_N = torch.arange(num_rows, device=ids_BP.device)

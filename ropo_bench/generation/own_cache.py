@@ -34,8 +34,8 @@ def decode_by_generate(
     config = GenerationConfig(
         do_sample=False,
         max_new_tokens=max(limits),
-        eos_token_id=sorted(stop_ids),
-        pad_token_id=min(stop_ids),
+        eos_token_id=sorted(stop_ids) or None,
+        pad_token_id=min(stop_ids, default=0),
         use_cache=True,
     )
     kept, model.generation_config = model.generation_config, GenerationConfig()

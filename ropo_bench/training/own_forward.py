@@ -35,7 +35,8 @@ def check_logps(model: nn.Module, pairs: Sequence[TokenizedPair], core: CoreReci
     """
     probes = _probes(pairs)
     core = core.model_copy(update={"compile": False})  # for a few tokens it would only cost minutes
-    with trying(plain_model(model), "read two pairs", "train another base"):
+    way = "train another base" if plain_model(model) is model else "name other target_modules, or train another base"
+    with trying(plain_model(model), "read two pairs", way):
         own = _own_logps(plain_model(model), probes)
         error = _worst(own, _core_logps(model, probes, core, pad_id))
     if error <= 1:

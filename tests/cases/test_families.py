@@ -20,6 +20,7 @@ from ropo_bench.generation.cached_decoding import check_decoding
 from ropo_bench.generation.hf import decode, pad_left
 from ropo_bench.methods import AdapterRecipe, CoreRecipe
 from ropo_bench.tasks import Decoding
+from ropo_bench.training.core import switched
 from ropo_bench.training.logit_change import LogitChange, logit_change
 from ropo_bench.training.logprobs import collate, completion_logps
 from ropo_bench.training.loop import _checkpoint_layers
@@ -35,6 +36,32 @@ def test_numbers_are_the_models_own(family: str, tmp_path: Path) -> None:
     assert core < 1e-4
     assert scoring < 1e-4
     assert greedy == "equal"
+
+
+@pytest.mark.parametrize(
+    "family", ["Llama", "Gemma 2", "Gemma 4", "Cohere", "Falcon-H1", "LFM2", "Mamba", "Mixtral", "OPT", "Qwen3.5"]
+)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_gradients_are_the_models_own(family: str, checkpointing: bool) -> None:
+    weights = (1.0, -2.0, 0.5, 3.0)
+    sequences = [(p.prompt_ids, p.chosen_ids) for p in PAIRS] + [(p.prompt_ids, p.rejected_ids) for p in PAIRS]
+    own = tiny_model(family, scale=3.0)
+    for weight, (prompt, completion) in zip(weights, sequences, strict=True):
+        ids_T = torch.tensor([*prompt, *completion])
+        logps_TV = own(input_ids=ids_T[None], use_cache=False).logits[0].log_softmax(-1)
+        (weight * logps_TV[:-1].gather(1, ids_T[1:, None])[len(prompt) - 1 :].sum()).backward()
+    model = attach(tiny_model(family, scale=3.0), AdapterRecipe(name="full"))
+    if checkpointing:
+        _checkpoint_layers(model)
+    core = CoreRecipe()
+    with switched(model, core):
+        logps_N = completion_logps(model, collate(model, PAIRS, core, 0), core.fused_head)
+        (logps_N * torch.tensor(weights)).sum().backward()
+    largest = max(p.grad.abs().max().item() for p in own.parameters() if p.grad is not None)
+    for (name, given), wanted in zip(model.named_parameters(), own.parameters(), strict=True):
+        assert (given.grad is None) == (wanted.grad is None), name
+        if given.grad is not None:
+            torch.testing.assert_close(given.grad, wanted.grad, rtol=1e-4, atol=1e-5 * largest)
 
 
 @pytest.mark.parametrize("family", ["GPT-2", "Gemma 3", "Mamba", "RecurrentGemma", "Qwen3-MoE"])
@@ -99,6 +126,12 @@ def test_nan_is_no_agreement() -> None:
         check_logps(model, PAIRS, CoreRecipe(), 0)
 
 
+def test_the_check_of_the_cache_says_nothing_where_nothing_is_wrong(capfd: pytest.CaptureFixture[str]) -> None:
+    for family in ("Llama", "Mamba"):
+        check_decoding(tiny_model(family), tiny_tokenizer(), "float32")
+    assert "".join(capfd.readouterr()) == ""
+
+
 @pytest.mark.parametrize("family", ["Mamba", "Falcon-H1", "LFM2", "Qwen3.5"])
 def test_a_cache_that_forgets_is_refused(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = tiny_model(family), tiny_tokenizer()
@@ -155,12 +188,7 @@ def test_logits_that_are_no_numbers_give_no_text_in_any_way_of_decoding(family: 
 
 
 def test_a_trunk_that_does_not_bear_its_name_is_read_by_the_model_itself() -> None:
-    sizes = SIZES | {"head_dim": 12, "intermediate_size_mlp": 80, "num_local_experts": 2, "num_experts_per_tok": 1}
-    config = transformers.Llama4TextConfig(
-        **sizes, attention_chunk_size=8, layer_types=["chunked_attention", "full_attention"]
-    )
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    model = tiny_model("Llama 4")
     assert model.base_model is model
     assert logit_change(model) is None
     check_logps(model, PAIRS, CoreRecipe(), 0)
@@ -176,6 +204,13 @@ def test_an_architecture_whose_code_crashes_is_refused_in_one_line() -> None:
     odd = transformers.StableLmConfig(**SIZES)  # a quarter of its heads of 12 is rotated: 3, which is no pair
     model = transformers.AutoModelForCausalLM.from_config(odd).eval()
     with pytest.raises(UsageError, match=r"'stablelm'.*does not read two pairs here \(RuntimeError: [^\n]*$"):
+        check_logps(model, PAIRS, CoreRecipe(), 0)
+
+
+def test_an_adapter_where_it_cannot_be_is_refused_by_what_to_change() -> None:
+    recipe = AdapterRecipe(name="lora", target_modules=["router"], options={"r": 2})
+    model = attach(tiny_model("Llama 4"), recipe)  # its router is a linear layer that gives two tensors
+    with pytest.raises(UsageError, match=r"'llama4_text'.*read two pairs.*name other target_modules"):
         check_logps(model, PAIRS, CoreRecipe(), 0)
 
 
