@@ -8,6 +8,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ropo_bench.errors import MethodFailed
+
+
+def check_logits(logits_NV: Tensor, step: int) -> None:
+    """Raise MethodFailed where a row's best logit is NaN or infinite; a masked word's -inf may be.
+
+    step: of the answer, from 0.
+    """
+    if not logits_NV.amax(-1).isfinite().all():  # NaN where any is
+        raise MethodFailed(
+            f"generation: the model gives NaN or infinity as the logits of token {step + 1} of an answer, which"
+            " nothing can be drawn from; load it in float32 (merge.dtype), or give another model"
+        )
+
 
 def choose(logits_NV: Tensor, temperature: float | Tensor, top_p: float, uniform_N: Tensor) -> Tensor:
     """Next tokens (N,): the best at temperature 0, else drawn by inverse transform of uniform_N.
