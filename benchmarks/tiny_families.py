@@ -15,8 +15,7 @@ import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 MARKS = ("<|pad|>", "<|bos|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>")
-VOCABULARY = 264
-"""Two more than the tokenizer has: transformers gives some families' tokenizers a word of their own (Qwen2's end)."""
+VOCABULARY = 264  # 262 are used; some tokenizer classes add one of their own
 IDS = {"bos_token_id": 1, "eos_token_id": 5, "pad_token_id": 0}
 SIZES: dict[str, Any] = {
     "vocab_size": VOCABULARY,

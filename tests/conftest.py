@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -42,6 +43,9 @@ LONGEST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Ignored in a shell's background job or under nohup, and inherited by every process that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Otherwise pytest-xdist begins with the files that have most tests, which are the quick ones.
     config.option.loadscopereorder = False
 

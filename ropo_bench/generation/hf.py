@@ -26,7 +26,7 @@ from ropo_bench.generation.base import (
 from ropo_bench.generation.cache_kinds import is_recurrent, num_attention_layers, text_config
 from ropo_bench.generation.kv_cache import RoomyCache
 from ropo_bench.generation.own_cache import Choose, decode_by_generate
-from ropo_bench.generation.sampling import choose
+from ropo_bench.generation.sampling import check_logits, choose
 from ropo_bench.preferences.chat import encode_prompts, end_of_turn_id
 from ropo_bench.tasks import Decoding
 from ropo_bench.types import Completion, Prompt
@@ -153,7 +153,8 @@ def _picker(temperatures: Sequence[float], top_p: float, random: torch.Generator
     """Next tokens of a whole batch, from random numbers drawn for all of its rows at every step."""
     warm = len(set(temperatures)) > 1
 
-    def pick(logits_BV: Tensor, _step: int) -> Tensor:
+    def pick(logits_BV: Tensor, step: int) -> Tensor:
+        check_logits(logits_BV, step)
         uniform_B = torch.rand(len(logits_BV), generator=random, device=logits_BV.device)
         warmth = torch.tensor(temperatures, device=logits_BV.device) if warm else temperatures[0]
         return choose(logits_BV, warmth, top_p, uniform_B)
@@ -195,6 +196,7 @@ def _decode_roomy(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
+        check_logits(logits_NV, step)
         # Drawn for all rows of the batch, finished or not: a row's randomness is its own.
         uniform_B = torch.rand(num_rows, generator=random, device=ids_BP.device)
         warmth = temperatures[0] if temperature_B is None else temperature_B[rows_N]

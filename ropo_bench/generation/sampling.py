@@ -11,18 +11,24 @@ from torch import Tensor
 from ropo_bench.errors import MethodFailed
 
 
+def check_logits(logits_NV: Tensor, step: int) -> None:
+    """Raise MethodFailed where a row's best logit is NaN or infinite; a masked word's -inf may be.
+
+    step: of the answer, from 0.
+    """
+    if not logits_NV.amax(-1).isfinite().all():  # NaN where any is
+        raise MethodFailed(
+            f"generation: the model gives NaN or infinity as the logits of token {step + 1} of an answer, which"
+            " nothing can be drawn from; load it in float32 (merge.dtype), or give another model"
+        )
+
+
 def choose(logits_NV: Tensor, temperature: float | Tensor, top_p: float, uniform_N: Tensor) -> Tensor:
     """Next tokens (N,): the best at temperature 0, else drawn by inverse transform of uniform_N.
 
     temperature: one for all rows, or (N,). top_p: the smallest set of most probable tokens whose mass reaches it is
-    drawn from (arXiv 1904.09751). Raises MethodFailed for logits that are NaN or infinite: whatever is chosen of
-    them is no answer. A word that is masked, of -inf, may be among them.
+    drawn from (arXiv 1904.09751).
     """
-    if not logits_NV.amax(-1).isfinite().all():  # NaN where any is
-        raise MethodFailed(
-            "generation: the model gives NaN or infinity as the logits of a token, which nothing can be drawn from;"
-            " load it in float32 (merge.dtype), or give another model"
-        )
     if isinstance(temperature, Tensor):
         greedy_N = temperature == 0
         warm_N1 = temperature.masked_fill(greedy_N, 1.0)[:, None]

@@ -57,7 +57,9 @@ def test_a_grader_of_judged_tasks_is_no_better(grade: float) -> None:
 @pytest.mark.parametrize("value", NONE)
 def test_what_a_scorer_gives_is_a_score_or_unparsable(tmp_path: Path, value: float) -> None:
     stage = Store(tmp_path).stage("scores", "k")
-    write_scores(stage, [Score("i", "i", "m", value), Score("j", "j", "m", 1.0)])
+    with stage.begin():
+        write_scores(stage, [Score("i", "i", "m", value), Score("j", "j", "m", 1.0)])
+        stage.finish({})
     read = {score.item: score for score in read_scores(stage)}
     assert (read["i"].value, read["i"].status) == (None, "unparsable")
     assert "the scorer gave" in read["i"].detail["problem"]
@@ -67,9 +69,10 @@ def test_what_a_scorer_gives_is_a_score_or_unparsable(tmp_path: Path, value: flo
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_a_file_that_holds_one_is_refused_with_the_mend(tmp_path: Path, value: str) -> None:
     stage = Store(tmp_path).stage("scores", "k")
-    stage.path.mkdir(parents=True)
     line = '{"item": "i", "cluster": "i", "metric": "win_rate", "value": %s, "status": "scored", "detail": {}}\n'
-    (stage.path / "scores.jsonl").write_text(line % "50.0" + line % value)
+    with stage.begin():
+        (stage.path / "scores.jsonl").write_text(line % "50.0" + line % value)
+        stage.finish({})
     with pytest.raises(
         StorageError, match=r"scores\.jsonl, line 2: win_rate of item i is -?(nan|inf).*delete the folder"
     ):

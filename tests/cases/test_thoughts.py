@@ -102,8 +102,10 @@ def test_the_raw_text_stays_on_disk(tmp_path: Path) -> None:
     assert done.turns == ("4", "8")
     assert done.raw == ("<think>hm</think>4", "8")
     stage = Store(tmp_path).stage("completions", "k")
-    with JsonLines(stage.path / "completions.jsonl") as lines:
-        append_completions(lines, [done], "life")
+    with stage.begin():
+        with JsonLines(stage.path / "completions.jsonl") as lines:
+            append_completions(lines, [done], "life")
+        stage.finish({})
     assert read_completions(stage) == [done]
     assert not done.cut_thoughts
     assert Completion("a", 0, ("",), (0,), truncated=True, raw=("<think>hm",)).cut_thoughts

@@ -28,13 +28,13 @@ def test_accuracies_and_their_average(assets: Path, base_folder: Path, capsys: p
 
 
 def test_an_unknown_task_is_named_before_a_model_is_loaded(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")  # no model that could be loaded
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')  # no model that could be loaded
     with pytest.raises(UsageError, match=r"some of boolq, .* given \['obqa'\]"):
         score_commonsense_command(tmp_path, "obqa", "hf", None, json=True)
 
 
 def test_an_adapter_alone_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')
     with pytest.raises(UsageError, match="merge it first"):
         score_commonsense_command(tmp_path, "all", "hf", None, json=True)
 
