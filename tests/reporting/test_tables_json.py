@@ -28,7 +28,7 @@ MEASUREMENT = st.builds(
     MAYBE,
     COUNT,
     COUNT,
-    COUNT,
+    st.integers(1, 10**12),
     MAYBE,
     MAYBE,
     MAYBE,
@@ -95,7 +95,7 @@ def test_it_holds_intervals_splits_comparisons_provenance_and_notes() -> None:
         ("{", "night.json:1: not JSON"),
         ("[]", "given None version None"),
         ('{"schema": "ropo-bench/leaderboard", "schema_version": 1}', "given ropo-bench/leaderboard version 1"),
-        ('{"schema": "ropo-bench/leaderboard", "schema_version": 2}', "damaged leaderboard ('title')"),
+        ('{"schema": "ropo-bench/leaderboard", "schema_version": 2}', "damaged leaderboard (title: Field required)"),
         (to_json(BOARD).replace('"adjusted"', '"adjustd"'), "damaged leaderboard"),
     ],
 )
