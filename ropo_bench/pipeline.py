@@ -227,7 +227,8 @@ class _Way:
         scored = [task for task in tasks if self.evaluation.scores(model, task).done]
         row.scores = {task.name: self.evaluation.scores(model, task).key for task in scored}
         row.completions = {t.name: self.evaluation.completions(model, t).key for t in scored if t.prompts is not None}
-        if all(self.evaluation.finished(model, task) for task in tasks):
+        # Answers that were scored and are gone are made again: reports show them.
+        if all(self.evaluation.finished(model, t) and self.evaluation.answered(model, t) for t in tasks):
             row.state = "done"
 
     def _model(self, row: Row) -> Model:
