@@ -134,6 +134,19 @@ def test_a_flipped_byte_of_a_judged_store_is_told_or_has_no_influence(
     assert judged.server.counts.sent.total() == sent, "nothing that was answered is asked again"
 
 
+def test_a_repeated_command_that_fails_leaves_the_record_as_it_was(
+    judged: Judged, undisturbed: dict[str, Answer]
+) -> None:
+    """What is known of a judge's biases stays beside its numbers, also while the command runs again."""
+    record = judged.runs / "mine" / "run.json"
+    before = record.read_bytes()
+    [canaries, *_] = judged.runs.glob("cache/canaries/*/manifest.json")
+    with flipped(canaries, canaries.stat().st_size // 2, 0):
+        assert ask(judged, "run").code == 4
+    assert record.read_bytes() == before
+    assert ask(judged, "table") == undisturbed["table"]
+
+
 def judgments(answer: Answer) -> list[dict[str, object]]:
     """The exported judgments without their time, which is that of the run's last part."""
     rows = map(json.loads, answer.files["test-judge_single.jsonl"].splitlines())
