@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from ropo_bench.commands.results import app as results_app
 from ropo_bench.commands.score.app import app as score_app
 from ropo_bench.errors import RopoBenchError, first_line
 from ropo_bench.failures import as_expected, note_work, work_of
-from ropo_bench.reporting.screen import visible
+from ropo_bench.reporting.screen import say, visible
 from ropo_bench.training.launch import Launch, adopt
 
 app = typer.Typer(
@@ -343,7 +344,9 @@ def _run_command() -> int:
 def _told(error: BaseException) -> tuple[int, str]:
     """Exit code and line of whatever ended a command."""
     if callable(getattr(error, "show", None)):  # the command-line library's own, of a wrong command line
-        error.show()  # type: ignore[attr-defined]
+        shown = io.StringIO()
+        error.show(shown)  # type: ignore[attr-defined]
+        say(shown.getvalue(), end="", file=sys.stderr)
         return int(getattr(error, "exit_code", 2)), ""
     cause = error.__context__ if isinstance(error, SystemExit) else error
     if cause is not None and doors.is_output_closed(cause):

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
 
 SFT = "SFT"
-SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -109,6 +108,7 @@ def run(
         way = _Way(request, evaluation, rows, store, name, dict(provenance()))
         for row in rows:
             way.fill(row)
+        way.fill_canaries()
         way.keep_provenance()
         if not way.write()["complete"]:
             seeds = request.training_seeds
@@ -176,6 +176,14 @@ class _Way:
             if task.name not in self.request.judges:
                 self._score(row, model, task)
 
+    def fill_canaries(self) -> None:
+        """Enter what is known of the judges' biases, which the record of a repeated command keeps from the start."""
+        for task in self.request.tasks:
+            if task.name in self.request.judges and self.request.canaries:
+                stage = self.evaluation.canaries(task)
+                if stage.done:
+                    self.canaries[task.name] = dict(stage.manifest)
+
     def check_judges(self) -> None:
         """Ask the canaries of every judged task; what a judge's verdicts are worth stands beside them."""
         for task in self.request.tasks:
@@ -227,7 +235,8 @@ class _Way:
         scored = [task for task in tasks if self.evaluation.scores(model, task).done]
         row.scores = {task.name: self.evaluation.scores(model, task).key for task in scored}
         row.completions = {t.name: self.evaluation.completions(model, t).key for t in scored if t.prompts is not None}
-        if all(self.evaluation.finished(model, task) for task in tasks):
+        # Answers that were scored and are gone are made again: reports show them.
+        if all(self.evaluation.finished(model, t) and self.evaluation.answered(model, t) for t in tasks):
             row.state = "done"
 
     def _model(self, row: Row) -> Model:
@@ -260,7 +269,6 @@ class _Way:
         """Write the run's record as it stands."""
         stages = self.evaluation.stages
         record: dict[str, Any] = {
-            "schema": SCHEMA,
             "request": self.request.plain(),
             "base": stages.base.key,
             "data": {"key": stages.pairs.key, **stages.pairs.manifest} if self.request.methods else None,

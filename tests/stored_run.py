@@ -55,7 +55,6 @@ def write(
                         entry["completions"][task.name] = _completions(store, task.name, label, count)
             found.append(entry)
     record = {
-        "schema": 2,
         "request": {
             "suite": {"name": "tiny", "base": "tiny:base", "data": "pairs.jsonl", "merge": {}},
             "tasks": [recipe.model_dump() for recipe in recipes],

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ropo_bench.commands.table import newest_run
-from ropo_bench.errors import UsageError
+from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging.identity import request_key
+from ropo_bench.judging.ledger import ANSWERS
 from ropo_bench.judging.ledger import read_answers as read_judged
 from ropo_bench.making.evaluation import find_scorer
 from ropo_bench.making.judging import judge_folder
 from ropo_bench.pipeline import SFT
 from ropo_bench.records import read_completions, read_scores
 from ropo_bench.reporting.screen import say
-from ropo_bench.runs import Store
+from ropo_bench.runs import Stage, Store
 from ropo_bench.scoring.judged import Material
 from ropo_bench.sources import read_answers, read_prompts
 from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import JudgeAnswer, Score
 
-EXPORTED = ("mt-bench", "mt-bench-pairwise", "alpaca-eval")
+JUDGMENTS = ("mt-bench", "mt-bench-pairwise")  # written with the judge's own words
+EXPORTED = (*JUDGMENTS, "alpaca-eval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +76,37 @@ def _cells(store: Store, record: Mapping[str, Any], task: TaskRecipe) -> Iterato
             baseline = read_completions(store.stage("completions", answered[SFT]))
         completions = read_completions(store.stage("completions", row["completions"][task.name]))
         material = Material(task, prompts, completions, baseline)
-        keys = {}
-        if judge.chats:
+        stage = store.stage("scores", row["scores"][task.name])
+        scores = read_scores(stage)
+        answers = {}
+        if judge.chats and task.scorer in JUDGMENTS:
             keys = {call.item: request_key(judge, call) for call in find_scorer(task).calls(material, judge)}
-        judged = read_judged(judge_folder(store, judge), set(keys.values())) if keys else {}
+            folder = judge_folder(store, judge)
+            judged = read_judged(folder, set(keys.values()))
+            answers = {item: judged[key] for item, key in keys.items() if key in judged}
+            _refuse_lost(folder / ANSWERS, stage, scores, keys.keys() - answers.keys())
         yield _Cell(
             row["name"] + (f"-seed{row['seed']}" if record["request"]["seeds"] > 1 and row["name"] != SFT else ""),
             task.baseline or SFT,
             task,
             judge,
             material,
-            {item: judged[key] for item, key in keys.items() if key in judged},
-            read_scores(store.stage("scores", row["scores"][task.name])),
+            answers,
+            scores,
+        )
+
+
+def _refuse_lost(path: Path, stage: Stage, scores: Sequence[Score], unanswered: Collection[str]) -> None:
+    """Raise StorageError where an item was scored by an answer that is not in the judge's file any more.
+
+    unanswered: the questions, by "ITEM" or "ITEM:ORDER", that the file has no answer to.
+    """
+    scored = {score.item for score in scores if score.status != "infrastructure-failed"}
+    lost = sorted(item for item in unanswered if item in scored or item.rpartition(":")[0] in scored)
+    if lost:
+        raise StorageError(
+            f"{path}: {len(lost)} answers that were scored are damaged or gone ({lost[0]}); delete the folder "
+            f"{stage.path} and repeat the command (run, eval, nightly): it asks the judge for those alone"
         )
 
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
 
 SUMMARY = "GITHUB_STEP_SUMMARY"
+NIGHTLY = "nightly"  # the folder of a night's report, in that of its run
 MARKDOWN, GATE_JSON = "gate.md", "gate.json"
 UNFINISHED = """# INCOMPLETE: this night did not finish
 
@@ -93,12 +94,13 @@ def nightly_command(
     Everything that can be wrong with the command is found before anything is run. The night is remembered last,
     with its verdict: a night that is killed leaves no line, and the same command goes on from where it was.
     """
-    if nightly.out is not None:
-        _mark_unfinished(nightly.out)
-    request = resolve(asked)
     store = Store(runs)
+    # A recipe may be what is wrong tonight; without a name of its own, a night of other recipes has another folder.
+    if nightly.out is not None or name is not None:
+        _mark_unfinished(nightly.out or store.run_folder(str(name)) / NIGHTLY)
+    request = resolve(asked)
     name = name or request.run_name()
-    folder = nightly.out or store.run_folder(name) / "nightly"
+    folder = nightly.out or store.run_folder(name) / NIGHTLY
     _mark_unfinished(folder)
     _refuse_another_suite(store, name, request)
     _check_watched(request)

@@ -64,7 +64,7 @@ def answers_of(store: Store, seeds: Sequence[Mapping[str, Any]], task: TaskRecip
     """The answers of a row's seeds to a task's prompts, those that are in the store."""
     keys = [row["completions"][task.name] for row in seeds if task.name in row.get("completions", {})]
     stages = [store.stage("completions", key) for key in keys]
-    return [stage for stage in stages if (stage.path / ANSWERS).is_file()]
+    return [stage for stage in stages if stage.path.exists()]
 
 
 def measured(

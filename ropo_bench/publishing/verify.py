@@ -71,7 +71,9 @@ def verify(folder: Path, write: bool = False) -> Verdict:
     """
     try:
         manifest = parse_json(read_bounded(folder / MANIFEST))
-        version = manifest["schema_version"]
+        schema, version = manifest["schema"], manifest["schema_version"]
+        if schema != SCHEMA:
+            raise ValueError(f"schema {schema!r}")
     except (ValueError, KeyError, TypeError) as error:
         return Verdict(folder, differences=(f"{MANIFEST}: damaged ({error!r})",), reason=f"{MANIFEST} is damaged")
     if version != SCHEMA_VERSION:
@@ -112,19 +114,36 @@ def read_table(folder: Path) -> Leaderboard:
     path = folder / TABLE
     with storage_errors(path):
         data = path.read_bytes()
-        if _is_result(folder / MANIFEST):
-            files = parse_json(read_bounded(folder / MANIFEST)).get("files")
-            sha256 = hashlib.sha256(data).hexdigest()
-            if not isinstance(files, list) or {"path": TABLE, "size_bytes": len(data), "sha256": sha256} not in files:
-                raise StorageError(
-                    f"{path}: is not what {MANIFEST} beside it says was published; take the folder again from where "
-                    "it is from, or write it again with: ropo-bench publish"
-                )
+        if _is_result(folder / MANIFEST) and _entry(data) not in _listed(folder / MANIFEST):
+            raise StorageError(
+                f"{path}: is not what {MANIFEST} beside it says was published; take the folder again from where "
+                "it is from, or write it again with: ropo-bench publish"
+            )
     return from_json(data.decode("utf-8", errors="replace"), str(path))
 
 
+def _entry(table: bytes) -> dict[str, Any]:
+    """What a manifest says of a table."""
+    return {"path": TABLE, "size_bytes": len(table), "sha256": hashlib.sha256(table).hexdigest()}
+
+
+def _listed(path: Path) -> list[Any]:
+    """What a manifest says of its files; nothing where it is damaged."""
+    try:
+        content = parse_json(read_bounded(path))
+    except ValueError:
+        return []
+    files = content.get("files") if isinstance(content, dict) else None
+    return files if isinstance(files, list) else []
+
+
 def _is_result(path: Path) -> bool:
-    """Whether a manifest is one of ours; other programs write files of that name too."""
+    """Whether a manifest is one of ours; other programs write files of that name too.
+
+    Beside scores and a table as `publish` writes them, it is ours however damaged it is.
+    """
+    if all((path.parent / name).is_file() for name in (SCORES, TABLE)):
+        return True
     try:
         content = parse_json(read_bounded(path))
     except (OSError, ValueError):

@@ -32,6 +32,7 @@ from ropo_bench.runs.keys import file_hash, folder_hash
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 2
+RUN_SCHEMA = 2
 DERIVED = ("measured", "compared")  # made from scores by whichever command reads them
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _MAKE = "repeat the command that makes it (run, eval, nightly or tune)"
@@ -107,7 +108,12 @@ class Stage:
                 raise StorageError(
                     f"{self.path / MANIFEST}: not a manifest of schema {MANIFEST_SCHEMA} of this stage; {self.mend}"
                 )
-            check_files(self.path, manifest["files"], self.mend)
+            try:
+                check_files(self.path, manifest["files"], self.mend)
+            except StorageError:
+                if not (self.path / MANIFEST).exists():  # reopened meanwhile: another process makes it again
+                    return False
+                raise
             self._keep(manifest)
         return self._manifest is not None
 
@@ -250,7 +256,7 @@ class Store:
 
     def write_run(self, name: str, record: Mapping[str, JSON]) -> None:
         """Write RUNS/<name>/run.json atomically, with a checksum of itself; raises StorageError."""
-        write_sealed(self.run_folder(name) / "run.json", record)
+        write_sealed(self.run_folder(name) / "run.json", {"schema": RUN_SCHEMA, **record})
 
     def read_run(self, name: str) -> dict[str, Any]:
         """Read RUNS/<name>/run.json; raises UsageError if there is none, StorageError if it is corrupt."""
@@ -259,7 +265,12 @@ class Store:
             close = difflib.get_close_matches(name, self.run_names(), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(self.run_names()) or 'none'}"
             raise UsageError(f"run {name!r}: not in {self.root}; {hint}")
-        return read_sealed(path, f"delete it and repeat the command that made the run, with --name {name}: {_KEPT}")
+        mend = f"delete it and repeat the command that made the run, with --name {name}: {_KEPT}"
+        record = read_sealed(path, mend)
+        schema = record.pop("schema", None)
+        if schema != RUN_SCHEMA:
+            raise StorageError(f"{path}: a run of schema {schema}, this program reads {RUN_SCHEMA}; {mend}")
+        return record
 
     def finished(self, name: str) -> Iterator[Stage]:
         """Every finished stage of a name, by key; raises StorageError for one that is damaged."""

@@ -78,7 +78,7 @@ class Evaluation:
 
     def _will_load(self, model: Model, tasks: Sequence[TaskRecipe]) -> bool:
         """Whether a model must be in memory for what is left of its tasks."""
-        left = [task for task in tasks if not self.finished(model, task)]
+        left = [task for task in tasks if not (self.finished(model, task) and self.answered(model, task))]
         return any(task.prompts is None or not self.completions(model, task).done for task in left)
 
     # -- engines ---------------------------------------------------------------------------------------------
@@ -168,12 +168,13 @@ class Evaluation:
         return self.store.stage("scores", content_key("scores", inputs))
 
     def make_answers(self, model: Model, task: TaskRecipe, label: str) -> None:
-        """Generate everything that scoring will read: the model's answers and the baseline's."""
-        if task.prompts is None or self.finished(model, task):
+        """Generate everything that scoring will read, and reports show: the model's answers and the baseline's."""
+        if task.prompts is None:
             return
-        if task.baseline is None and not self.completions(self.stages.base, task).done:
+        to_score = not self.finished(model, task)
+        if to_score and task.baseline is None and not self.answered(self.stages.base, task):
             self.make_completions(self.stages.base, task, "SFT")
-        if not self.completions(model, task).done:
+        if not self.answered(model, task):
             self.make_completions(model, task, label)
 
     def make_scores(self, model: Model, task: TaskRecipe, label: str) -> Stage:
@@ -209,6 +210,10 @@ class Evaluation:
             if todo:
                 making.make_canaries(self, stage, task)
         return stage
+
+    def answered(self, model: Model, task: TaskRecipe) -> bool:
+        """Whether a model's answers to a task's prompts are in the store; true of a task without prompts."""
+        return task.prompts is None or self.completions(model, task).done
 
     def finished(self, model: Model, task: TaskRecipe) -> bool:
         """Whether a task is scored, no measurement of it failed and its judge said anything."""

@@ -197,6 +197,14 @@ def test_the_mend_is_true(finished: Finished, kind: str, tmp_path: Path) -> None
     shutil.rmtree(spoilt) if spoilt.is_dir() else spoilt.unlink()
     assert ask(store, "run").code == 0
     assert numbers(store) == before
+    for what in ("table", "compare"):
+        again, there = ask(store, what), ask(finished, what)
+        assert without_costs(again.out) == without_costs(there.out), "answers are shown as before"
+
+
+def without_costs(text: str) -> str:
+    """An output without seconds and bytes, which are another training's where a policy was made again."""
+    return re.sub(r"(?<=,)[\d.]+,\d+(?=,)", "", text)
 
 
 def test_weights_are_looked_at_by_who_loads_them(finished: Finished, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from rich.text import Text
 
 import ropo_bench
-from ropo_bench.cli import app
+from ropo_bench.cli import _told, app
 from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.errors import UsageError
 from ropo_bench.recipe_files import check_row_name
@@ -98,6 +98,32 @@ def test_a_text_in_a_csv_file_is_no_formula(text: str) -> None:
     board = replace(BOARD, rows=[replace(row, state=text) for row in BOARD.rows])
     rows = list(csv.DictReader(io.StringIO(to_csv(board))))
     assert {row["state"] for row in rows} == {shown}
+
+
+def test_a_models_name_in_others_annotations_is_no_formula(tmp_path: Path) -> None:
+    made = {"instruction": "a", "output_1": "b", "generator_1": "base", "output_2": "c", "preference": 2.0}
+    rows = [{**made, "instruction": str(n), "generator_2": "=HYPERLINK(1)"} for n in range(3)]
+    (tmp_path / "annotations.json").write_text(json.dumps(rows))
+    out = tmp_path / "leaderboard.csv"
+    app(
+        ["score", "alpaca-eval", str(tmp_path / "annotations.json"), "--leaderboard", str(out)], standalone_mode=False
+    )
+    [_, line] = csv.reader(io.StringIO(out.read_text()))
+    assert line[0] == "'=HYPERLINK(1)"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["table", "--\x1b[2J\u202e"], ["\x1b[2J\u202e"], ["run", "--seeds", "\x1b\u202e"]]
+)
+def test_a_wrong_command_line_is_shown_and_not_obeyed(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Exception, match=r".") as caught:
+        app(arguments, standalone_mode=False)
+    assert _told(caught.value) == (2, "")
+    told = capsys.readouterr().err
+    assert "Error: " in told
+    assert not {"\x1b", "\u202e"} & set(told)
 
 
 @pytest.mark.parametrize("value", [-1.5, 0, None, True, "ropo", "1e-4", "a=b"])

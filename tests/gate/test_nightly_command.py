@@ -173,6 +173,7 @@ def test_no_report_of_an_earlier_night_stands_in_a_crashed_nights_place(
     unknown = Asked("ropo", "tiny", include=[tmp_path], tasks="no-such-task")
     for (wanted, folder), request, error in [
         (own, asked, StorageError),
+        (own, unknown, UsageError),
         (given, asked, StorageError),
         (given, unknown, UsageError),
     ]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,8 +15,8 @@ import typer
 
 from ropo_bench.commands.publish import publish_command
 from ropo_bench.commands.verify import verify_command
-from ropo_bench.errors import UsageError
-from ropo_bench.publishing import results_in, verify
+from ropo_bench.errors import StorageError, UsageError
+from ropo_bench.publishing import read_table, results_in, verify
 from ropo_bench.runs import Store
 from tests.publishing.editing import change
 
@@ -119,6 +120,29 @@ def test_a_damaged_manifest_is_said_so(copy: Path, key: str) -> None:
     found = verify(copy)
     assert found.state == "DIFFERS"
     assert found.differences[0].startswith("manifest.json: damaged")
+
+
+@pytest.mark.parametrize("damage", [(b'"schema":', b'"schemb":'), (b"{", b"["), (b"ropo-bench/", b"ropo-cench/")])
+def test_a_result_with_a_damaged_manifest_is_not_passed_over(
+    copy: Path, tmp_path: Path, damage: tuple[bytes, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = tmp_path / "results" / "whole"
+    shutil.copytree(copy, whole)
+    shutil.copytree(copy, whole.with_name("damaged"))
+    path = whole.with_name("damaged") / "manifest.json"
+    assert damage[0] in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(*damage, 1))
+    with pytest.raises(typer.Exit) as stop:
+        verify_command([whole.parent], json=False)
+    assert stop.value.exit_code == 1
+    assert f"DIFFERS  {path.parent}: manifest.json is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b'{"files": 3}', b"\xff"])
+def test_a_table_beside_a_damaged_manifest_is_no_baseline(copy: Path, damaged: bytes) -> None:
+    (copy / "manifest.json").write_bytes(damaged)
+    with pytest.raises(StorageError, match=r"table\.json: is not what manifest\.json beside it says"):
+        read_table(copy)
 
 
 def test_damaged_scores_are_said_so(copy: Path) -> None:

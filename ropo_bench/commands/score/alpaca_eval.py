@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from ropo_bench.errors import UsageError
 from ropo_bench.recipe_files import suggest
+from ropo_bench.reporting.csv_cells import csv_cell
 from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
 from ropo_bench.scoring.alpaca_eval.leaderboard import (
     LeaderboardRow,
@@ -46,7 +48,7 @@ def score_alpaca_eval_command(
         rows = [leaderboard_row(row) for row in measured]
         shown = [_measured(row, rule) for row in measured]
     if leaderboard is not None:
-        write_leaderboard(leaderboard, rows)
+        write_leaderboard(leaderboard, [replace(row, name=csv_cell(row.name)) for row in rows])
     print_rows(shown, json)
 
 
