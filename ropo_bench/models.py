@@ -41,6 +41,8 @@ def load_model(folder: Path, dtype: str, device: torch.device | None = None) -> 
                 ignore_mismatched_sizes=True,  # check_loading tells of them
             )
     except Exception as error:  # a config may be wrong in as many ways as there are architectures
+        if is_out_of_memory(error):
+            raise  # nothing is wrong with the folder
         raise UsageError(
             f"model {folder}: transformers cannot load it ({first_line(error)}); "
             "give a folder of a causal language model with config.json and safetensors"
@@ -108,6 +110,8 @@ def load_policy(base: Path, policy: Path) -> Any:
             warnings.simplefilter("ignore")  # of missing tensors, which are refused below
             model = PeftModel.from_pretrained(model, policy, config=config)
     except Exception as error:  # each kind of adapter refuses a module in its own way
+        if is_out_of_memory(error):
+            raise  # nothing is wrong with the folder
         raise UsageError(f"{where}: PEFT cannot put it on {base} ({first_line(error)})") from error
     check_adapter(where, model, tensors)
     check_adapted(where, model)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.errors import MethodFailed, UsageError, first_line
+from ropo_bench.failures import is_out_of_memory
 from ropo_bench.preferences.chat import encode, render
 from ropo_bench.types import Message, Prompt
 
@@ -135,6 +136,8 @@ def _load(folder: Path) -> Any:
                 ignore_mismatched_sizes=True,  # check_loading tells of them
             )
     except Exception as error:  # a config may be wrong in as many ways as there are architectures
+        if is_out_of_memory(error):
+            raise  # nothing is wrong with the folder
         raise UsageError(
             f"reward model {folder}: transformers cannot load it ({first_line(error)}); give a folder of a"
             " sequence-classification model with config.json and safetensors"
