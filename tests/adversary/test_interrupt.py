@@ -106,7 +106,6 @@ DEAF = """
 import sys, time
 from ropo_bench import doors
 doors.watch_signals()
-print("ready", flush=True)
 until = time.monotonic() + 30
 def deaf():
     while time.monotonic() < until:
@@ -115,8 +114,9 @@ def deaf():
         except BaseException:  # an import, a callback or a destructor that swallows everything
             pass
 try:
+    print("ready", flush=True)
     deaf()
-except BaseException:  # raised between two sleeps
+except BaseException:  # raised before the first sleep or between two
     deaf()
 """
 
