@@ -23,9 +23,9 @@ from benchmarks._models import build_model, method_of
 from benchmarks._workload import BATCH_SIZE, MAX_LENGTH, num_tokens, order, read_tokenized
 from ropo_bench.adapters import attach
 from ropo_bench.adapters.ropo import kernels
-from ropo_bench.methods import CoreRecipe, TrainRecipe
-from ropo_bench.models import load_tokenizer
-from ropo_bench.training.core import switched
+from ropo_bench.models.load import load_tokenizer
+from ropo_bench.recipes.method import CoreRecipe, TrainRecipe
+from ropo_bench.training.core.switches import switched
 from ropo_bench.training.loop import StepPart, fit
 from ropo_bench.training.preference import PreferenceObjective
 from ropo_bench.training.reference import Reference, compute_reference, read_reference

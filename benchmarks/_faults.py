@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ropo_bench.adapters import tuner_layers
 from ropo_bench.adapters.ropo.layer import RopoLayer
-from ropo_bench.models import DTYPES
+from ropo_bench.models.load import DTYPES
 
 Weights = dict[str, Tensor]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from ropo_bench.methods import AdapterRecipe, LossRecipe, MethodRecipe
-from ropo_bench.models import DTYPES
-from ropo_bench.recipes import load_method, load_suite
-from ropo_bench.suites import ShapeRecipe
+from ropo_bench.models.load import DTYPES
+from ropo_bench.recipes.load import load_method, load_suite
+from ropo_bench.recipes.method import AdapterRecipe, LossRecipe, MethodRecipe
+from ropo_bench.recipes.suite import ShapeRecipe
 
 METHODS = ("dpo", "lora-dpo", "oft", "ropo")
 SHAPES = {

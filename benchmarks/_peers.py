@@ -18,7 +18,7 @@ from benchmarks._measure import Meter
 from benchmarks._models import BETA, build_model, method_of
 from benchmarks._workload import BATCH_SIZE, MAX_LENGTH, num_tokens, order, read_texts, read_tokenized
 from ropo_bench.adapters import adapter_config
-from ropo_bench.models import load_tokenizer
+from ropo_bench.models.load import load_tokenizer
 from ropo_bench.types import TokenizedPair
 
 MODULE = "benchmarks._peers"

@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks._alternate import Outcome
 from benchmarks._workload import BATCH_SIZE
 from ropo_bench.errors import RopoBenchError
-from ropo_bench.provenance import provenance
+from ropo_bench.runs.provenance import provenance
 
 GIB = 1 << 30
 

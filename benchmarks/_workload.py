@@ -17,9 +17,9 @@ from typing import Any
 
 from benchmarks._models import num_parameters, write_config
 from ropo_bench.errors import UsageError
-from ropo_bench.models import load_tokenizer
+from ropo_bench.models.load import load_tokenizer
 from ropo_bench.preferences import read_pairs, tokenize_pairs
-from ropo_bench.suites import ShapeRecipe
+from ropo_bench.recipes.suite import ShapeRecipe
 from ropo_bench.training.batches import step_indices
 from ropo_bench.types import Message, Pair, TokenizedPair
 

@@ -32,7 +32,7 @@ from benchmarks._results import (
 )
 from benchmarks._sides import Sides
 from benchmarks._workload import BATCH_SIZE, prepare
-from ropo_bench.methods import CoreRecipe
+from ropo_bench.recipes.method import CoreRecipe
 
 SHIPPED, PLAIN, LIVE = "as shipped", "all off", "reference in every step"
 

@@ -25,10 +25,10 @@ from ropo_bench.adapters import attach
 from ropo_bench.errors import RopoBenchError
 from ropo_bench.merging.certificate import measure
 from ropo_bench.merging.merge import merge, merged_weights
-from ropo_bench.methods import AdapterRecipe
-from ropo_bench.models import load_model
-from ropo_bench.sources import model_folder
-from ropo_bench.suites import MergeRecipe
+from ropo_bench.models.load import load_model
+from ropo_bench.recipes.method import AdapterRecipe
+from ropo_bench.recipes.suite import MergeRecipe
+from ropo_bench.sources.models import model_folder
 
 SHAPES = {"llama": {"tie_word_embeddings": True}, "mistral": {"sliding_window": 64}, "qwen3": {"head_dim": 16}}
 SIZES: dict[str, Any] = {

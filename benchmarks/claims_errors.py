@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ropo_bench.claims.deciding import difference_evidence
-from ropo_bench.claims.decision import Region, decide
+from ropo_bench.claims.check import difference_evidence
+from ropo_bench.claims.rule import Region, decide
 from ropo_bench.statistics import Sample
 
 PROMPTS = 60

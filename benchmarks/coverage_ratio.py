@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ropo_bench.recipes.task import Column
 from ropo_bench.statistics import compare, measure
-from ropo_bench.tasks import Column
 from ropo_bench.types import Score
 
 Array = NDArray[np.float64]

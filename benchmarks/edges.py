@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from ropo_bench.claims.deciding import level_evidence
-from ropo_bench.claims.decision import Region, decide
+from ropo_bench.claims.check import level_evidence
+from ropo_bench.claims.rule import Region, decide
 from ropo_bench.statistics import Array, Sample, compare_samples, differences, level
 from ropo_bench.statistics.difference import p_values
 

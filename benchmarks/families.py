@@ -26,12 +26,12 @@ from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.errors import RopoBenchError, first_line
 from ropo_bench.generation.hf import decode, pad_left
 from ropo_bench.generation.hf_engine import HFEngine
-from ropo_bench.methods import CoreRecipe
 from ropo_bench.pipeline import run
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import JsonLines, Store
-from ropo_bench.tasks import Decoding
-from ropo_bench.training.logprobs import collate, completion_logps
+from ropo_bench.recipes.method import CoreRecipe
+from ropo_bench.recipes.task import Decoding
+from ropo_bench.store import JsonLines, Store
+from ropo_bench.terminal.progress import Progress
+from ropo_bench.training.core.logprobs import collate, completion_logps
 from ropo_bench.types import TokenizedPair
 
 ROWS = ([1, 50, 90, 120, 33, 70, 80, 41, 50, 30, 77, 12, 13, 14], [1, 44, 60], [1, 20, 21, 22, 23, 24, 25])

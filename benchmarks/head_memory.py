@@ -103,8 +103,8 @@ def _way(name: str) -> Callable[[Any, Any, Any], Any]:
         return lambda hidden, head, target: ChunkedLogProbFunction.apply(
             hidden, head.weight, head.bias, target, 1.0, _CHUNKED_LOGPROB_CHUNK_SIZE, None, 1.0, ("log_probs",)
         )[0]
-    from ropo_bench.training.head import head_logps
-    from ropo_bench.training.logit_change import LogitChange
+    from ropo_bench.training.core.head import head_logps
+    from ropo_bench.training.core.logit_change import LogitChange
 
     def logps(hidden: Any, head: Any, target: Any) -> Any:
         if name == "generic":

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging.ledger import Budget, Tally
 from ropo_bench.judging.runtime import answer_calls
+from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.types import JudgeCall, Message
 
 ROOT = Path(__file__).parent.parent

@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ropo_bench.assets import asset
 from ropo_bench.scoring.alpaca_eval import calibration
 from ropo_bench.scoring.alpaca_eval.leaderboard import read_annotations, read_leaderboard
 from ropo_bench.scoring.alpaca_eval.official import length_controlled
 from ropo_bench.scoring.alpaca_eval.win_rates import LC, measure_annotations
 from ropo_bench.scoring.length_control import C, control_length, win_rates
+from ropo_bench.sources.assets import asset
 
 MODELS = ("gpt4_1106_preview", "FuseChat-Llama-3.1-8B-Instruct", "gpt-3.5-turbo-1106", "gemma-7b-it")
 

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.lc_intervals import MODELS
-from ropo_bench.assets import asset
 from ropo_bench.scoring.alpaca_eval.leaderboard import read_annotations
 from ropo_bench.scoring.alpaca_eval.listed import read_listed
 from ropo_bench.scoring.alpaca_eval.win_rates import LC, measure_annotations
+from ropo_bench.sources.assets import asset
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from benchmarks._measure import _memory_bytes
 from benchmarks._results import Spread, spread, table
 from ropo_bench.adapters.ropo import kernels
 from ropo_bench.adapters.ropo.givens import rotate
-from ropo_bench.provenance import provenance
+from ropo_bench.runs.provenance import provenance
 from ropo_bench.training.loop import peak_memory_bytes, reset_peak_memory
 
 Rotation = Callable[[Tensor], Tensor]

@@ -31,7 +31,7 @@ from benchmarks._results import (
 )
 from benchmarks._sides import Sides
 from benchmarks._workload import BATCH_SIZE, prepare
-from ropo_bench.suites import ShapeRecipe
+from ropo_bench.recipes.suite import ShapeRecipe
 
 HEAD = 64
 

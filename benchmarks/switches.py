@@ -25,13 +25,14 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from benchmarks._results import table
 from ropo_bench.adapters import attach
-from ropo_bench.methods import CoreRecipe, MethodRecipe
-from ropo_bench.models import load_model, load_tokenizer
+from ropo_bench.models.load import load_model, load_tokenizer
 from ropo_bench.preferences import tokenize_pairs
 from ropo_bench.preferences.read import read_pairs
-from ropo_bench.provenance import provenance
-from ropo_bench.recipes import load_methods, load_suite
-from ropo_bench.sources import data_source, model_folder
+from ropo_bench.recipes.load import load_methods, load_suite
+from ropo_bench.recipes.method import CoreRecipe, MethodRecipe
+from ropo_bench.runs.provenance import provenance
+from ropo_bench.sources.models import model_folder
+from ropo_bench.sources.pairs import data_source
 from ropo_bench.training.loop import fit
 from ropo_bench.training.preference import PreferenceObjective
 from ropo_bench.training.reference import compute_reference, read_reference

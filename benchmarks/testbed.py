@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.methods import MethodRecipe
-from ropo_bench.recipes import load_method, load_suite, load_task
-from ropo_bench.records import read_scores
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import Store
+from ropo_bench.recipes.load import load_method, load_suite, load_task
+from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.recipes.task import Column
+from ropo_bench.runs.items import read_scores
 from ropo_bench.stages import Evaluation, Model, Stages
 from ropo_bench.statistics import compare, holm, minimum_detectable_effect
-from ropo_bench.tasks import Column
+from ropo_bench.store import Store
+from ropo_bench.terminal.progress import Progress
 from ropo_bench.types import Comparison, Score
 
 METRICS = {"pocket-chat": "score", "diversity": "distinct_2", "pocket-commonsense": "accuracy"}

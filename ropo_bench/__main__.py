@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ropo_bench import doors
+from ropo_bench.errors import doors
 
 
 def main() -> None:
     """Load the commands and run the one that is asked for."""
     try:
         doors.watch_signals()
-        from ropo_bench.cli import main as run
+        from ropo_bench.commands.app import main as run
     except doors.Interrupted as stop:
         doors.leave(stop.exit_code, stop.line())
     run()

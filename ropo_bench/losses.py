@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ropo_bench.errors import UsageError
-from ropo_bench.methods import LossRecipe
-from ropo_bench.recipes import resolve_object
+from ropo_bench.recipes.method import LossRecipe
+from ropo_bench.recipes.objects import resolve_object
 
 # Where a recipe is silent. SimPO's ratio and CPO's weight are their authors'; R-DPO's alpha is ours.
 SIMPO_GAMMA_BETA_RATIO = 0.5

@@ -11,18 +11,18 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ropo_bench.errors import BudgetReached, first_line
-from ropo_bench.failures import as_expected, note_work
-from ropo_bench.judges import JudgeRecipe
+from ropo_bench.errors.failures import as_expected, note_work
 from ropo_bench.making.evaluation import UNREAD
-from ropo_bench.methods import MethodRecipe
-from ropo_bench.provenance import provenance
-from ropo_bench.rates import Rates
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import Store, content_key
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.recipes.rates import Rates
+from ropo_bench.recipes.suite import SuiteRecipe
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.runs.provenance import provenance
 from ropo_bench.stages import Evaluation, Model, Stages
-from ropo_bench.suites import SuiteRecipe
-from ropo_bench.tasks import TaskRecipe
-from ropo_bench.training.launch import ALONE, Launch
+from ropo_bench.store import Store, content_key
+from ropo_bench.terminal.progress import Progress
+from ropo_bench.training.team.launch import ALONE, Launch
 
 if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.records import append_completions, write_scores
-from ropo_bench.runs import JsonLines, Store, content_key
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.runs.items import append_completions, write_scores
+from ropo_bench.store import JsonLines, Store, content_key
 from ropo_bench.types import Completion, Score
 
 ARENA = {

@@ -12,14 +12,14 @@ import typer
 from scipy.special import stdtr, stdtrit
 
 from ropo_bench.claims import decide_claims, exit_code, read_claims
-from ropo_bench.claims.deciding import difference_evidence
-from ropo_bench.claims.decision import ALPHA, Evidence, Region, decide
+from ropo_bench.claims.check import difference_evidence
 from ropo_bench.claims.needs import needs
+from ropo_bench.claims.rule import ALPHA, Evidence, Region, decide
 from ropo_bench.commands.claims import claims_command
 from ropo_bench.errors import UsageError
-from ropo_bench.runs import Store
 from ropo_bench.statistics import Sample, subtract
 from ropo_bench.statistics.crossed import sample_parts
+from ropo_bench.store import Store
 from tests import stored_run
 
 INF = math.inf

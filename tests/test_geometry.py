@@ -7,14 +7,9 @@ import math
 import pytest
 import torch
 
-from ropo_bench import geometry
 from ropo_bench.adapters.ropo.givens import rotate
-from ropo_bench.geometry import (
-    energy_drift,
-    hyperspherical_energy,
-    neuron_angle_drift,
-    orthogonality_error,
-)
+from ropo_bench.models import geometry
+from ropo_bench.models.geometry import energy_drift, hyperspherical_energy, neuron_angle_drift, orthogonality_error
 
 
 def test_energy_of_two_and_of_three_neurons() -> None:

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from ropo_bench.commands.judge import app
 from ropo_bench.errors import UsageError
-from ropo_bench.judges import JudgeRecipe
-from ropo_bench.recipes import list_recipes, load_judge, resolve_object
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.load import list_recipes, load_judge
+from ropo_bench.recipes.objects import resolve_object
 
 SHIPPED = list(list_recipes("judges"))
 

@@ -10,7 +10,7 @@ import torch
 
 from ropo_bench.errors import UsageError
 from ropo_bench.losses import LOSSES, Loss, PairLogps, estimate_kl, resolve_loss
-from ropo_bench.methods import LossRecipe
+from ropo_bench.recipes.method import LossRecipe
 from tests.conftest import logged
 
 own_loss = Loss(lambda logps, recipe: recipe.beta * -logps.chosen, uses_reference=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ropo_bench.losses import LOSSES, PairLogps
-from ropo_bench.methods import LossRecipe
+from ropo_bench.recipes.method import LossRecipe
 from tests.conftest import logged, new_llama
 
 

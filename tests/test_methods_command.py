@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from ropo_bench.commands.methods import app
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes import list_recipes, load_method, load_suite, settings
+from ropo_bench.recipes.load import list_recipes, load_method, load_suite, settings
 
 LLAMA_3_8B = {
     "architectures": ["LlamaForCausalLM"],

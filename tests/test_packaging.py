@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.recipes import list_recipes
+from ropo_bench.recipes.load import list_recipes
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,7 +32,7 @@ def test_the_wheel_holds_every_module(wheel: Path) -> None:
 def test_the_installed_package_finds_its_recipes(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
-        "import json, ropo_bench.recipes as r;"
+        "import json, ropo_bench.recipes.load as r;"
         "kinds = ('methods', 'tasks', 'suites');"
         "print(json.dumps([{n: str(p) for n, p in r.list_recipes(k).items()} for k in kinds]));"
         "r.load_methods('all', suite=r.load_suite('pocket'))"

@@ -18,7 +18,7 @@ from tests.forked import ROOT, Process, python
 
 def ropo_bench(*arguments: str, cwd: Path) -> Process:
     """The command in a process of its own, forked warm."""
-    return python("from ropo_bench.cli import main; main()", *arguments, cwd=cwd)
+    return python("from ropo_bench.commands.app import main; main()", *arguments, cwd=cwd)
 
 
 def fresh_ropo_bench(*arguments: str, cwd: Path) -> Process:

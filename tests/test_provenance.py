@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 
 import ropo_bench
-from ropo_bench.provenance import code_version, provenance
+from ropo_bench.runs.provenance import code_version, provenance
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -67,8 +67,8 @@ def test_a_checkout_has_commit_and_dirty_flag_and_other_folders_have_none(tmp_pa
 
 def test_no_heavy_package_is_imported() -> None:
     script = (
-        "import sys, ropo_bench.provenance, ropo_bench.runs, ropo_bench.reporting.tables, "
-        "ropo_bench.reporting.progress; ropo_bench.provenance.provenance(); "
+        "import sys, ropo_bench.runs.provenance, ropo_bench.store, ropo_bench.leaderboard.cells, "
+        "ropo_bench.terminal.progress; ropo_bench.runs.provenance.provenance(); "
         "print([m for m in ('torch', 'transformers', 'pandas', 'numpy', 'peft') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

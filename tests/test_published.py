@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.published import Published, published, published_folder
-from ropo_bench.reporting.board import Column
-from ropo_bench.reporting.formats import to_csv, to_json
-from ropo_bench.reporting.latex import to_latex
-from ropo_bench.reporting.markdown import to_markdown
-from ropo_bench.reporting.separation import separations
-from ropo_bench.reporting.tables import text_table
-from ropo_bench.reporting.terminal import to_text
+from ropo_bench.leaderboard.board import Column
+from ropo_bench.leaderboard.cells import text_table
+from ropo_bench.leaderboard.formats import to_csv, to_json
+from ropo_bench.leaderboard.latex import to_latex
+from ropo_bench.leaderboard.literature import Published, published, published_folder
+from ropo_bench.leaderboard.markdown import to_markdown
+from ropo_bench.leaderboard.separation import separations
+from ropo_bench.leaderboard.terminal import to_text
 from tests.reporting.board_example import BOARD
 
 LC = ("alpaca-eval-2", "lc_win_rate")

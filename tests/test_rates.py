@@ -12,11 +12,11 @@ from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.rates import choice_error, rate_lines
 from ropo_bench.pipeline import run
-from ropo_bench.rates import Point, Tuned, TuningRecord, set_rates, settings_key, write_tuning
-from ropo_bench.recipes import load_method, load_methods, load_suite
+from ropo_bench.recipes.load import load_method, load_methods, load_suite
+from ropo_bench.recipes.rates import Point, Tuned, TuningRecord, set_rates, settings_key, write_tuning
 from ropo_bench.report import gather
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import Store
+from ropo_bench.store import Store
+from ropo_bench.terminal.progress import Progress
 from tests import tiny_suite
 
 

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes import (
-    load_method,
-    load_methods,
-    load_suite,
-    load_task,
-    resolve_object,
-)
+from ropo_bench.recipes.load import load_method, load_methods, load_suite, load_task
+from ropo_bench.recipes.objects import resolve_object
 
 HEAD = "inherit: dpo\ndescription: a test\n"
 

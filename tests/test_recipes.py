@@ -10,17 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.methods import LOSS_OPTIONS, AdapterRecipe
-from ropo_bench.recipe_files import parse_yaml, shipped_folder
-from ropo_bench.recipes import (
-    diff_recipes,
-    list_recipes,
-    load_method,
-    load_methods,
-    load_suite,
-    load_task,
-    resolve_object,
-)
+from ropo_bench.recipes.files import parse_yaml, shipped_folder
+from ropo_bench.recipes.load import diff_recipes, list_recipes, load_method, load_methods, load_suite, load_task
+from ropo_bench.recipes.method import LOSS_OPTIONS, AdapterRecipe
+from ropo_bench.recipes.objects import resolve_object
 
 HEAD = "inherit: dpo\ndescription: a test\n"
 
@@ -94,7 +87,7 @@ def test_the_names_known_to_recipes_are_those_of_the_code() -> None:
 
 def test_reading_recipes_imports_nothing_heavy() -> None:
     code = (
-        "import sys, ropo_bench.recipes as r, ropo_bench.commands.methods; r.load_methods('all');"
+        "import sys, ropo_bench.recipes.load as r, ropo_bench.commands.methods; r.load_methods('all');"
         "print([m for m in ('torch', 'transformers', 'peft', 'numpy', 'lm_eval') if m in sys.modules])"
     )
     root = str(Path(__file__).parents[1])

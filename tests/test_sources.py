@@ -10,20 +10,13 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.assets import sha256
-from ropo_bench.commands.plan.steps import pairs_stage
 from ropo_bench.errors import UsageError
-from ropo_bench.runs import Store
-from ropo_bench.sources import (
-    answers_key,
-    option_file,
-    option_key,
-    option_path,
-    pinned_data,
-    prompts_key,
-    read_answers,
-    read_prompts,
-)
+from ropo_bench.planning.inventory import pairs_stage
+from ropo_bench.sources.assets import sha256
+from ropo_bench.sources.options import option_file, option_key, option_path
+from ropo_bench.sources.pairs import pinned_data
+from ropo_bench.sources.prompts import answers_key, prompts_key, read_answers, read_prompts
+from ropo_bench.store import Store
 from ropo_bench.types import Completion, Prompt
 
 FASTCHAT_ANSWER = {"question_id": 81, "model_id": "m", "choices": [{"index": 0, "turns": ["one", "two"]}]}

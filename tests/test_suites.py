@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from ropo_bench.errors import UsageError
+from ropo_bench.models.size import Anatomy, of_folder, of_shape, trainable_parameters
 from ropo_bench.preferences.read import _HUB
-from ropo_bench.recipes import list_recipes, load_judge, load_method, load_methods, load_suite, load_task
-from ropo_bench.shapes import Anatomy, local_model, missing_files, of_folder, of_shape, trainable_parameters
-from ropo_bench.sources import POCKET_ASSETS
-from ropo_bench.suites import ShapeRecipe
+from ropo_bench.recipes.load import list_recipes, load_judge, load_method, load_methods, load_suite, load_task
+from ropo_bench.recipes.suite import ShapeRecipe
+from ropo_bench.sources.models import local_model, missing_files
+from ropo_bench.sources.shipped import POCKET_ASSETS
 from tests.conftest import new_llama
 
 REAL = ["smol", "mistral-7b", "llama3-8b"]

@@ -22,11 +22,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig
 from ropo_bench.adapters.ropo import RopoConfig, RopoLayer
 from ropo_bench.adapters.targets import check_targets
 from ropo_bench.errors import MethodFailed, RopoBenchError, UsageError, first_line
-from ropo_bench.recipe_files import suggest
-from ropo_bench.recipes import resolve_object
+from ropo_bench.recipes.files import suggest
+from ropo_bench.recipes.objects import resolve_object
 
 if TYPE_CHECKING:
-    from ropo_bench.methods import AdapterRecipe
+    from ropo_bench.recipes.method import AdapterRecipe
 
 __all__ = [
     "RopoConfig",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ropo_bench.claims.deciding import Decided, decide_claims
-from ropo_bench.claims.decision import exit_code
+from ropo_bench.claims.check import Decided, decide_claims
 from ropo_bench.claims.reading import read_claims
+from ropo_bench.claims.rule import exit_code
 
 __all__ = ["Decided", "decide_claims", "exit_code", "read_claims"]

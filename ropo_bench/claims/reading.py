@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ropo_bench.bounded import read_bounded
-from ropo_bench.claims.decision import Region
+from ropo_bench.claims.rule import Region
 from ropo_bench.errors import UsageError
-from ropo_bench.methods import Recipe
-from ropo_bench.recipe_errors import problems
-from ropo_bench.recipe_files import MAX_CHARACTERS, in_words, parse_yaml, shown, suggest
+from ropo_bench.recipes.errors import problems
+from ropo_bench.recipes.files import MAX_CHARACTERS, in_words, parse_yaml, shown, suggest
+from ropo_bench.recipes.method import Recipe
+from ropo_bench.store.bounded import read_bounded
 
 OPERATORS = (">", "<", ">=", "<=", "=")
 _WORD = re.compile(r"[<>=]+|[^\s<>=]+")

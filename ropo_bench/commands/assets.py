@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropo_bench.bounded import dump_json
 from ropo_bench.errors import UsageError
-from ropo_bench.reporting.screen import say
+from ropo_bench.store.bounded import dump_json
+from ropo_bench.terminal.screen import say
 
 if TYPE_CHECKING:
-    from ropo_bench.assets import Entry
+    from ropo_bench.sources.assets import Entry
 
 app = typer.Typer(help="The external benchmark files: list, fetch, verify.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def list_assets(names: Names = None, assets: Mirror = None, as_json: AsJson = Fa
 
     Where each is now, its size, licence, source and what it is for.
     """
-    from ropo_bench.assets import find
+    from ropo_bench.sources.assets import find
 
     rows = []
     for entry in _chosen(names, assets):
@@ -51,8 +51,8 @@ def fetch(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -
 
     From the mirror, the cache, or downloaded into the cache.
     """
-    from ropo_bench.assets import fetch, find
-    from ropo_bench.assets.download import Unreachable
+    from ropo_bench.sources.assets import fetch, find
+    from ropo_bench.sources.assets.download import Unreachable
 
     rows: list[dict[str, Any]] = []
     for entry in _chosen(names, assets):
@@ -75,8 +75,8 @@ def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) 
 
     Exits 2 where none is here; nothing is downloaded.
     """
-    from ropo_bench.assets import cache_folder, find, mirror_folder
-    from ropo_bench.assets.lookup import verify
+    from ropo_bench.sources.assets import cache_folder, find, mirror_folder
+    from ropo_bench.sources.assets.lookup import verify
 
     rows: list[dict[str, Any]] = []
     for entry in _chosen(names, assets):
@@ -104,7 +104,7 @@ def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) 
 
 def _chosen(names: Sequence[str] | None, assets: Path | None) -> Sequence[Entry]:
     """The entries of these names, or below these folders; all where none is named."""
-    from ropo_bench.assets import entries, entry, use_mirror
+    from ropo_bench.sources.assets import entries, entry, use_mirror
 
     if assets is not None:
         use_mirror(assets)
@@ -158,7 +158,7 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ropo_bench.reporting.console import Screen
+    from ropo_bench.terminal.console import Screen
 
     table = Table("place", "bytes", "name", "for", "licence", box=None, header_style="bold")
     for row in rows:

@@ -12,13 +12,13 @@ from typing import Any
 
 import typer
 
-from ropo_bench.bounded import dump_json
 from ropo_bench.claims import Decided, decide_claims, exit_code, read_claims
-from ropo_bench.claims.decision import ALPHA, Region, decide
+from ropo_bench.claims.rule import ALPHA, Region, decide
 from ropo_bench.commands.table import newest_run
-from ropo_bench.reporting.comparison_text import interval_text, number, p_text
-from ropo_bench.reporting.screen import say
-from ropo_bench.runs import Store
+from ropo_bench.comparison.text import interval_text, number, p_text
+from ropo_bench.store import Store
+from ropo_bench.store.bounded import dump_json
+from ropo_bench.terminal.screen import say
 
 SCHEMA = "ropo-bench/claims"
 SCHEMA_VERSION = 1

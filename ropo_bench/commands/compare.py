@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ropo_bench.commands.compare_runs import Side, choose, judged_against_base, obstacle, tasks_of
-from ropo_bench.commands.compare_runs import differences as settings_that_differ
+from ropo_bench.comparison.items import ComparedColumn, ComparedRows, Flips, flips, most_changed
+from ropo_bench.comparison.rows import Side, choose, judged_against_base, obstacle, tasks_of
+from ropo_bench.comparison.rows import differences as settings_that_differ
+from ropo_bench.comparison.text import comparison_json, comparison_text
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard, rows_of_table, samples_of, scores_of, seeds_of
-from ropo_bench.records import read_completions
-from ropo_bench.reporting.comparison import ComparedColumn, ComparedRows, Flips, flips, most_changed
-from ropo_bench.reporting.comparison_text import comparison_json, comparison_text
-from ropo_bench.reporting.screen import say
-from ropo_bench.runs import Store
-from ropo_bench.sources import read_prompts
+from ropo_bench.recipes.task import Column, TaskRecipe
+from ropo_bench.runs.items import read_completions
+from ropo_bench.sources.prompts import read_prompts
 from ropo_bench.statistics import Sample, as_comparisons, differences, holm, visible_effect
-from ropo_bench.tasks import Column, TaskRecipe
+from ropo_bench.store import Store
+from ropo_bench.terminal.screen import say
 from ropo_bench.types import Comparison, Score
 
 PLAIN_WIDTH = 120

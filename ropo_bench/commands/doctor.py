@@ -11,12 +11,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ropo_bench.bounded import dump_json
 from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.doctor import Line, examine
-from ropo_bench.recipes import load_judge
-from ropo_bench.reporting.console import Screen
-from ropo_bench.reporting.screen import say
+from ropo_bench.recipes.load import load_judge
+from ropo_bench.store.bounded import dump_json
+from ropo_bench.terminal.console import Screen
+from ropo_bench.terminal.screen import say
 
 SCHEMA = 1
 PLAIN_WIDTH = 120

@@ -11,7 +11,6 @@ from typing import Any
 
 import typer
 
-from ropo_bench.bounded import read_bounded
 from ropo_bench.commands.table import newest_run
 from ropo_bench.errors import UsageError
 from ropo_bench.gate import (
@@ -32,12 +31,13 @@ from ropo_bench.gate import (
     to_lines,
 )
 from ropo_bench.leaderboard import leaderboard
-from ropo_bench.provenance import provenance
+from ropo_bench.leaderboard.formats import from_json
 from ropo_bench.publishing import read_table
 from ropo_bench.publishing.publish import TABLE
-from ropo_bench.reporting.formats import from_json
-from ropo_bench.reporting.screen import say
-from ropo_bench.runs import Store, content_key, storage_errors
+from ropo_bench.runs.provenance import provenance
+from ropo_bench.store import Store, content_key, storage_errors
+from ropo_bench.store.bounded import read_bounded
+from ropo_bench.terminal.screen import say
 
 ROLLING = "rolling:"
 

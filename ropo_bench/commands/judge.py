@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropo_bench.bounded import dump_json
 from ropo_bench.errors import UsageError
-from ropo_bench.reporting.screen import say
+from ropo_bench.store.bounded import dump_json
+from ropo_bench.terminal.screen import say
 
 if TYPE_CHECKING:
-    from ropo_bench.judges import JudgeRecipe
     from ropo_bench.judging.calibrate import Battle
+    from ropo_bench.recipes.judge import JudgeRecipe
 
 app = typer.Typer(help="The judges in the box, and how far they can be trusted.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_judges(include: Include = None, as_json: AsJson = False) -> None:
     """List the judges: name, kind, model, description."""
-    from ropo_bench.recipes import list_recipes, load_judge
+    from ropo_bench.recipes.load import list_recipes, load_judge
 
     judges = [load_judge(name, include=include or []) for name in list_recipes("judges", include or [])]
     keys = ("name", "kind", "model", "description")
@@ -51,7 +51,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print a judge's recipe, and whether its key is set."""
-    from ropo_bench.recipes import load_judge
+    from ropo_bench.recipes.load import load_judge
 
     judge = load_judge(name, include=include or [])
     recipe = judge.model_dump(exclude_none=True)
@@ -118,7 +118,7 @@ def calibrate(
         others = read_battles(against, is_switched)
         found = _Found(against.name, others, others)
     else:
-        from ropo_bench.recipes import load_judge
+        from ropo_bench.recipes.load import load_judge
 
         assert judge is not None
         recipe = load_judge(judge, include=include or [])
@@ -171,9 +171,9 @@ def _ask(
     from ropo_bench.judging.ledger import Budget
     from ropo_bench.making.evaluation import find_scorer
     from ropo_bench.making.judging import JudgeRoom
-    from ropo_bench.recipes import load_task
-    from ropo_bench.reporting.progress import Progress
-    from ropo_bench.runs import Store
+    from ropo_bench.recipes.load import load_task
+    from ropo_bench.store import Store
+    from ropo_bench.terminal.progress import Progress
 
     recipe = load_task(task, include=include)
     probe = getattr(find_scorer(recipe), "probe", None)
@@ -205,7 +205,7 @@ def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
 
     from ropo_bench.judging.reward import reward_grader
     from ropo_bench.scoring.arena import preference
-    from ropo_bench.sources import model_folder
+    from ropo_bench.sources.models import model_folder
     from ropo_bench.types import Prompt
 
     texts = [(battle.prompt, answer) for battle in reference for answer in (battle.answer_a, battle.answer_b)]
@@ -218,8 +218,8 @@ def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
 
 
 def _print(judge: _Found, file: str, reference: Sequence[Battle], as_json: bool) -> None:
+    from ropo_bench.commands.score.output import Metric, ScoreRow, print_rows
     from ropo_bench.judging.calibrate import agreement, longer_share, matched, position_bias
-    from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
 
     pairs, missing = matched(reference, judge.single)
     if not pairs:

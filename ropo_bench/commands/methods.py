@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropo_bench.bounded import dump_json
-from ropo_bench.reporting.screen import say
+from ropo_bench.store.bounded import dump_json
+from ropo_bench.terminal.screen import say
 
 if TYPE_CHECKING:
-    from ropo_bench.methods import MethodRecipe
+    from ropo_bench.recipes.method import MethodRecipe
 
 app = typer.Typer(help="List the methods, or show one as it would be trained.", invoke_without_command=True)
 
@@ -28,7 +28,7 @@ def list_methods(context: typer.Context, include: Include = None, as_json: AsJso
     if context.invoked_subcommand is not None:
         context.obj = include or []  # `methods --include DIR show NAME` means the same folders
         return
-    from ropo_bench.recipes import load_methods
+    from ropo_bench.recipes.load import load_methods
 
     rows = [
         {"name": m.name, "adapter": m.adapter.name, "loss": m.loss.name, "description": m.description}
@@ -62,7 +62,7 @@ def show(
 
     With --base also the count of its parameters.
     """
-    from ropo_bench.recipes import diff_recipes, load_method, load_suite, settings
+    from ropo_bench.recipes.load import diff_recipes, load_method, load_suite, settings
 
     folders = [*(context.obj or []), *(include or [])]
     chosen = load_suite(suite, include=folders) if suite else None
@@ -82,7 +82,7 @@ def show(
     if sys.stdout.isatty():
         from rich.syntax import Syntax
 
-        from ropo_bench.reporting.console import Screen
+        from ropo_bench.terminal.console import Screen
 
         Screen().print(Syntax(text, "yaml", background_color="default", word_wrap=True))
     else:
@@ -100,7 +100,7 @@ def _as_yaml(method: MethodRecipe, title: str) -> str:
     """The merged recipe as a recipe file: saved under a name, it is that method without any inheritance."""
     from ruamel.yaml import YAML
 
-    from ropo_bench.recipes import settings
+    from ropo_bench.recipes.load import settings
 
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
@@ -129,7 +129,7 @@ def _print_table(rows: list[dict[str, str]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from ropo_bench.reporting.console import Screen
+    from ropo_bench.terminal.console import Screen
 
     table = Table(*rows[0], box=None, header_style="bold")
     for row in rows:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from ropo_bench.commands.gate import again_name, baseline_of, night_from, repeat_name, report_on, rules_of, warn
-from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
 from ropo_bench.commands.report import PAGE, write_report
 from ropo_bench.commands.run import Asked, Limits, budget_of, resolve, unfinished_code
 from ropo_bench.errors import UnfinishedRun, UsageError
@@ -35,12 +34,13 @@ from ropo_bench.leaderboard import leaderboard
 from ropo_bench.pipeline import Request
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
-from ropo_bench.provenance import provenance
-from ropo_bench.recipe_files import suggest
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.reporting.screen import say
-from ropo_bench.runs import Store, atomic_write_text, storage_errors
-from ropo_bench.training.launch import ALONE, Launch
+from ropo_bench.planning.fit import refuse_what_cannot_fit
+from ropo_bench.recipes.files import suggest
+from ropo_bench.runs.provenance import provenance
+from ropo_bench.store import Store, atomic_write_text, storage_errors
+from ropo_bench.terminal.progress import Progress
+from ropo_bench.terminal.screen import say
+from ropo_bench.training.team.launch import ALONE, Launch
 
 if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget

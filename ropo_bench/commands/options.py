@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from ropo_bench.bounded import MAX_INTEGER, MAX_SEEDS
-from ropo_bench.failures import keep_tracebacks_in
-from ropo_bench.training.launch import PROCESSES
+from ropo_bench.errors.failures import keep_tracebacks_in
+from ropo_bench.store.bounded import MAX_INTEGER, MAX_SEEDS
+from ropo_bench.training.team.launch import PROCESSES
 
 
 def _mirror(assets: Path | None) -> Path | None:
     """Look for benchmark files in the folder of --assets first, where one was given."""
     if assets is not None:
-        from ropo_bench.assets import use_mirror
+        from ropo_bench.sources.assets import use_mirror
 
         use_mirror(assets)
     return assets

@@ -12,14 +12,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ropo_bench import builder
+from ropo_bench.pocket.build import make as builder
 from ropo_bench.pocket.world import build_world, world_hash
-from ropo_bench.recipes import load_method, load_suite, load_task
-from ropo_bench.records import read_scores
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, folder_hash, read_json, source_hash
-from ropo_bench.sources import POCKET_ASSETS, read_prompts
+from ropo_bench.recipes.load import load_method, load_suite, load_task
+from ropo_bench.runs.items import read_scores
+from ropo_bench.sources.prompts import read_prompts
+from ropo_bench.sources.shipped import POCKET_ASSETS
 from ropo_bench.stages import Evaluation, Stages
+from ropo_bench.store import Stage, Store, atomic_write_json, content_key, folder_hash, read_json, source_hash
+from ropo_bench.terminal.progress import Progress
 
 
 def build_command(out: Path | None, runs: Path) -> None:

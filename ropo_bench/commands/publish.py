@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ropo_bench.bounded import dump_json
 from ropo_bench.commands.table import newest_run
 from ropo_bench.publishing import publish
-from ropo_bench.reporting.screen import say
-from ropo_bench.runs import Store
+from ropo_bench.store import Store
+from ropo_bench.store.bounded import dump_json
+from ropo_bench.terminal.screen import say
 
 SCHEMA = 1
 

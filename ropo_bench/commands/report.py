@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.bounded import dump_json
 from ropo_bench.commands.table import newest_run
 from ropo_bench.report import gather
-from ropo_bench.reporting.screen import say
-from ropo_bench.runs import Store, atomic_file, atomic_write_text
+from ropo_bench.store import Store, atomic_file, atomic_write_text
+from ropo_bench.store.bounded import dump_json
+from ropo_bench.terminal.screen import say
 
 PAGE = "report.html"
 FIGURES = "figures"
@@ -40,8 +40,8 @@ def report_command(
 
 def write_report(store: Store, name: str, folder: Path, against: str | None = None) -> dict[str, Any]:
     """Write FOLDER/report.html and FOLDER/figures/NAME.{svg,pdf,png}; returns what was written, as JSON."""
-    from ropo_bench.reporting.figures import FORMATS, figures, file_bytes, inline
-    from ropo_bench.reporting.page import page
+    from ropo_bench.report.figures import FORMATS, figures, file_bytes, inline
+    from ropo_bench.report.page import page
 
     began = time.perf_counter()
     data = gather(store, name, against)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ropo_bench.commands.compare_runs import differing
+from ropo_bench.comparison.rows import differing
 
 Plain = Mapping[str, Any]
 GROWS = {"tasks", "seeds"}  # of a suite: told of the request itself

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ropo_bench.commands.plan.memory import refuse_what_cannot_fit
 from ropo_bench.commands.requests import what_is_lost
 from ropo_bench.commands.table import print_leaderboard
 from ropo_bench.errors import InternalError, RopoBenchError, UnfinishedRun, UsageError
-from ropo_bench.failures import INTERNAL
-from ropo_bench.judges import JudgeRecipe
+from ropo_bench.errors.failures import INTERNAL
 from ropo_bench.making.evaluation import is_judged
-from ropo_bench.methods import MethodRecipe
 from ropo_bench.pipeline import SFT, Request
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
-from ropo_bench.rates import Rates, read_tuning, set_rates, tuning_path
-from ropo_bench.recipe_files import check_row_name
-from ropo_bench.recipes import load_judge, load_methods, load_suite, load_task
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.reporting.screen import say
-from ropo_bench.runs import Store
-from ropo_bench.suites import SuiteRecipe
-from ropo_bench.tasks import TaskRecipe
-from ropo_bench.training.launch import ALONE, Launch
+from ropo_bench.planning.fit import refuse_what_cannot_fit
+from ropo_bench.recipes.files import check_row_name
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.load import load_judge, load_methods, load_suite, load_task
+from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.recipes.rates import Rates, read_tuning, set_rates, tuning_path
+from ropo_bench.recipes.suite import SuiteRecipe
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.store import Store
+from ropo_bench.terminal.progress import Progress
+from ropo_bench.terminal.screen import say
+from ropo_bench.training.team.launch import ALONE, Launch
 
 if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget

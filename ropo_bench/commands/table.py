@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard
-from ropo_bench.published import published
-from ropo_bench.recipe_files import suggest
-from ropo_bench.reporting.console import Screen
-from ropo_bench.reporting.formats import FORMATS, render
-from ropo_bench.reporting.screen import say
-from ropo_bench.reporting.tables import STYLES, Style
-from ropo_bench.reporting.terminal import to_text
-from ropo_bench.runs import Store
+from ropo_bench.leaderboard.cells import STYLES, Style
+from ropo_bench.leaderboard.formats import FORMATS, render
+from ropo_bench.leaderboard.literature import published
+from ropo_bench.leaderboard.terminal import to_text
+from ropo_bench.recipes.files import suggest
+from ropo_bench.store import Store
+from ropo_bench.terminal.console import Screen
+from ropo_bench.terminal.screen import say
 
 PLAIN_WIDTH = 120
 

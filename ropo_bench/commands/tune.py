@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.errors import UsageError
-from ropo_bench.methods import MethodRecipe
-from ropo_bench.rates import Tuned, TuningRecord, read_tuning, write_tuning
-from ropo_bench.recipes import load_methods, load_suite, load_task, settings
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.reporting.screen import say
-from ropo_bench.runs import Store, atomic_write_text, content_key
+from ropo_bench.recipes.load import load_methods, load_suite, load_task, settings
+from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.recipes.rates import Tuned, TuningRecord, read_tuning, write_tuning
+from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.stages import Evaluation, Stages
-from ropo_bench.suites import SuiteRecipe
+from ropo_bench.store import Store, atomic_write_text, content_key
+from ropo_bench.terminal.progress import Progress
+from ropo_bench.terminal.screen import say
 from ropo_bench.tuning.grid import grid_around, grid_between
 from ropo_bench.tuning.search import Search
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import typer
 
-from ropo_bench.bounded import dump_json
 from ropo_bench.publishing import results_in, verify
-from ropo_bench.reporting.screen import say
+from ropo_bench.store.bounded import dump_json
+from ropo_bench.terminal.screen import say
 
 SCHEMA = 1
 

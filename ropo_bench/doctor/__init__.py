@@ -8,9 +8,9 @@ from pathlib import Path
 from ropo_bench.doctor import judges as judging
 from ropo_bench.doctor import machine, materials
 from ropo_bench.doctor.line import Line
-from ropo_bench.judges import JudgeRecipe
-from ropo_bench.suites import SuiteRecipe
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.suite import SuiteRecipe
+from ropo_bench.recipes.task import TaskRecipe
 
 __all__ = ["Line", "examine"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ropo_bench.doctor.line import Line
 from ropo_bench.errors import RopoBenchError, first_line
-from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging.identity import base_url, is_loopback
+from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.types import JudgeCall, Message
 
 PING = JudgeCall("doctor", (Message(role="user", content="Answer with one letter: m"),), {"max_tokens": 1})
@@ -61,8 +61,8 @@ def ping(judge: JudgeRecipe) -> Line:
 
 def _silent(judge: JudgeRecipe) -> Line:
     """A function is imported; a reward model is looked for."""
-    from ropo_bench.recipes import resolve_object
-    from ropo_bench.shapes import local_model
+    from ropo_bench.recipes.objects import resolve_object
+    from ropo_bench.sources.models import local_model
 
     try:
         if judge.kind == "function":

@@ -9,14 +9,16 @@ from importlib import metadata
 from pathlib import Path
 
 import ropo_bench
-from ropo_bench import bounded, planning, recipe_files
+from ropo_bench import planning
 from ropo_bench.doctor.line import Line
-from ropo_bench.judges import JudgeRecipe
+from ropo_bench.models.size import anatomy
 from ropo_bench.planning.machine import CPU
-from ropo_bench.provenance import hardware
-from ropo_bench.recipes import load_method
-from ropo_bench.shapes import anatomy
-from ropo_bench.suites import SuiteRecipe
+from ropo_bench.recipes import files as recipe_files
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.load import load_method
+from ropo_bench.recipes.suite import SuiteRecipe
+from ropo_bench.runs.provenance import hardware
+from ropo_bench.store import bounded
 
 GIB = 1 << 30
 METHODS = ("ropo", "dpo")  # what `ropo-bench run` trains unless told otherwise: little, and everything

@@ -10,15 +10,16 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ropo_bench import assets
 from ropo_bench.doctor.line import Line
 from ropo_bench.errors import RopoBenchError
-from ropo_bench.judges import JudgeRecipe
-from ropo_bench.prompt_sets import ANSWER_ASSETS, PROMPT_ASSETS
-from ropo_bench.shapes import local_model
-from ropo_bench.sources import ASSET, data_source
-from ropo_bench.suites import SuiteRecipe
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.suite import SuiteRecipe
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.sources import assets
+from ropo_bench.sources.models import local_model
+from ropo_bench.sources.options import ASSET
+from ropo_bench.sources.pairs import data_source
+from ropo_bench.sources.prompt_files import ANSWER_ASSETS, PROMPT_ASSETS
 from ropo_bench.types import Message, Pair
 
 HUB = "https://huggingface.co"
@@ -76,7 +77,7 @@ def _model(name: str, found: str | None, offline: bool, what: str) -> Line:
 
 def _template(folder: Path, data: str) -> Line:
     """The preflight of training: one BOS at most, the same tokens in training and generation, an end of turn."""
-    from ropo_bench.models import load_tokenizer
+    from ropo_bench.models.load import load_tokenizer
     from ropo_bench.preferences import read_pairs, template_preflight
     from ropo_bench.preferences.chat import encode_prompts
 
@@ -140,7 +141,7 @@ def _named(task: TaskRecipe) -> Iterator[tuple[str, Mapping[str, str]]]:
 
 
 def _benchmark_files(files: Sequence[assets.Entry], absent: Sequence[assets.Entry], offline: bool) -> Line:
-    from ropo_bench.assets.lookup import verify
+    from ropo_bench.sources.assets.lookup import verify
 
     if not files:
         return Line("assets", "ok", "this suite needs no benchmark files")

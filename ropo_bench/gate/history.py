@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import ropo_bench
-from ropo_bench.bounded import check_types, parse_json, read_bounded
 from ropo_bench.errors import UsageError
 from ropo_bench.gate.night import SCHEMA, Night, from_plain, to_plain
-from ropo_bench.runs import storage_errors
+from ropo_bench.store import storage_errors
+from ropo_bench.store.bounded import check_types, parse_json, read_bounded
 
 
 def default_path(suite: str) -> Path:

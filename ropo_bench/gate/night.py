@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from ropo_bench.reporting.board import Leaderboard
-from ropo_bench.reporting.board import Row as BoardRow
+from ropo_bench.leaderboard.board import Leaderboard
+from ropo_bench.leaderboard.board import Row as BoardRow
 from ropo_bench.types import Measurement
 
 SCHEMA = 1

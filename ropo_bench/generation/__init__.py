@@ -7,12 +7,12 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ropo_bench.bounded import check_types, parse_json, read_bounded
 from ropo_bench.errors import UsageError
+from ropo_bench.store.bounded import check_types, parse_json, read_bounded
 
 if TYPE_CHECKING:
-    from ropo_bench.engines import Engine
-    from ropo_bench.suites import VllmRecipe
+    from ropo_bench.recipes.suite import VllmRecipe
+    from ropo_bench.types.engines import Engine
 
 # What the attention of vLLM's CPU build takes; its CUDA kernels take these too.
 HEAD_DIMS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ropo_bench.errors import MethodFailed, UsageError
 from ropo_bench.generation.thinking import answer_start, opens_thoughts
-from ropo_bench.tasks import Decoding
+from ropo_bench.recipes.task import Decoding
 from ropo_bench.types import Completion, Message, Prompt
 
 Batch = list[tuple[Prompt, int]]

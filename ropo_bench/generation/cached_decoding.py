@@ -8,8 +8,8 @@ import torch
 
 from ropo_bench.errors import UsageError
 from ropo_bench.generation.hf import decode, pad_left
-from ropo_bench.models import trying
-from ropo_bench.tasks import Decoding
+from ropo_bench.models.load import trying
+from ropo_bench.recipes.task import Decoding
 
 PROBES = ("Name three things that a river carries to the sea, and say why.", "Why?")
 """Of unlike lengths: the second is padded in a batch."""

@@ -15,20 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ropo_bench.generation.base import (
-    Batch,
-    Conversation,
-    batch_seed,
-    cut_batches,
-    num_new_tokens,
-    temperature_of,
-)
+from ropo_bench.generation.base import Batch, Conversation, batch_seed, cut_batches, num_new_tokens, temperature_of
 from ropo_bench.generation.cache_kinds import is_recurrent, num_attention_layers, text_config
 from ropo_bench.generation.kv_cache import RoomyCache
 from ropo_bench.generation.own_cache import Choose, decode_by_generate
 from ropo_bench.generation.sampling import check_logits, choose
 from ropo_bench.preferences.chat import encode_prompts, end_of_turn_id
-from ropo_bench.tasks import Decoding
+from ropo_bench.recipes.task import Decoding
 from ropo_bench.types import Completion, Prompt
 
 

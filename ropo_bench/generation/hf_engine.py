@@ -17,8 +17,8 @@ from ropo_bench.generation.base import check_logps, fit
 from ropo_bench.generation.cache_kinds import is_recurrent, text_config
 from ropo_bench.generation.cached_decoding import check_decoding
 from ropo_bench.generation.hf import HFGenerator, pad_left
-from ropo_bench.models import load_model, load_tokenizer
-from ropo_bench.tasks import Decoding
+from ropo_bench.models.load import load_model, load_tokenizer
+from ropo_bench.recipes.task import Decoding
 from ropo_bench.types import Completion, Prompt
 from ropo_bench.weights.checks import check_vocabulary
 
@@ -29,7 +29,7 @@ Request = tuple[Sequence[int], Sequence[int]]
 
 
 class HFEngine:
-    """An Engine (see ropo_bench.engines) of transformers; model is the loaded model, on its device."""
+    """An Engine (see ropo_bench.types.engines) of transformers; model is the loaded model, on its device."""
 
     backend = "hf"
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ropo_bench.preferences.chat import render
-from ropo_bench.thoughts import CLOSE, OPEN
 from ropo_bench.types import Message
+from ropo_bench.types.thoughts import CLOSE, OPEN
 
 
 def answer_start(ids: Sequence[int], tokenizer: Any, *, opened: bool) -> int:

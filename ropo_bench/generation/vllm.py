@@ -18,11 +18,11 @@ from ropo_bench.errors import UsageError
 from ropo_bench.generation.base import Conversation, check_logps, fit, num_new_tokens, temperature_of, turn_seed
 from ropo_bench.generation.hf import stop_ids
 from ropo_bench.generation.vllm_process import Worker
-from ropo_bench.model_checks import check_model
-from ropo_bench.models import DTYPES, generation_config, load_tokenizer
+from ropo_bench.models.checks import check_model
+from ropo_bench.models.load import DTYPES, generation_config, load_tokenizer
 from ropo_bench.preferences.chat import encode_prompts
-from ropo_bench.suites import VllmRecipe
-from ropo_bench.tasks import Decoding
+from ropo_bench.recipes.suite import VllmRecipe
+from ropo_bench.recipes.task import Decoding
 from ropo_bench.types import Completion, Prompt
 
 CPU_CONVERSATIONS = 32  # whole contexts that the CPU's key-value cache has room for, where memory allows
@@ -36,7 +36,7 @@ CPU_ENVIRONMENT = {"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "TORCHDYNAMO_DISABLE":
 
 
 class VllmEngine:
-    """An Engine (see ropo_bench.engines) of vLLM; data_parallel_size workers share the prompts round robin.
+    """An Engine (see ropo_bench.types.engines) of vLLM; data_parallel_size workers share the prompts round robin.
 
     Sampled text has a seed of its own for every prompt, sample and turn, but may still differ between engine lives
     and with what else was in a batch: `life` says which made it. Raises MethodFailed where a worker dies.

@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ropo_bench.assets import read_given
-from ropo_bench.bounded import parse_json
 from ropo_bench.errors import UsageError
+from ropo_bench.sources.assets import read_given
 from ropo_bench.statistics import bootstrap_clusters
+from ropo_bench.store.bounded import parse_json
 from ropo_bench.types import JudgeAnswer, JudgeCall, Prompt
 
 Side = Literal["a", "b", "tie"]

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ropo_bench.errors import UsageError
-from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging.identity import base_url, is_loopback
 from ropo_bench.judging.reply import Failure, Kind, Reply, read_completion
 from ropo_bench.judging.transport import UnreadableBody, bounded_client
+from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.types import JudgeAnswer, Message
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ropo_bench.errors import UsageError
-from ropo_bench.judges import JudgeRecipe
-from ropo_bench.runs import JSON, canonical_json
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.store import JSON, canonical_json
 from ropo_bench.types import JudgeAnswer, JudgeCall
 
 OPENAI_URL = "https://api.openai.com/v1"

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from ropo_bench.errors import UsageError
-from ropo_bench.judges import Prices
 from ropo_bench.judging.reply import Failure, Reply, read_logprobs
 from ropo_bench.judging.sealed import BAD, read_sealed, seal, set_aside
-from ropo_bench.runs import JsonLines, storage_errors
+from ropo_bench.recipes.judge import Prices
+from ropo_bench.store import JsonLines, storage_errors
 from ropo_bench.types import JudgeAnswer, Message
 
 ANSWERS, LEDGER, LOCK = "answers.jsonl", "ledger.jsonl", "lock"

@@ -17,9 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ropo_bench.errors import RopoBenchError, UsageError
-from ropo_bench.judges import JudgeRecipe, ServeRecipe
-from ropo_bench.runs import storage_errors
-from ropo_bench.sources import model_folder
+from ropo_bench.recipes.judge import JudgeRecipe, ServeRecipe
+from ropo_bench.sources.models import model_folder
+from ropo_bench.store import storage_errors
 
 HOST = "127.0.0.1"
 LOG = "vllm-serve.log"
@@ -60,7 +60,7 @@ def serve(judge: JudgeRecipe, folder: Path) -> Iterator[str]:
 
 def check_weights(where: str, folder: Path) -> None:
     """Raise UsageError for a folder whose weights are not what its config says: a judge of random numbers."""
-    from ropo_bench.model_checks import check_model
+    from ropo_bench.models.checks import check_model
 
     try:
         check_model(folder, "vllm")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.errors import MethodFailed, UsageError, first_line
-from ropo_bench.failures import is_out_of_memory
+from ropo_bench.errors.failures import is_out_of_memory
 from ropo_bench.preferences.chat import encode, render
 from ropo_bench.types import Message, Prompt
 
@@ -25,7 +25,7 @@ class RewardGrader:
     """
 
     def __init__(self, folder: Path, batch_size: int = BATCH_SIZE) -> None:
-        from ropo_bench.models import load_tokenizer
+        from ropo_bench.models.load import load_tokenizer
 
         self.folder, self.batch_size = folder, batch_size
         self.tokenizer = load_tokenizer(folder)
@@ -117,7 +117,7 @@ def _chats(prompt: Prompt, turns: Sequence[str]) -> list[tuple[str, list[Message
 def _load(folder: Path) -> Any:
     from transformers import AutoModelForSequenceClassification
 
-    from ropo_bench.models import best_device
+    from ropo_bench.models.load import best_device
     from ropo_bench.weights.checks import check_finite, check_loading, quiet
     from ropo_bench.weights.files import check_whole
 

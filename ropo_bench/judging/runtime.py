@@ -16,13 +16,13 @@ from time import monotonic
 from typing import Any
 
 from ropo_bench.errors import BudgetReached, RopoBenchError, UsageError
-from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging.client import JudgeClient, is_redirect
 from ropo_bench.judging.concurrency import CALL_BACKOFF_SECONDS, SILENT_BACKOFF_SECONDS, Gate, backoff
 from ropo_bench.judging.identity import final_params, is_other_model, refuse_other_model, request_key
 from ropo_bench.judging.interrupt import run_until_interrupted
 from ropo_bench.judging.ledger import Budget, Ledger, Tally, exclusive, read_answers, set_damage_aside
 from ropo_bench.judging.reply import Failure, Reply
+from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.types import JudgeAnswer, JudgeCall
 
 INTERRUPT_SECONDS = 1.0  # what requests on their way get after Ctrl-C

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ropo_bench.runs import atomic_file, storage_errors
+from ropo_bench.store import atomic_file, storage_errors
 
 CHECK = "check"
 BAD = ".bad"  # after a file's name: where its damaged lines are kept

@@ -8,8 +8,8 @@ from typing import Any
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard.notes import num_prompts
 from ropo_bench.leaderboard.rates import neighbours_of
-from ropo_bench.runs import Store
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.store import Store
 
 Record = Mapping[str, Any]
 

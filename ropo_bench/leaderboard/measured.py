@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from ropo_bench.recipes import resolve_object
-from ropo_bench.records import SCORES, read_completions, read_scores
-from ropo_bench.runs import Stage, Store, atomic_write_json, content_key, read_json, source_hash
+from ropo_bench.recipes.objects import resolve_object
+from ropo_bench.recipes.suite import PrimaryRecipe
+from ropo_bench.recipes.task import Column, TaskRecipe
+from ropo_bench.runs.items import SCORES, read_completions, read_scores
 from ropo_bench.scoring import ESTIMATORS
 from ropo_bench.scoring.cautions import find_cautions
 from ropo_bench.scoring.degenerate import find_degenerate
 from ropo_bench.statistics import Estimator, Sample, adjust, compare_samples, estimate, examine
-from ropo_bench.suites import PrimaryRecipe
-from ropo_bench.tasks import Column, TaskRecipe
+from ropo_bench.store import Stage, Store, atomic_write_json, content_key, read_json, source_hash
 from ropo_bench.types import Comparison, Measurement, Score
 
 MEASUREMENTS, CAUTIONS, COMPARISONS = "measurements.json", "cautions.json", "comparisons.json"

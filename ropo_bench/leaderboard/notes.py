@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ropo_bench.reporting.tables import Row, footers
-from ropo_bench.runs import Store
+from ropo_bench.leaderboard.cells import Row, footers
+from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.statistics import LEAST_COVERAGE
-from ropo_bench.tasks import Column, TaskRecipe
+from ropo_bench.store import Store
 
 DEMO = (
     "pocket-arena has the demo's 240 prompts; for small differences take --suite pocket-reference: 1,760, five seeds"

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ropo_bench.leaderboard.measured import Measured
-from ropo_bench.methods import MethodRecipe
-from ropo_bench.rates import Neighbour, Rates
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.recipes.rates import Neighbour, Rates
+from ropo_bench.recipes.task import TaskRecipe
 
 Record = Mapping[str, Any]
 

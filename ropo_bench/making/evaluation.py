@@ -6,40 +6,40 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ropo_bench.engines import Subject
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes import resolve_object
-from ropo_bench.records import append_completions, finished_answers, finite, read_completions, write_scores
-from ropo_bench.runs import JsonLines, Stage
+from ropo_bench.recipes.objects import resolve_object
+from ropo_bench.runs.items import append_completions, finished_answers, finite, read_completions, write_scores
 from ropo_bench.scoring import SCORERS
 from ropo_bench.scoring.gold import expected
 from ropo_bench.scoring.judged import JudgedScorer, Material
-from ropo_bench.sources import read_answers, read_prompts
+from ropo_bench.sources.prompts import read_answers, read_prompts
+from ropo_bench.store import JsonLines, Stage
 from ropo_bench.types import Completion, Prompt, Score
+from ropo_bench.types.engines import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ropo_bench.judges import JudgeRecipe
+    from ropo_bench.recipes.judge import JudgeRecipe
+    from ropo_bench.recipes.task import TaskRecipe
     from ropo_bench.stages import Evaluation, Model
-    from ropo_bench.tasks import TaskRecipe
 
 UNREAD = "unread"
 """In a manifest of scores: no answer of the judge held a verdict."""
 GENERATION_CODE = (
     "ropo_bench.generation",
-    "ropo_bench.thoughts",
-    "ropo_bench.models",
+    "ropo_bench.types.thoughts",
+    "ropo_bench.models.load",
     "ropo_bench.preferences",
     "ropo_bench.making.evaluation",
 )
 SCORING_CODE = (
     "ropo_bench.scoring",
-    "ropo_bench.thoughts",
-    "ropo_bench.geometry",
+    "ropo_bench.types.thoughts",
+    "ropo_bench.models.geometry",
     "ropo_bench.pocket",
-    "ropo_bench.models",
+    "ropo_bench.models.load",
     "ropo_bench.making.evaluation",
 )
 
@@ -83,14 +83,14 @@ def _stand_ins(task: TaskRecipe, prompts: Sequence[Prompt], text: str) -> list[C
 
 def check_model(folder: Path, backend: str) -> None:
     """Raise UsageError for a model folder that is not to be loaded; see model_checks."""
-    from ropo_bench import model_checks
+    from ropo_bench.models import checks as model_checks
 
     model_checks.check_model(folder, backend)
 
 
 def check_adapter(row: str, base: Path, folder: Path) -> None:
     """Raise UsageError, which names the row, for an adapter that is not to be merged into the base."""
-    from ropo_bench import model_checks
+    from ropo_bench.models import checks as model_checks
 
     try:
         model_checks.check_policy(base, folder)

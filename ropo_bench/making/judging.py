@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropo_bench.errors import UsageError
-from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging.identity import judge_identity, request_key
-from ropo_bench.recipes import resolve_object
-from ropo_bench.runs import Store, content_key, source_hash
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.objects import resolve_object
 from ropo_bench.scoring.arena import preference
-from ropo_bench.sources import model_folder
+from ropo_bench.sources.models import model_folder
+from ropo_bench.store import Store, content_key, source_hash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ropo_bench.judging.canaries import CanaryResult, Question
     from ropo_bench.judging.ledger import Budget, Tally
     from ropo_bench.judging.runtime import Outcome
-    from ropo_bench.reporting.progress import Progress
+    from ropo_bench.recipes.task import TaskRecipe
     from ropo_bench.scoring.judged import Grader, JudgedScorer, Material
-    from ropo_bench.tasks import TaskRecipe
+    from ropo_bench.terminal.progress import Progress
     from ropo_bench.types import JudgeCall, Score
 
 LOCAL_KINDS = ("vllm-serve", "reward-model")

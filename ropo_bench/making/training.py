@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ropo_bench.errors import CertificateFailed, MethodFailed, UsageError, first_line
-from ropo_bench.records import read_pairs
-from ropo_bench.runs import Stage, atomic_folder, atomic_write_json, atomic_write_text, read_json
-from ropo_bench.runs.files import TEMPORARY_PREFIX
-from ropo_bench.training.launch import EARLY, LOGPS, TRAINED, run
+from ropo_bench.runs.items import read_pairs
+from ropo_bench.store import Stage, atomic_folder, atomic_write_json, atomic_write_text, read_json
+from ropo_bench.store.files import TEMPORARY_PREFIX
+from ropo_bench.training.team.job import EARLY, LOGPS, TRAINED
+from ropo_bench.training.team.launch import run
 
 if TYPE_CHECKING:
-    from ropo_bench.methods import MethodRecipe, TrainRecipe
+    from ropo_bench.recipes.method import MethodRecipe, TrainRecipe
+    from ropo_bench.recipes.suite import MergeRecipe
     from ropo_bench.stages import Stages
-    from ropo_bench.suites import MergeRecipe
 
 # A stage is made again when its own source changes, and only then.
 _TRAINING = "ropo_bench.training"
@@ -34,7 +35,7 @@ REFERENCE_CODE = (
         for name in ("logprobs", "packing", "precision", "products", "reference", "devices", "job")
     ),
     "ropo_bench.preferences",
-    "ropo_bench.models",
+    "ropo_bench.models.load",
     "ropo_bench.making.training",
 )
 POLICY_CODE = (
@@ -45,9 +46,9 @@ POLICY_CODE = (
 )
 MERGE_CODE = (
     "ropo_bench.merging",
-    "ropo_bench.geometry",
+    "ropo_bench.models.geometry",
     "ropo_bench.adapters",
-    "ropo_bench.models",
+    "ropo_bench.models.load",
     "ropo_bench.making.training",
 )
 NUM_PROBES = 32
@@ -86,7 +87,7 @@ def preflight(stages: Stages, methods: Sequence[MethodRecipe]) -> dict[str, str]
     """
     from ropo_bench.adapters import count_parameters
     from ropo_bench.losses import resolve_loss
-    from ropo_bench.models import load_tokenizer
+    from ropo_bench.models.load import load_tokenizer
     from ropo_bench.preferences import template_preflight
 
     _check_lengths(stages, methods)
@@ -108,7 +109,7 @@ def _check_lengths(stages: Stages, methods: Sequence[MethodRecipe]) -> None:
     """UsageError where a pair's log-probability would depend on the pairs beside it."""
     from transformers import AutoConfig
 
-    from ropo_bench.models import steady_positions
+    from ropo_bench.models.load import steady_positions
 
     base = stages.base.folder
     bound = steady_positions(AutoConfig.from_pretrained(base, local_files_only=True).get_text_config())
@@ -206,7 +207,7 @@ def _do(
     stages: Stages, stage: Stage, train: TrainRecipe, on_step: Callable[[int, int], None], **settings: Any
 ) -> None:
     """Do a stage's work in this process or, where more are asked for, by a team of them."""
-    from ropo_bench.training.job import Job
+    from ropo_bench.training.team.job import Job
 
     pairs = stages.pairs.path / "pairs.jsonl"
     job = Job(
@@ -249,7 +250,7 @@ def _merge(
 ) -> tuple[Any, list[list[int]], list[str]]:
     """Merge a trained policy into an empty folder; the policy, the probes' token ids and their texts."""
     from ropo_bench.merging.merge import merge
-    from ropo_bench.models import load_policy, load_tokenizer
+    from ropo_bench.models.load import load_policy, load_tokenizer
     from ropo_bench.preferences import tokenize_pairs
 
     policy = load_policy(stages.base.folder, policy_folder)

@@ -24,11 +24,11 @@ from ropo_bench.merging.function import Answers, FunctionDifference, compare_fun
 from ropo_bench.merging.merge import fuse, round_weights
 from ropo_bench.merging.reading import ON_DISK, load_float32, read_back
 from ropo_bench.merging.weights import WeightDifference, compare_weights
-from ropo_bench.models import DTYPES
-from ropo_bench.runs.files import TEMPORARY_PREFIX, atomic_write_json
+from ropo_bench.models.load import DTYPES
+from ropo_bench.store.files import TEMPORARY_PREFIX, atomic_write_json
 
 if TYPE_CHECKING:
-    from ropo_bench.suites import MergeRecipe
+    from ropo_bench.recipes.suite import MergeRecipe
 
 # Merging again gives the same bits on the same machine; another machine's rounding stays well below this.
 MAX_WEIGHT_ERROR = {"float32": 1e-5, "bfloat16": 1e-4, "float16": 1e-4}

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.engines import Engine
 from ropo_bench.errors import CertificateFailed
 from ropo_bench.merging.function import Answers, kept_positions
-from ropo_bench.runs.files import atomic_write_json, read_json
+from ropo_bench.store.files import atomic_write_json, read_json
+from ropo_bench.types.engines import Engine
 
 TOKEN_PROBES = "token_probes.json"
 TOKENS_A_PROBE = 4  # those that training changed most, and as many evenly spread

@@ -12,9 +12,9 @@ import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoTokenizer
 
-from ropo_bench.bounded import read_shards
 from ropo_bench.merging.merge import write_tokenizer
-from ropo_bench.models import DTYPES, generation_config
+from ropo_bench.models.load import DTYPES, generation_config
+from ropo_bench.store.bounded import read_shards
 
 # What a merge may change in a config: the dtype, and who wrote it. `use_cache` is set by whoever calls the model.
 FREE = {"dtype", "torch_dtype", "_name_or_path", "transformers_version", "use_cache", "_attn_implementation"}

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ropo_bench.runs.files import storage_errors
+from ropo_bench.store.files import storage_errors
 
 # Of a probe's positions so many are kept, evenly spread: a table of 128,000 words for each is half a megabyte.
 KEPT_POSITIONS = 64

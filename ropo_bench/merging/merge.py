@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer
 
 from ropo_bench.adapters import plain_model, tuner_layers
-from ropo_bench.models import DTYPES
-from ropo_bench.runs.files import storage_errors
+from ropo_bench.models.load import DTYPES
+from ropo_bench.store.files import storage_errors
 
 # A file's weights are in memory together while it is written; one weight may be larger than this.
 SHARD_SIZE = "2GB"

@@ -6,16 +6,7 @@ a model or imports torch.
 
 from __future__ import annotations
 
-from ropo_bench.planning.asking import (
-    CHARACTERS_PER_TOKEN,
-    NUM_ITEMS,
-    PROMPT_SETS,
-    PROTOCOLS,
-    Calls,
-    Protocol,
-    canary_calls,
-    judge_calls,
-)
+from ropo_bench.planning.disk import checkpoint_bytes, free_bytes, kept_bytes, num_steps
 from ropo_bench.planning.machine import Machine, given_machine, this_machine
 from ropo_bench.planning.memory import (
     PROMPT_SHARE,
@@ -29,7 +20,16 @@ from ropo_bench.planning.memory import (
     merging_memory,
     training_memory,
 )
-from ropo_bench.planning.training import checkpoint_bytes, free_bytes, kept_bytes, num_steps
+from ropo_bench.planning.questions import (
+    CHARACTERS_PER_TOKEN,
+    NUM_ITEMS,
+    PROMPT_SETS,
+    PROTOCOLS,
+    Calls,
+    Protocol,
+    canary_calls,
+    judge_calls,
+)
 from ropo_bench.planning.ways import Spread, Way, as_asked, best_spread, gib, launched_spread, refusal, ways_on
 
 __all__ = [

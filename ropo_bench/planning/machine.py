@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from ropo_bench.provenance import Hardware, hardware
+from ropo_bench.runs.provenance import Hardware, hardware
 
 MEMINFO = Path("/proc/meminfo")
 MIB, GIB = 1 << 20, 1 << 30

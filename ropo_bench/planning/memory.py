@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ropo_bench.methods import AdapterRecipe, MethodRecipe, TrainRecipe
-from ropo_bench.shapes import Anatomy, adapted_linears, head_dim, trainable_parameters
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.models.size import Anatomy, adapted_linears, head_dim, trainable_parameters
+from ropo_bench.recipes.method import AdapterRecipe, MethodRecipe, TrainRecipe
+from ropo_bench.recipes.task import TaskRecipe
 
 REFERENCE_FREE = ("simpo", "orpo", "cpo")
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}

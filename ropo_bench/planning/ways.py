@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ropo_bench.errors import UsageError
-from ropo_bench.methods import MethodRecipe, TrainRecipe
+from ropo_bench.models.size import Anatomy
 from ropo_bench.planning.machine import CPU, GIB, Machine
 from ropo_bench.planning.memory import Fit, Memory, fits, forward_tokens, training_memory
-from ropo_bench.shapes import Anatomy
+from ropo_bench.recipes.method import MethodRecipe, TrainRecipe
 
 NUM_DEVICES = (2, 4, 8, 16, 32, 64)
 OFFLOAD = "FSDP_OFFLOAD_PARAMS"

@@ -7,16 +7,7 @@ import random
 from ropo_bench.pocket.forms import plural_kind
 from ropo_bench.pocket.lexicon import NUMBERS
 from ropo_bench.pocket.phrases import TASKS
-from ropo_bench.pocket.templates import (
-    Entities,
-    Made,
-    Requirement,
-    answer,
-    article,
-    items,
-    require,
-    states,
-)
+from ropo_bench.pocket.templates import Entities, Made, Requirement, answer, article, items, require, states
 from ropo_bench.pocket.world import Statement, World
 
 

@@ -6,14 +6,7 @@ import random
 from typing import Any
 
 from ropo_bench.pocket import lexicon
-from ropo_bench.pocket.templates import (
-    Entities,
-    Made,
-    Requirement,
-    article,
-    indefinite,
-    require,
-)
+from ropo_bench.pocket.templates import Entities, Made, Requirement, article, indefinite, require
 from ropo_bench.pocket.world import World
 
 

@@ -6,8 +6,8 @@ import io
 import json
 from typing import Any
 
-from ropo_bench import bounded
 from ropo_bench.preferences.malformed import MalformedError
+from ropo_bench.store import bounded
 
 Rows = list[tuple[int, Any]]  # record number from 1 (a line's number in .jsonl) and record, or why it is none
 

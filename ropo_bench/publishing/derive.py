@@ -9,11 +9,11 @@ from typing import Any
 
 import ropo_bench
 from ropo_bench.leaderboard import compared, estimators
+from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.publishing.scores import ScoresOf
-from ropo_bench.reporting.board import Leaderboard
+from ropo_bench.recipes.suite import PrimaryRecipe
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.statistics import measure
-from ropo_bench.suites import PrimaryRecipe
-from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Measurement
 
 MEASURED_WITH = ("numpy", "scipy", "scikit-learn")

@@ -12,15 +12,15 @@ from typing import Any
 
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard, scores_of
+from ropo_bench.leaderboard.board import Leaderboard
+from ropo_bench.leaderboard.formats import to_json
+from ropo_bench.leaderboard.markdown import to_markdown
 from ropo_bench.publishing import record as records
 from ropo_bench.publishing.derive import derive, versions
 from ropo_bench.publishing.names import keys_in, paths_in, without
 from ropo_bench.publishing.scores import from_bytes, published_scores, to_bytes
-from ropo_bench.reporting.board import Leaderboard
-from ropo_bench.reporting.formats import to_json
-from ropo_bench.reporting.markdown import to_markdown
-from ropo_bench.runs import Store, atomic_folder, atomic_write_text
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.store import Store, atomic_folder, atomic_write_text
 
 SCHEMA = "ropo-bench/result"
 SCHEMA_VERSION = 1

@@ -12,8 +12,8 @@ from typing import Any
 
 from ropo_bench.errors import UnfinishedRun, UsageError
 from ropo_bench.publishing.names import is_local, public_name, strings
-from ropo_bench.reporting.csv_cells import csv_cell
-from ropo_bench.runs import JsonLines, Store
+from ropo_bench.store import JsonLines, Store
+from ropo_bench.store.csv_cells import csv_cell
 
 LOGGED = (
     "loss",

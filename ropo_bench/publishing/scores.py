@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ropo_bench.bounded import gunzip, parse_json
 from ropo_bench.errors import StorageError
+from ropo_bench.store.bounded import gunzip, parse_json
 from ropo_bench.types import Score
 
 DETAILS = ("category", "difficulty", "kind", "length_delta", "task", "turn")

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.bounded import gunzip, parse_json, read_bounded
 from ropo_bench.errors import RopoBenchError, StorageError, UsageError, first_line
+from ropo_bench.leaderboard.board import Leaderboard
+from ropo_bench.leaderboard.formats import from_json
+from ropo_bench.leaderboard.markdown import to_markdown
 from ropo_bench.publishing.derive import derive, versions
 from ropo_bench.publishing.names import keys_in, paths_in
 from ropo_bench.publishing.publish import MANIFEST, SCHEMA, SCHEMA_VERSION, SCORES, TABLE, rewrite_table
 from ropo_bench.publishing.scores import from_bytes
-from ropo_bench.reporting.board import Leaderboard
-from ropo_bench.reporting.formats import from_json
-from ropo_bench.reporting.markdown import to_markdown
-from ropo_bench.runs import storage_errors
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.store import storage_errors
+from ropo_bench.store.bounded import gunzip, parse_json, read_bounded
 
 RELATIVE = 1e-9
 ABSOLUTE = 1e-15  # a difference of two equal numbers, summed in another order

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ropo_bench.leaderboard import SFT, leaderboard
+from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.leaderboard.rates import neighbours_of
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.report import parts, samples, texts, training
+from ropo_bench.report.data import ReportData, is_grade, is_win_rate
 from ropo_bench.report.rates import rate_curves
 from ropo_bench.report.trained import Shelf, Trained
-from ropo_bench.reporting.board import Leaderboard
-from ropo_bench.reporting.report import ReportData, is_grade, is_win_rate
-from ropo_bench.runs import Store
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.store import Store
 
 NONE = "this run has none"
 NOTHING_YET = "nothing of it is there yet"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ropo_bench.recipes.task import Column, TaskRecipe
+from ropo_bench.report.data import Category, Forgetting
 from ropo_bench.report.trained import Shelf, main_column
-from ropo_bench.reporting.report import Category, Forgetting
 from ropo_bench.statistics import compare, measure
-from ropo_bench.tasks import Column, TaskRecipe
 from ropo_bench.types import Score
 
 ACCURACY = "accuracy"

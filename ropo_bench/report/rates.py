@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ropo_bench.leaderboard.rates import rates_of
-from ropo_bench.reporting.report import RateCurve, RatePoint
+from ropo_bench.report.data import RateCurve, RatePoint
 
 
 def rate_curves(record: Mapping[str, Any]) -> list[RateCurve]:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from statistics import fmean
 
 from ropo_bench.errors import RopoBenchError, first_line
+from ropo_bench.recipes.task import Column, TaskRecipe
+from ropo_bench.report.data import Answer, Battle, Verdict, is_win_rate
 from ropo_bench.report.trained import Shelf, Trained, main_column
-from ropo_bench.reporting.report import Answer, Battle, Verdict, is_win_rate
 from ropo_bench.scoring.gold import sample_name
-from ropo_bench.sources import read_answers, read_prompts
-from ropo_bench.tasks import Column, TaskRecipe
+from ropo_bench.sources.prompts import read_answers, read_prompts
 from ropo_bench.types import Completion, Prompt, Score, Status
 
 MAX_CHARACTERS = 2_000_000

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from ropo_bench.recipes.task import Column, TaskRecipe
+from ropo_bench.report.data import Diversity, Length
 from ropo_bench.report.trained import Shelf
-from ropo_bench.reporting.report import Diversity, Length
 from ropo_bench.scoring.diversity import NGRAMS, distinct_n
 from ropo_bench.statistics import measure
-from ropo_bench.tasks import Column, TaskRecipe
 from ropo_bench.types import Completion, Score
 
 _DIVERSITY = "diversity"  # the scorer

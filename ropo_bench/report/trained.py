@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from ropo_bench.records import read_completions, read_scores
-from ropo_bench.runs import Stage, Store
-from ropo_bench.tasks import Column, TaskRecipe
+from ropo_bench.recipes.task import Column, TaskRecipe
+from ropo_bench.runs.items import read_completions, read_scores
+from ropo_bench.store import Stage, Store
 from ropo_bench.types import Completion, Score
 
 T = TypeVar("T")

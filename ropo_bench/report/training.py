@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from ropo_bench.report.data import Drift, Trajectory
 from ropo_bench.report.trained import Shelf, Trained
-from ropo_bench.reporting.report import Drift, Trajectory
-from ropo_bench.runs import JsonLines
+from ropo_bench.store import JsonLines
 
 _STEP = "step"
 _IN_A_LAYER = re.compile(r"\.(\d+)\.(.+)$")

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.difficulty import read_difficulties
 from ropo_bench.scoring.gold import by_key, expected, find_grader, sample_name
-from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Completion, Prompt, Score, Status
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.gold import by_key, expected, find_grader, sample_name
-from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Completion, Prompt, Score, Status
 
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ropo_bench.bounded import parse_json, read_bounded
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.length_control import Array, logistic
-from ropo_bench.sources import option_path
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.sources.options import option_path
+from ropo_bench.store.bounded import parse_json, read_bounded
 from ropo_bench.types import Prompt
 
 ALPACA_EVAL = "asset:alpaca_eval/calibration/instruction_difficulty.csv"

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Literal, get_args
 
 from ropo_bench.errors import UsageError
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.types import Completion, Prompt, Score
 
 Words = Sequence[str]

@@ -9,11 +9,11 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ropo_bench.bounded import read_shards
-from ropo_bench.engines import Subject
 from ropo_bench.errors import StorageError
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.store.bounded import read_shards
 from ropo_bench.types import Score
+from ropo_bench.types.engines import Subject
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,7 @@ def score(task: TaskRecipe, subject: Subject) -> list[Score]:
 
 
 def _module_scores(item: str, module: str, weight: Tensor | None, reference: Tensor) -> Sequence[Score]:
-    from ropo_bench.geometry import energy_drift, neuron_angle_drift
+    from ropo_bench.models.geometry import energy_drift, neuron_angle_drift
 
     detail = {"module": module}
     if weight is None or weight.shape != reference.shape:

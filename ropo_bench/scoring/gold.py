@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes import resolve_object
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.objects import resolve_object
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.types import Completion, Prompt
 
 Grader = Callable[[Prompt, Sequence[str]], Sequence[float]]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from ropo_bench.judges import JudgeRecipe
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.types import Completion, JudgeAnswer, JudgeCall, Prompt, Score
 
 Grader: TypeAlias = Callable[[Prompt, Sequence[str]], Sequence[float]]

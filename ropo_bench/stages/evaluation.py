@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from ropo_bench.assets import entries
-from ropo_bench.judges import JudgeRecipe
 from ropo_bench.making import evaluation as making
 from ropo_bench.making.judging import JudgeRoom, judge_key
-from ropo_bench.recipes import resolve_object
-from ropo_bench.runs import Stage, Store, content_key, source_hash
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.objects import resolve_object
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring import DATA
-from ropo_bench.sources import answers_key, option_key, prompts_key
+from ropo_bench.sources.assets import entries
+from ropo_bench.sources.options import option_key
+from ropo_bench.sources.prompts import answers_key, prompts_key
 from ropo_bench.stages.training import Model, Stages, users_code
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.store import Stage, Store, content_key, source_hash
 from ropo_bench.weights.files import is_adapter
 
 if TYPE_CHECKING:
-    from ropo_bench.engines import Engine
     from ropo_bench.judging.ledger import Budget
+    from ropo_bench.types.engines import Engine
 
 SCORING_ENGINES = ("lm-eval", "datasets", "numpy", "scikit-learn")
 VARIANT_SEED = 1_000_000  # far from the seeds of trained models

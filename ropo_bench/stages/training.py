@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.making import training as making
-from ropo_bench.methods import OBJECT, MethodRecipe, TrainRecipe
 from ropo_bench.preferences.marks import special_tokens
-from ropo_bench.provenance import package_versions
-from ropo_bench.recipes import settings
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import Stage, Store, content_key, source_hash
-from ropo_bench.sources import model_folder, pinned_data
-from ropo_bench.suites import SuiteRecipe
-from ropo_bench.training.launch import ALONE, Launch
+from ropo_bench.recipes.load import settings
+from ropo_bench.recipes.method import OBJECT, MethodRecipe, TrainRecipe
+from ropo_bench.recipes.suite import SuiteRecipe
+from ropo_bench.runs.provenance import package_versions
+from ropo_bench.sources.models import model_folder
+from ropo_bench.sources.pairs import pinned_data
+from ropo_bench.store import Stage, Store, content_key, source_hash
+from ropo_bench.terminal.progress import Progress
+from ropo_bench.training.team.launch import ALONE, Launch
 from ropo_bench.weights.files import is_adapter
 
 SHOWN_PAIRS = 5

@@ -17,7 +17,7 @@ from ropo_bench.statistics.skewness import skewness
 from ropo_bench.types import Measurement
 
 if TYPE_CHECKING:
-    from ropo_bench.tasks import Column
+    from ropo_bench.recipes.task import Column
 
 
 class Examined(NamedTuple):

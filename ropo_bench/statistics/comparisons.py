@@ -24,7 +24,7 @@ from ropo_bench.statistics.skewness import cluster_weights, skewness
 from ropo_bench.types import Comparison
 
 if TYPE_CHECKING:
-    from ropo_bench.tasks import Column
+    from ropo_bench.recipes.task import Column
 
 LEAST_COVERAGE = 0.95
 """Of a row's items that must be scored: what is missing is seldom missing at random, and with more of it a difference

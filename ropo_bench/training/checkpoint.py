@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ropo_bench.errors import StorageError
-from ropo_bench.runs import atomic_file
-from ropo_bench.training.devices import team, written_once
-from ropo_bench.training.sharding import shard_like, whole
+from ropo_bench.store import atomic_file
+from ropo_bench.training.team.devices import team, written_once
+from ropo_bench.training.team.sharding import shard_like, whole
 
 NAME = "checkpoint.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq")

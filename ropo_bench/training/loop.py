@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from ropo_bench.errors import TrainingDiverged
-from ropo_bench.methods import TrainRecipe
-from ropo_bench.runs import JsonLines, atomic_write_text
-from ropo_bench.training import checkpoint, core, devices, sharding
-from ropo_bench.training.precision import settle_frozen
+from ropo_bench.recipes.method import TrainRecipe
+from ropo_bench.store import JsonLines, atomic_write_text
+from ropo_bench.training import checkpoint
+from ropo_bench.training.core import switches as core
+from ropo_bench.training.core.precision import settle_frozen
+from ropo_bench.training.team import devices, sharding
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from ropo_bench.errors import UsageError
 from ropo_bench.losses import PairLogps, estimate_kl, logratios, metrics, resolve_loss
-from ropo_bench.methods import LossRecipe, TrainRecipe
-from ropo_bench.training import devices
+from ropo_bench.recipes.method import LossRecipe, TrainRecipe
 from ropo_bench.training.batches import micro_batches, num_steps, step_indices
-from ropo_bench.training.logprobs import collate, completion_logps
+from ropo_bench.training.core.logprobs import collate, completion_logps
+from ropo_bench.training.core.packing import pass_tokens
 from ropo_bench.training.loop import StepPart
-from ropo_bench.training.packing import pass_tokens
 from ropo_bench.training.reference import Reference
+from ropo_bench.training.team import devices
 from ropo_bench.types import TokenizedPair
 
 

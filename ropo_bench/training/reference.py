@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from ropo_bench.errors import MethodFailed
-from ropo_bench.methods import TrainRecipe
-from ropo_bench.runs import JsonLines
+from ropo_bench.recipes.method import TrainRecipe
+from ropo_bench.store import JsonLines
 from ropo_bench.training.batches import micro_batches
-from ropo_bench.training.core import switched
-from ropo_bench.training.logprobs import collate, completion_logps
-from ropo_bench.training.packing import pass_tokens
+from ropo_bench.training.core.logprobs import collate, completion_logps
+from ropo_bench.training.core.packing import pass_tokens
+from ropo_bench.training.core.switches import switched
 from ropo_bench.types import TokenizedPair
 
 Reference = Mapping[str, tuple[float, float]]

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ropo_bench.leaderboard import estimators
-from ropo_bench.methods import MethodRecipe
-from ropo_bench.provenance import provenance
-from ropo_bench.rates import Point, Tuned, settings_key
-from ropo_bench.records import read_scores
-from ropo_bench.runs import Store
+from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.recipes.rates import Point, Tuned, settings_key
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.runs.items import read_scores
+from ropo_bench.runs.provenance import provenance
 from ropo_bench.statistics import Array, measure
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.store import Store
 from ropo_bench.tuning.choice import Curve, choose, peak_of
 from ropo_bench.tuning.trials import Outcome
 from ropo_bench.types import Measurement, Score

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ropo_bench.errors import MethodFailed
-from ropo_bench.methods import MethodRecipe
-from ropo_bench.rates import Tuned, TuningRecord
-from ropo_bench.reporting.progress import duration_text
+from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.recipes.rates import Tuned, TuningRecord
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.stages import Evaluation
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.terminal.progress import duration_text
 from ropo_bench.tuning.choice import DRAWS, peak_of
 from ropo_bench.tuning.curves import Curves
 from ropo_bench.tuning.grid import half_steps, is_near

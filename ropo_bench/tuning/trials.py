@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 
 from ropo_bench.errors import MethodFailed, first_line
-from ropo_bench.failures import as_expected, note_work
-from ropo_bench.methods import MethodRecipe
-from ropo_bench.rates import at_rate
+from ropo_bench.errors.failures import as_expected, note_work
+from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.recipes.rates import at_rate
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.stages import Evaluation
-from ropo_bench.tasks import TaskRecipe
 
 
 @dataclass(frozen=True, slots=True)

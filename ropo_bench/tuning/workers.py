@@ -13,12 +13,12 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from ropo_bench.errors import StorageError
-from ropo_bench.provenance import hardware
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import Store
+from ropo_bench.recipes.suite import SuiteRecipe
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.runs.provenance import hardware
 from ropo_bench.stages import Evaluation, Stages
-from ropo_bench.suites import SuiteRecipe
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.store import Store
+from ropo_bench.terminal.progress import Progress
 from ropo_bench.tuning.trials import Outcome, Trial, run_trial
 
 _evaluation: Evaluation | None = None

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from ropo_bench.adapters.ropo.givens import Planes, dense, rotate_backward, rotate_forward
+from ropo_bench.adapters.ropo.givens import dense, rotate_backward, rotate_forward
 from ropo_bench.adapters.ropo.kernels.triton import backward, forward
+from ropo_bench.adapters.ropo.trees import Planes
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 Thetas = list[Tensor | None]

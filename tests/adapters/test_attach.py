@@ -15,8 +15,8 @@ from transformers import LlamaConfig
 
 from ropo_bench.adapters import adapter_config, attach, count_parameters, rotations
 from ropo_bench.errors import UsageError
-from ropo_bench.geometry import orthogonality_error
-from ropo_bench.methods import AdapterRecipe
+from ropo_bench.models.geometry import orthogonality_error
+from ropo_bench.recipes.method import AdapterRecipe
 
 LLAMA_3_8B = LlamaConfig(
     vocab_size=128256,

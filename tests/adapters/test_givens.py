@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ropo_bench.adapters.ropo.givens import Planes, dense, rotate, solve, tree_rounds
+from ropo_bench.adapters.ropo.givens import dense, rotate, solve
+from ropo_bench.adapters.ropo.trees import Planes, tree_rounds
 
 PLANES: list[Planes] = ["shared", "mirror"]
 SIZES = [1, 2, 3, 5, 8, 11, 16, 48, 63]

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from ropo_bench.adapters.ropo import kernels
-from ropo_bench.adapters.ropo.givens import Planes, dense, rotate
+from ropo_bench.adapters.ropo.givens import dense, rotate
 from ropo_bench.adapters.ropo.kernels import build, cpu
 from ropo_bench.adapters.ropo.magnitude import magnify
+from ropo_bench.adapters.ropo.trees import Planes
 
 CPU = torch.device("cpu")
 PLANES: list[Planes] = ["shared", "mirror"]

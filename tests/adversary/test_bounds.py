@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from ropo_bench import bounded
-from ropo_bench.assets import read_given
 from ropo_bench.doctor import machine
 from ropo_bench.errors import UsageError
-from ropo_bench.recipe_files import parse_yaml
+from ropo_bench.recipes.files import parse_yaml
+from ropo_bench.sources.assets import read_given
+from ropo_bench.store import bounded
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 REQUIREMENTS = [Requirement(text) for text in PROJECT["dependencies"]]
@@ -56,7 +56,7 @@ def little_memory() -> Iterator[None]:
 def test_a_gzip_bomb_is_refused_before_it_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little_memory: None
 ) -> None:
-    monkeypatch.setattr("ropo_bench.bounded.gunzip.__defaults__", (4 << 20,))
+    monkeypatch.setattr("ropo_bench.store.bounded.gunzip.__defaults__", (4 << 20,))
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb") as file:
         for _ in range(1024):

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ropo_bench.cli import app
+from ropo_bench.commands.app import app
 from ropo_bench.commands.gate import baseline_of
 from ropo_bench.errors import RopoBenchError, StorageError
 from tests import tiny_suite
@@ -63,7 +63,7 @@ def finished(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     options = [*tiny_suite.write(folder / "suite", base_folder), "--methods", "dpo", "--set", "train.epochs=1"]
     (folder / "claims.yaml").write_text("- dpo > SFT on tiny-arena.win_rate by >= 2\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ropo_bench.provenance.code_version", lambda _: {"commit": COMMIT, "dirty": False})
+        patch.setattr("ropo_bench.runs.provenance.code_version", lambda _: {"commit": COMMIT, "dirty": False})
         store = Finished(folder, options)
         assert ask(store, "run").code == 0
         yield store
@@ -209,7 +209,7 @@ def without_costs(text: str) -> str:
 
 def test_weights_are_looked_at_by_who_loads_them(finished: Finished, tmp_path: Path) -> None:
     """A policy whose merged model is gone is merged again, from the weights that were trained or not at all."""
-    from ropo_bench.runs import files, store
+    from ropo_bench.store import files, store
 
     runs = Finished(tmp_path, finished.options)
     shutil.copytree(finished.runs, runs.runs)

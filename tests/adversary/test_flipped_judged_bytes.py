@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ropo_bench.cli import app
+from ropo_bench.commands.app import app
 from ropo_bench.errors import RopoBenchError
 from tests import tiny_suite
 from tests.adversary.test_flipped_bytes import EVERYTHING, MEND, SEED, Answer, captured, flipped
@@ -52,7 +52,7 @@ def judged(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("judged")
     with JudgeServer() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv(KEY_ENV, "sk-of-a-test")
-        patch.setattr("ropo_bench.provenance.code_version", lambda _: {"commit": COMMIT, "dirty": False})
+        patch.setattr("ropo_bench.runs.provenance.code_version", lambda _: {"commit": COMMIT, "dirty": False})
         options = tiny_suite.write_judged(folder / "suite", base_folder, server.url, KEY_ENV)
         turns = [["Say hi.", f"Say it {n} times."] for n in range(NUM_GRADED)]
         rows = [{"id": str(81 + n), "turns": pair, "category": "writing"} for n, pair in enumerate(turns)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import InternalError, MethodFailed, OutOfMemory
-from ropo_bench.failures import TRACEBACKS, as_expected, keep_tracebacks_in, note_work, without_secrets
+from ropo_bench.errors.failures import TRACEBACKS, as_expected, keep_tracebacks_in, note_work, without_secrets
 from tests import tiny_suite
 from tests.test_pipeline import finish, ropo_bench, rows
 

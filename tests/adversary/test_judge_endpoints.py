@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.judges import Prices
 from ropo_bench.judging.identity import is_loopback, is_same_model
 from ropo_bench.judging.ledger import Budget, cost, spent_usd, worst_tokens
 from ropo_bench.judging.reply import Failure, Reply, read_completion
 from ropo_bench.judging.runtime import Outcome, answer_calls
 from ropo_bench.judging.transport import MAX_BODY_BYTES, UnreadableBody, unpack
-from ropo_bench.runs import JsonLines
+from ropo_bench.recipes.judge import Prices
+from ropo_bench.store import JsonLines
 from tests.judging.asking import calls, recipe
 from tests.judging.judge_answers import Body, Response, completion, error_body
 from tests.judging.judge_server import JudgeServer

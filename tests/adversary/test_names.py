@@ -13,20 +13,20 @@ import pytest
 from rich.text import Text
 
 import ropo_bench
-from ropo_bench.cli import _told, app
+from ropo_bench.commands.app import _told, app
 from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.errors import UsageError
-from ropo_bench.recipe_files import check_row_name
-from ropo_bench.recipes import load_judge, load_methods, load_suite, load_task
-from ropo_bench.reporting.board import Leaderboard
-from ropo_bench.reporting.console import Screen
-from ropo_bench.reporting.csv_cells import csv_cell
-from ropo_bench.reporting.formats import to_csv
-from ropo_bench.reporting.latex import to_latex
-from ropo_bench.reporting.markdown import to_markdown
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.reporting.screen import say
-from ropo_bench.runs import Store
+from ropo_bench.leaderboard.board import Leaderboard
+from ropo_bench.leaderboard.formats import to_csv
+from ropo_bench.leaderboard.latex import to_latex
+from ropo_bench.leaderboard.markdown import to_markdown
+from ropo_bench.recipes.files import check_row_name
+from ropo_bench.recipes.load import load_judge, load_methods, load_suite, load_task
+from ropo_bench.store import Store
+from ropo_bench.store.csv_cells import csv_cell
+from ropo_bench.terminal.console import Screen
+from ropo_bench.terminal.progress import Progress
+from ropo_bench.terminal.screen import say
 from tests.reporting.board_example import BOARD
 
 BAD_NAMES = [

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.assets import Entry, cache_folder, fetch, find, read_bytes, use_mirror
-from ropo_bench.assets.lookup import verify
 from ropo_bench.errors import StorageError, UsageError
+from ropo_bench.sources.assets import Entry, cache_folder, fetch, find, read_bytes, use_mirror
+from ropo_bench.sources.assets.lookup import verify
 
 CONTENT = b'{"id": 1, "text": "caf\xc3\xa9"}\n' * 100
 OFFICIAL = CONTENT + b"\n"
@@ -160,7 +160,7 @@ def test_offline_is_one_line_with_the_mend() -> None:
 
 
 def test_a_server_that_says_nothing_is_given_up(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ropo_bench.assets.download.STALL_SECONDS", 0.2)
+    monkeypatch.setattr("ropo_bench.sources.assets.download.STALL_SECONDS", 0.2)
     with pytest.raises(UsageError, match="timed out"):
         fetch(entry(source, "/silent"))
 

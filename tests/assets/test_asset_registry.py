@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.assets import Entry, asset, entries, find, plain_path, read_json, read_jsonl
-from ropo_bench.assets.lookup import content_hash
 from ropo_bench.errors import UsageError
+from ropo_bench.sources.assets import Entry, asset, entries, find, plain_path, read_json, read_jsonl
+from ropo_bench.sources.assets.lookup import content_hash
 
 PINNED = re.compile(
     r"https://(raw\.githubusercontent\.com/[^/]+/[^/]+|huggingface\.co/datasets/.+/resolve)/[0-9a-f]{40}/.+"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ropo_bench.assets import entries
 from ropo_bench.commands.assets import app
 from ropo_bench.errors import UsageError
+from ropo_bench.sources.assets import entries
 
 QUESTIONS = "mt_bench/question.jsonl"
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import ablation, comparison, dpo_step
 from benchmarks._results import Spread, emit, measured, table, times_faster
-from ropo_bench.methods import CoreRecipe
+from ropo_bench.recipes.method import CoreRecipe
 
 
 def outcome(seconds: list[float], peak: int = 100, reference: float = 0.0, loss: float = 0.5) -> dict[str, Any]:

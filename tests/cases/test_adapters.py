@@ -11,9 +11,9 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from ropo_bench.adapters import attach, count_parameters
 from ropo_bench.errors import UsageError
-from ropo_bench.methods import AdapterRecipe
-from ropo_bench.model_checks import check_policy
-from ropo_bench.models import load_policy
+from ropo_bench.models.checks import check_policy
+from ropo_bench.models.load import load_policy
+from ropo_bench.recipes.method import AdapterRecipe
 from ropo_bench.weights.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tests import tiny_suite
 from tests.cases.model_folders import SIZES, copy_folder, edit_config, edit_weights

@@ -18,13 +18,13 @@ from ropo_bench.errors import MethodFailed, UsageError
 from ropo_bench.generation import cached_decoding, hf
 from ropo_bench.generation.cached_decoding import check_decoding
 from ropo_bench.generation.hf import decode, pad_left
-from ropo_bench.methods import AdapterRecipe, CoreRecipe
-from ropo_bench.tasks import Decoding
-from ropo_bench.training.core import switched
-from ropo_bench.training.logit_change import LogitChange, logit_change
-from ropo_bench.training.logprobs import collate, completion_logps
+from ropo_bench.recipes.method import AdapterRecipe, CoreRecipe
+from ropo_bench.recipes.task import Decoding
+from ropo_bench.training.core.logit_change import LogitChange, logit_change
+from ropo_bench.training.core.logprobs import collate, completion_logps
+from ropo_bench.training.core.own_forward import check_logps
+from ropo_bench.training.core.switches import switched
 from ropo_bench.training.loop import _checkpoint_layers
-from ropo_bench.training.own_forward import check_logps
 
 WAYS = [CoreRecipe(), CoreRecipe(packing=False), CoreRecipe(fused_head=False), CoreRecipe(prefix_sharing=False)]
 

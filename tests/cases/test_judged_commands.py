@@ -12,7 +12,7 @@ import pytest
 from ropo_bench.errors import UsageError
 from ropo_bench.judging.calibrate import read_battles
 from ropo_bench.making.evaluation import rehearse
-from ropo_bench.recipes import load_judge, load_task
+from ropo_bench.recipes.load import load_judge, load_task
 from ropo_bench.scoring.mt_bench.single import SINGLE
 from tests import tiny_suite
 from tests.judging.asking import row, write_lines

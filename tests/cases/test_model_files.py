@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.model_checks import check_model
-from ropo_bench.models import load_model, load_tokenizer
-from ropo_bench.sources import model_folder
+from ropo_bench.models.checks import check_model
+from ropo_bench.models.load import load_model, load_tokenizer
+from ropo_bench.sources.models import model_folder
 from tests import tiny_suite
 from tests.cases.model_folders import WEIGHTS, copy_folder, edit_config
 from tests.conftest import new_llama

@@ -10,9 +10,9 @@ import pytest
 import transformers
 
 from ropo_bench.errors import OutOfMemory
-from ropo_bench.failures import as_expected
+from ropo_bench.errors.failures import as_expected
 from ropo_bench.judging.reward import reward_grader
-from ropo_bench.models import load_model
+from ropo_bench.models.load import load_model
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from ropo_bench.errors import MethodFailed
 from ropo_bench.generation.base import check_logps
 from ropo_bench.generation.hf import HFGenerator
 from ropo_bench.generation.hf_engine import HFEngine
-from ropo_bench.methods import TrainRecipe
-from ropo_bench.models import load_model
-from ropo_bench.tasks import Decoding
+from ropo_bench.models.load import load_model
+from ropo_bench.recipes.method import TrainRecipe
+from ropo_bench.recipes.task import Decoding
 from ropo_bench.training.reference import compute_reference
 from ropo_bench.types import Prompt, TokenizedPair
 from tests import tiny_suite

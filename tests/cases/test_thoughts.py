@@ -13,13 +13,13 @@ from transformers import PreTrainedTokenizerFast
 
 from ropo_bench.generation.base import Conversation
 from ropo_bench.leaderboard.notes import _thought_lines
-from ropo_bench.prompt_sets import read_answer_file
-from ropo_bench.recipes import load_task
-from ropo_bench.records import append_completions, read_completions
-from ropo_bench.runs import JsonLines, Store
+from ropo_bench.recipes.load import load_task
+from ropo_bench.runs.items import append_completions, read_completions
 from ropo_bench.scoring.diversity import measure_texts
-from ropo_bench.thoughts import without_thoughts
+from ropo_bench.sources.prompt_files import read_answer_file
+from ropo_bench.store import JsonLines, Store
 from ropo_bench.types import Completion, Prompt
+from ropo_bench.types.thoughts import without_thoughts
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ropo_bench.making.training import cut_note, make_pairs
-from ropo_bench.runs import Store
 from ropo_bench.stages.training import pairs_notes
+from ropo_bench.store import Store
 
 
 def test_unread_keys_and_odd_pairs_are_told_with_their_counts(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes import load_task
+from ropo_bench.recipes.load import load_task
 from ropo_bench.scoring.alpaca_eval.verdict import preference
 from ropo_bench.scoring.cautions import find_cautions
 from ropo_bench.scoring.mt_bench.pairwise import PAIRWISE

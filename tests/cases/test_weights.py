@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ropo_bench.errors import UsageError
-from ropo_bench.model_checks import check_model
-from ropo_bench.models import load_model
+from ropo_bench.models.checks import check_model
+from ropo_bench.models.load import load_model
 from tests import tiny_suite
 from tests.cases.model_folders import SIZES, copy_folder, edit_config, edit_weights, save_model
 from tests.test_pipeline import finish, ropo_bench
@@ -168,7 +168,7 @@ def test_a_number_too_large_for_the_dtype_is_found_when_it_is_loaded(base_folder
 def test_vllm_and_local_judges_are_not_started_on_such_a_folder(kind: str, base_folder: Path, tmp_path: Path) -> None:
     from ropo_bench.generation.vllm import VllmEngine
     from ropo_bench.judging import local
-    from ropo_bench.suites import VllmRecipe
+    from ropo_bench.recipes.suite import VllmRecipe
 
     change, told = BROKEN[kind]
     folder = change(copy_folder(base_folder, tmp_path / "broken"))

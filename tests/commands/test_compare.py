@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ropo_bench.commands.compare import compare_command
+from ropo_bench.comparison.items import Change, ComparedColumn, ComparedRows, flips, most_changed
+from ropo_bench.comparison.text import comparison_text, interval_text, number
 from ropo_bench.errors import UsageError
-from ropo_bench.reporting.comparison import Change, ComparedColumn, ComparedRows, flips, most_changed
-from ropo_bench.reporting.comparison_text import comparison_text, interval_text, number
-from ropo_bench.runs import Store
+from ropo_bench.store import Store
 from ropo_bench.types import Score
 from tests import stored_run
 

@@ -15,12 +15,12 @@ from typer import Exit
 from ropo_bench.commands.doctor import doctor_command
 from ropo_bench.doctor import judges as judging
 from ropo_bench.doctor import machine, materials
-from ropo_bench.judges import JudgeRecipe
-from ropo_bench.recipes import load_judge, load_suite, load_task
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.load import load_judge, load_suite, load_task
 from tests.judging.judge_server import JudgeServer
 
 KEY = "sk-marked-5b1d0c77e9a34f21"
-CODE = "import sys; from ropo_bench.cli import main; sys.argv = ['ropo-bench', *sys.argv[1:]]; main()"
+CODE = "import sys; from ropo_bench.commands.app import main; sys.argv = ['ropo-bench', *sys.argv[1:]]; main()"
 
 
 def doctor(*arguments: str, folder: Path, **environment: str) -> tuple[int, dict[str, Any], str]:

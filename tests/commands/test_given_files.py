@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ropo_bench.assets import read_given
-from ropo_bench.cli import app
+from ropo_bench.commands.app import app
 from ropo_bench.errors import UsageError
+from ropo_bench.sources.assets import read_given
 
 FAULTS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "missing": ("no such file; give ", lambda path: None),

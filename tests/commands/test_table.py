@@ -8,8 +8,8 @@ import pytest
 
 from ropo_bench.commands.table import table_command
 from ropo_bench.errors import UsageError
-from ropo_bench.reporting.formats import FORMATS, from_json, to_json
-from ropo_bench.runs import Store
+from ropo_bench.leaderboard.formats import FORMATS, from_json, to_json
+from ropo_bench.store import Store
 from tests.stored_run import ARENA, write
 
 BATTLES = ARENA | {"prompts": None, "decoding": None}  # what was answered is of no interest here

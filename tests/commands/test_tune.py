@@ -10,8 +10,8 @@ import pytest
 
 from ropo_bench.commands.tune import TuneAsked, tune_command
 from ropo_bench.errors import UsageError
-from ropo_bench.rates import TuningRecord, read_tuning
-from ropo_bench.recipes import load_suite
+from ropo_bench.recipes.load import load_suite
+from ropo_bench.recipes.rates import TuningRecord, read_tuning
 from tests import tiny_suite
 
 

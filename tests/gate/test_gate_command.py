@@ -10,7 +10,7 @@ import typer
 
 from ropo_bench.commands.gate import gate_command
 from ropo_bench.errors import UsageError
-from ropo_bench.runs import Store
+from ropo_bench.store import Store
 from tests.stored_run import QUIZ, write
 
 RIGHT = {"quiz": {"accuracy": [100.0, 0.0, 100.0, 100.0]}}

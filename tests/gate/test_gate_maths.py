@@ -6,17 +6,7 @@ import random
 import pytest
 
 from ropo_bench.gate.cusum import Limits, cusum, cusum_limits
-from ropo_bench.gate.maths import (
-    Noise,
-    combined,
-    detectable,
-    lower_tail,
-    mean,
-    middle,
-    pooled,
-    quantile,
-    successive,
-)
+from ropo_bench.gate.maths import Noise, combined, detectable, lower_tail, mean, middle, pooled, quantile, successive
 
 
 def test_noise_is_pooled_by_degrees() -> None:

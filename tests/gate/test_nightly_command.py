@@ -14,8 +14,8 @@ from ropo_bench.commands.nightly import NightlyAsked, nightly_command
 from ropo_bench.commands.run import Asked, Limits
 from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.leaderboard import leaderboard
-from ropo_bench.reporting.formats import to_json
-from ropo_bench.runs import Store
+from ropo_bench.leaderboard.formats import to_json
+from ropo_bench.store import Store
 from tests import tiny_suite
 
 

@@ -4,7 +4,7 @@ import random
 from itertools import pairwise
 
 from ropo_bench.generation.base import batch_seed, cut_batches
-from ropo_bench.tasks import Decoding
+from ropo_bench.recipes.task import Decoding
 from ropo_bench.types import Prompt
 
 PROMPTS = [Prompt(str(i), ("x" * n,)) for i, n in enumerate([5, 1, 9, 1, 3])]

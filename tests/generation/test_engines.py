@@ -15,8 +15,8 @@ from ropo_bench.generation.base import fit, temperature_of, turn_seed
 from ropo_bench.generation.hf_engine import HFEngine, loglikelihoods
 from ropo_bench.generation.vllm import engine_arguments, gpu_places
 from ropo_bench.generation.vllm_process import telling_line
-from ropo_bench.suites import VllmRecipe
-from ropo_bench.tasks import Decoding
+from ropo_bench.recipes.suite import VllmRecipe
+from ropo_bench.recipes.task import Decoding
 from ropo_bench.types import Prompt
 
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from ropo_bench.generation.hf import HFGenerator, choose, decode, pad_left
-from ropo_bench.tasks import Decoding
+from ropo_bench.recipes.task import Decoding
 from ropo_bench.types import Completion, Prompt
 from tests.conftest import new_llama
 

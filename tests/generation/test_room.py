@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ropo_bench.generation.base import num_new_tokens
 from ropo_bench.generation.hf_engine import HFEngine
-from ropo_bench.tasks import Decoding
+from ropo_bench.recipes.task import Decoding
 from ropo_bench.types import Prompt
 
 

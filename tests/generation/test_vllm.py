@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.engines import Engine, Subject
 from ropo_bench.errors import MethodFailed, UsageError
 from ropo_bench.generation import start
+from ropo_bench.recipes.suite import VllmRecipe
+from ropo_bench.recipes.task import Decoding
 from ropo_bench.scoring.commonsense.data import TASKS
 from ropo_bench.scoring.commonsense.likelihood import score
-from ropo_bench.sources import model_folder, read_prompts
-from ropo_bench.suites import VllmRecipe
-from ropo_bench.tasks import Decoding
+from ropo_bench.sources.models import model_folder
+from ropo_bench.sources.prompts import read_prompts
 from ropo_bench.types import Completion, Prompt
+from ropo_bench.types.engines import Engine, Subject
 from tests.scoring.commonsense.test_commonsense_tasks import by_item, recipe
 
 pytestmark = [

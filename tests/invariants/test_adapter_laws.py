@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from ropo_bench.adapters import attach, count_parameters, rotations
-from ropo_bench.geometry import energy_drift, neuron_angle_drift, orthogonality_error
 from ropo_bench.merging.merge import merge, merged_weights
-from ropo_bench.methods import AdapterRecipe
-from ropo_bench.recipes import list_recipes, load_method
+from ropo_bench.models.geometry import energy_drift, neuron_angle_drift, orthogonality_error
+from ropo_bench.recipes.load import list_recipes, load_method
+from ropo_bench.recipes.method import AdapterRecipe
 
 IDS = torch.arange(60).reshape(3, 20)
 SHAPES = {  # hidden, intermediate, heads, key-value heads: a power of two, and one with no power of two in it

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ropo_bench.losses import LOSSES, Loss, PairLogps, resolve_loss
-from ropo_bench.methods import LossRecipe
-from ropo_bench.recipes import list_recipes, load_method
+from ropo_bench.recipes.load import list_recipes, load_method
+from ropo_bench.recipes.method import LossRecipe
 from tests.conftest import logged
 
 RECIPES = [

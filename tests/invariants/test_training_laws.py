@@ -11,8 +11,8 @@ import torch
 
 from ropo_bench.adapters import attach
 from ropo_bench.losses import PairLogps, resolve_loss
-from ropo_bench.methods import MethodRecipe, TrainRecipe
-from ropo_bench.recipes import list_recipes, load_method
+from ropo_bench.recipes.load import list_recipes, load_method
+from ropo_bench.recipes.method import MethodRecipe, TrainRecipe
 from ropo_bench.training.preference import PreferenceObjective
 from ropo_bench.training.reference import Reference, compute_reference, read_reference
 from ropo_bench.types import TokenizedPair

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.judges import JudgeRecipe
-from ropo_bench.runs import JsonLines
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.store import JsonLines
 from ropo_bench.types import JudgeCall, Message
 from tests.forked import Process, python
 from tests.judging.judge_answers import answer_text

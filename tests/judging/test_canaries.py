@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.judges import JudgeRecipe
 from ropo_bench.judging.canaries import (
     CONSTANT,
     CanaryResult,
@@ -26,14 +25,10 @@ from ropo_bench.judging.canaries import (
     twice,
     without_end,
 )
-from ropo_bench.judging.canary_power import (
-    num_calls,
-    num_grade_calls,
-    num_graded_items,
-    num_items,
-)
+from ropo_bench.judging.canary_power import num_calls, num_grade_calls, num_graded_items, num_items
 from ropo_bench.judging.ledger import Budget
 from ropo_bench.judging.runtime import answer_calls
+from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.types import Completion, JudgeAnswer, JudgeCall, Message, Prompt
 from tests.judging.judge_server import JudgeServer
 

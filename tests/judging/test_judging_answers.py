@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.judges import Prices
 from ropo_bench.judging.client import retry_after
 from ropo_bench.judging.identity import judge_identity, request_key
 from ropo_bench.judging.ledger import Budget, cost, worst_tokens
 from ropo_bench.judging.reply import Failure, Reply, read_completion
 from ropo_bench.judging.runtime import answer_calls
+from ropo_bench.recipes.judge import Prices
 from ropo_bench.types import JudgeCall, Message
 from tests.judging.asking import calls, recipe
 from tests.judging.judge_answers import GARBAGE

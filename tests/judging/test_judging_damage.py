@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.judges import Prices
 from ropo_bench.judging.ledger import Budget, cost, read_answers, spent_usd, worst_tokens
 from ropo_bench.judging.runtime import answer_calls
 from ropo_bench.judging.sealed import seal
-from ropo_bench.runs import JsonLines
+from ropo_bench.recipes.judge import Prices
+from ropo_bench.store import JsonLines
 from tests.judging.asking import calls, expected, recipe
 from tests.judging.judge_server import JudgeServer
 

@@ -15,7 +15,7 @@ from ropo_bench.errors import UsageError
 from ropo_bench.judging import concurrency
 from ropo_bench.judging.ledger import Budget
 from ropo_bench.judging.runtime import answer_calls
-from ropo_bench.runs import JsonLines
+from ropo_bench.store import JsonLines
 from tests.judging.asking import ASK, FAKE_KEY, KEY_ENV, calls, events, expected, recipe, start
 from tests.judging.judge_answers import Body, Response, completion, error_body
 from tests.judging.judge_server import Faults, JudgeServer

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import BudgetReached, UsageError
-from ropo_bench.judges import Prices
 from ropo_bench.judging.ledger import Budget
 from ropo_bench.judging.runtime import answer_calls
-from ropo_bench.runs import JsonLines
+from ropo_bench.recipes.judge import Prices
+from ropo_bench.store import JsonLines
 from tests.judging.asking import calls, recipe
 from tests.judging.judge_answers import Body, Response, error_body
 from tests.judging.judge_server import Faults, JudgeServer

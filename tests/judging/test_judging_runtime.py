@@ -13,7 +13,7 @@ import pytest
 from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.judging.ledger import Budget, Tally
 from ropo_bench.judging.runtime import answer_calls
-from ropo_bench.runs import JsonLines
+from ropo_bench.store import JsonLines
 from ropo_bench.types import JudgeCall, Message
 from tests.judging.asking import ASK, calls, events, expected, recipe, start
 from tests.judging.judge_answers import Body, Response, completion, error_body

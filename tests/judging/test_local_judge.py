@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from ropo_bench.errors import RopoBenchError, UsageError
-from ropo_bench.judges import JudgeRecipe, ServeRecipe
 from ropo_bench.judging import local
+from ropo_bench.recipes.judge import JudgeRecipe, ServeRecipe
 
 # A real HTTP server with a descendant in its process group, as vLLM has engine processes.
 SERVER = """

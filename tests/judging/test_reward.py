@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from ropo_bench.commands.judge import app
 from ropo_bench.errors import UsageError
 from ropo_bench.judging.reward import reward_grader
-from ropo_bench.sources import POCKET_ASSETS
+from ropo_bench.sources.shipped import POCKET_ASSETS
 from ropo_bench.types import Prompt
 from tests.cases.model_folders import edit_weights
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ropo_bench.leaderboard import leaderboard
-from ropo_bench.reporting.tables import text_table
-from ropo_bench.runs import Store
+from ropo_bench.leaderboard.cells import text_table
+from ropo_bench.store import Store
 from tests.stored_run import Values, write
 
 

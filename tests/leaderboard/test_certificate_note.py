@@ -6,7 +6,7 @@ from typing import Any
 
 from ropo_bench.leaderboard.notes import _certificate
 from ropo_bench.merging.certificate import applied_limits
-from ropo_bench.suites import MergeRecipe
+from ropo_bench.recipes.suite import MergeRecipe
 
 
 def row(name: str, kept: float, share: float, merge: MergeRecipe) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from ropo_bench.claims import decide_claims, read_claims
 from ropo_bench.commands.compare import compare_command
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.publishing.scores import from_bytes
-from ropo_bench.records import write_scores
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.report import gather
-from ropo_bench.runs import Store, content_key
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.runs.items import write_scores
+from ropo_bench.store import Store, content_key
 from ropo_bench.types import Comparison
 from tests import stored_run
 

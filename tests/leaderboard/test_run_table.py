@@ -11,10 +11,10 @@ import pytest
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import compared, leaderboard, scores_of, seeds_of
 from ropo_bench.leaderboard.measured import comparisons, measured
-from ropo_bench.records import write_scores
-from ropo_bench.runs import Store
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.runs.items import write_scores
 from ropo_bench.statistics import holm
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.store import Store
 from ropo_bench.types import Score
 from tests.stored_run import ARENA, QUIZ, Values, write
 

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from ropo_bench.adapters import attach
-from ropo_bench.methods import AdapterRecipe
+from ropo_bench.recipes.method import AdapterRecipe
 
 ADAPTERS = {
     "full": AdapterRecipe(name="full"),

@@ -15,7 +15,7 @@ from ropo_bench.errors import CertificateFailed
 from ropo_bench.merging.certificate import certify
 from ropo_bench.merging.folder import compare_folders, differences
 from ropo_bench.merging.merge import merge
-from ropo_bench.suites import MergeRecipe
+from ropo_bench.recipes.suite import MergeRecipe
 from tests.merging.moved_policies import PROBES, load_base, trained
 
 

@@ -15,8 +15,8 @@ from ropo_bench.generation import start
 from ropo_bench.merging.certificate import certify
 from ropo_bench.merging.engine import MAX_ENGINE_ERROR, TOKEN_PROBES, check_engine
 from ropo_bench.merging.merge import merge
-from ropo_bench.sources import model_folder
-from ropo_bench.suites import MergeRecipe, VllmRecipe
+from ropo_bench.recipes.suite import MergeRecipe, VllmRecipe
+from ropo_bench.sources.models import model_folder
 from tests.merging.moved_policies import PROBES, load_base, trained
 
 Dtype = Literal["float32", "float16", "bfloat16"]

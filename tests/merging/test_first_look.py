@@ -9,11 +9,11 @@ import pytest
 
 from ropo_bench.errors import CertificateFailed
 from ropo_bench.making import training as making
-from ropo_bench.methods import AdapterRecipe, LossRecipe, MethodRecipe, TrainRecipe
-from ropo_bench.recipes import load_suite
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import JsonLines, Store
+from ropo_bench.recipes.load import load_suite
+from ropo_bench.recipes.method import AdapterRecipe, LossRecipe, MethodRecipe, TrainRecipe
 from ropo_bench.stages import Stages
+from ropo_bench.store import JsonLines, Store
+from ropo_bench.terminal.progress import Progress
 from tests import tiny_suite
 from tests.merging.moved_policies import load_base
 

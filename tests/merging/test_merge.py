@@ -14,8 +14,8 @@ from ropo_bench.adapters import attach, tuner_layers
 from ropo_bench.errors import CertificateFailed, StorageError
 from ropo_bench.merging.certificate import certify
 from ropo_bench.merging.merge import merge, merged_weights
-from ropo_bench.methods import AdapterRecipe
-from ropo_bench.suites import MergeRecipe
+from ropo_bench.recipes.method import AdapterRecipe
+from ropo_bench.recipes.suite import MergeRecipe
 from tests.merging.moved_policies import ADAPTERS, PROBES, every_adapter, load_base, trained
 
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig, Mix
 from ropo_bench.merging import certificate
 from ropo_bench.merging.certificate import certify
 from ropo_bench.merging.merge import merge
-from ropo_bench.suites import MergeRecipe
+from ropo_bench.recipes.suite import MergeRecipe
 from tests.merging.moved_policies import PROBES, every_adapter, trained
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from ropo_bench.planning import given_machine, machine, this_machine
-from ropo_bench.provenance import Hardware
+from ropo_bench.runs.provenance import Hardware
 
 MEMINFO = "MemTotal: 24000000 kB\nMemFree: 1 kB\nMemAvailable:   20971520 kB\n"
 GIB = 1 << 30

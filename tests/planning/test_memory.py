@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from ropo_bench import planning
-from ropo_bench.methods import MethodRecipe, TrainRecipe
+from ropo_bench.models.size import of_shape
 from ropo_bench.planning import Spread
-from ropo_bench.recipes import load_methods, load_suite
-from ropo_bench.shapes import of_shape
-from ropo_bench.suites import ShapeRecipe
+from ropo_bench.recipes.load import load_methods, load_suite
+from ropo_bench.recipes.method import MethodRecipe, TrainRecipe
+from ropo_bench.recipes.suite import ShapeRecipe
 from ropo_bench.types import TokenizedPair
 
 SHAPE = ShapeRecipe(
@@ -94,7 +94,7 @@ def kept_bytes(recipe: MethodRecipe) -> int:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from ropo_bench.adapters import attach
-    from ropo_bench.training.logprobs import collate, token_logps
+    from ropo_bench.training.core.logprobs import collate, token_logps
 
     torch.manual_seed(0)
     model: Any = attach(LlamaForCausalLM(LlamaConfig(**SHAPE.model_dump(exclude_none=True))), recipe.adapter).train()

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from ropo_bench import planning
-from ropo_bench.methods import MethodRecipe
+from ropo_bench.models.size import Anatomy, of_shape
 from ropo_bench.planning import Machine, Spread, Way
-from ropo_bench.recipes import load_methods, load_suite
-from ropo_bench.shapes import Anatomy, of_shape
+from ropo_bench.recipes.load import load_methods, load_suite
+from ropo_bench.recipes.method import MethodRecipe
 
 SUITE = load_suite("llama3-8b")
 GIB = 1 << 30

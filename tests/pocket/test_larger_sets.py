@@ -8,15 +8,16 @@ from collections import Counter
 
 import pytest
 
-from ropo_bench import builder
 from ropo_bench.errors import UsageError
+from ropo_bench.pocket.build import make as builder
 from ropo_bench.pocket.instructions import SPLITS, instructions
 from ropo_bench.pocket.larger import ADDED, BEGINS_WITH, LARGER_SETS, LargerSet, larger_set, spends
 from ropo_bench.pocket.prompts import pocket_prompts
 from ropo_bench.pocket.templates import CATEGORIES
 from ropo_bench.pocket.world import build_world
-from ropo_bench.recipes import load_suite, load_task
-from ropo_bench.sources import POCKET_ASSETS, read_prompts
+from ropo_bench.recipes.load import load_suite, load_task
+from ropo_bench.sources.prompts import read_prompts
+from ropo_bench.sources.shipped import POCKET_ASSETS
 
 WORLD = build_world()
 NEW = {name: larger_set(WORLD, name)[len(instructions(WORLD, split)) :] for name, split in BEGINS_WITH.items()}

@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from ropo_bench import builder
 from ropo_bench.commands.pocket import content_hash, pairs_hash
 from ropo_bench.generation.hf import HFGenerator
-from ropo_bench.models import load_model, load_tokenizer
+from ropo_bench.models.load import load_model, load_tokenizer
+from ropo_bench.pocket.build import make as builder
 from ropo_bench.pocket.judge import grade_turns
 from ropo_bench.pocket.prompts import pocket_prompts
 from ropo_bench.pocket.world import build_world, world_hash
-from ropo_bench.runs import folder_hash
-from ropo_bench.sources import POCKET_ASSETS
-from ropo_bench.tasks import Decoding
+from ropo_bench.recipes.task import Decoding
+from ropo_bench.sources.shipped import POCKET_ASSETS
+from ropo_bench.store import folder_hash
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ropo_bench.errors import UsageError
-from ropo_bench.preferences import (
-    encode_prompts,
-    end_of_turn_id,
-    read_pairs,
-    template_preflight,
-    tokenize_pairs,
-)
+from ropo_bench.preferences import encode_prompts, end_of_turn_id, read_pairs, template_preflight, tokenize_pairs
 from ropo_bench.types import Message, Pair
 
 Make = Callable[..., Any]

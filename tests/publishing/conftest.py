@@ -9,7 +9,7 @@ import pytest
 
 from ropo_bench.commands.run import Asked, Limits, run_command
 from ropo_bench.publishing import publish
-from ropo_bench.runs import Store
+from ropo_bench.store import Store
 from tests import tiny_suite
 from tests.publishing.editing import COMMIT
 
@@ -20,7 +20,7 @@ def made(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[S
     folder = tmp_path_factory.mktemp("made")
     tiny_suite.write(folder / "suite", base_folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ropo_bench.provenance.code_version", lambda _: {"commit": COMMIT, "dirty": False})
+        patch.setattr("ropo_bench.runs.provenance.code_version", lambda _: {"commit": COMMIT, "dirty": False})
         asked = Asked("ropo,dpo", "tiny", include=[folder / "suite"], sets=["train.epochs=1"])
         run_command(asked, folder / "runs", "mine", True, Limits())
     return Store(folder / "runs"), "mine"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.runs import Store
+from ropo_bench.store import Store
 
 COMMIT = "0123456789" * 4
 

@@ -9,10 +9,10 @@ import pytest
 
 from ropo_bench.errors import RopoBenchError, UnfinishedRun, UsageError
 from ropo_bench.leaderboard import leaderboard
+from ropo_bench.leaderboard.formats import from_json
 from ropo_bench.publishing import publish
 from ropo_bench.publishing.names import paths_in
-from ropo_bench.reporting.formats import from_json
-from ropo_bench.runs import Store
+from ropo_bench.store import Store
 from tests.publishing.editing import COMMIT, altered, texts
 
 

@@ -17,7 +17,7 @@ from ropo_bench.commands.publish import publish_command
 from ropo_bench.commands.verify import verify_command
 from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.publishing import read_table, results_in, verify
-from ropo_bench.runs import Store
+from ropo_bench.store import Store
 from tests.publishing.editing import change
 
 

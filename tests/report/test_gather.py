@@ -11,9 +11,9 @@ from ropo_bench.commands.report import report_command
 from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.pipeline import run
 from ropo_bench.report import gather
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.reporting.report import ReportData
-from ropo_bench.runs import Store
+from ropo_bench.report.data import ReportData
+from ropo_bench.store import Store
+from ropo_bench.terminal.progress import Progress
 from tests import tiny_suite
 
 DIVERSE = """description: two samples of two turns

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.records import write_scores
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.report.parts import categories, forgetting
 from ropo_bench.report.samples import battles
 from ropo_bench.report.texts import cut_to_shortest, diversity
 from ropo_bench.report.trained import Shelf, Trained
-from ropo_bench.runs import Store
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.runs.items import write_scores
+from ropo_bench.store import Store
 from ropo_bench.types import Completion, Score, Status
 from tests.stored_run import prompts_file
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ropo_bench.reporting.board import Column, Leaderboard, Row
+from ropo_bench.leaderboard.board import Column, Leaderboard, Row
 from ropo_bench.types import Comparison, Measurement
 
 WIN_RATE = ("arena", "win_rate")

@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from ropo_bench.reporting.board import Column, Leaderboard, Row
-from ropo_bench.reporting.report import (
+from ropo_bench.leaderboard.board import Column, Leaderboard, Row
+from ropo_bench.report.data import (
     Answer,
     Battle,
     Category,

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropo_bench.reporting.board import Leaderboard
-from ropo_bench.reporting.figures import FORMATS, figures, file_bytes, inline_svg
-from ropo_bench.reporting.figures.all import FIGURES, draw
-from ropo_bench.reporting.figures.curves import band, running_mean
-from ropo_bench.reporting.figures.style import INK, marks
-from ropo_bench.reporting.figures.tradeoffs import pareto
-from ropo_bench.reporting.report import SECTIONS, Length, ReportData, Trajectory
+from ropo_bench.leaderboard.board import Leaderboard
+from ropo_bench.report.data import SECTIONS, Length, ReportData, Trajectory
+from ropo_bench.report.figures import FORMATS, figures, file_bytes, inline_svg
+from ropo_bench.report.figures.all import FIGURES, draw
+from ropo_bench.report.figures.curves import band, running_mean
+from ropo_bench.report.figures.style import INK, marks
+from ropo_bench.report.figures.tradeoffs import pareto
 from ropo_bench.types import Measurement
 from tests.reporting.page_example import report_data
 

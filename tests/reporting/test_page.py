@@ -8,14 +8,14 @@ import json
 import re
 from dataclasses import replace
 
-from ropo_bench.reporting.board import Leaderboard, Row
-from ropo_bench.reporting.page import page
-from ropo_bench.reporting.page.board import shown_board
-from ropo_bench.reporting.page.embed import json_block
-from ropo_bench.reporting.page.findings import comparison_table, findings
-from ropo_bench.reporting.page.plain import tables
-from ropo_bench.reporting.page.provenance import facts
-from ropo_bench.reporting.report import ReportData
+from ropo_bench.leaderboard.board import Leaderboard, Row
+from ropo_bench.report.data import ReportData
+from ropo_bench.report.page import page
+from ropo_bench.report.page.board import shown_board
+from ropo_bench.report.page.embed import json_block
+from ropo_bench.report.page.findings import comparison_table, findings
+from ropo_bench.report.page.plain import tables
+from ropo_bench.report.page.provenance import facts
 from tests.reporting.page_example import HOSTILE, battles, board, report_data
 
 

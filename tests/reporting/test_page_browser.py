@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.reporting.figures import figures, inline_svg
-from ropo_bench.reporting.page import page as write_page
+from ropo_bench.report.figures import figures, inline_svg
+from ropo_bench.report.page import page as write_page
 from tests.reporting.open_report import Report
 from tests.reporting.page_example import HOSTILE, report_data
 

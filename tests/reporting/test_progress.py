@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from ropo_bench.reporting import progress as module
-from ropo_bench.reporting.progress import Progress, duration_text
+from ropo_bench.terminal import progress as module
+from ropo_bench.terminal.progress import Progress, duration_text
 
 
 class Clock:
@@ -95,7 +95,7 @@ def test_durations() -> None:
 
 SCRIPT = """
 import time
-from ropo_bench.reporting.progress import Progress
+from ropo_bench.terminal.progress import Progress
 with Progress() as progress:
     with progress.stage("train", "a[red]b", seed=1, total=4) as bar:
         for step in range(1, 5):

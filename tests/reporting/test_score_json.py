@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows, to_json
+from ropo_bench.commands.score.output import Metric, ScoreRow, print_rows, to_json
 
 ROWS = [
     ScoreRow("m[bold]", {"win_rate": Metric(50.123456789, 10, 2, 1.5), "n": Metric(None, 0, 3)}, ["two left out"]),

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.reporting.board import Column, Leaderboard, Row, footers
-from ropo_bench.reporting.formats import FORMATS, render, to_csv
-from ropo_bench.reporting.latex import to_latex
-from ropo_bench.reporting.markdown import to_markdown
-from ropo_bench.reporting.tables import STYLES, Cell, Style, cell, percent_text
-from ropo_bench.reporting.terminal import to_text
+from ropo_bench.leaderboard.board import Column, Leaderboard, Row, footers
+from ropo_bench.leaderboard.cells import STYLES, Cell, Style, cell, percent_text
+from ropo_bench.leaderboard.formats import FORMATS, render, to_csv
+from ropo_bench.leaderboard.latex import to_latex
+from ropo_bench.leaderboard.markdown import to_markdown
+from ropo_bench.leaderboard.terminal import to_text
 from ropo_bench.types import Measurement
 
 

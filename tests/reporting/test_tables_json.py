@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropo_bench.errors import UsageError
-from ropo_bench.reporting.board import Column, Leaderboard, Row
-from ropo_bench.reporting.formats import from_json, to_json
+from ropo_bench.leaderboard.board import Column, Leaderboard, Row
+from ropo_bench.leaderboard.formats import from_json, to_json
 from ropo_bench.types import Comparison, Measurement, Test
 from tests.reporting.board_example import BOARD
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from ropo_bench.reporting.board import Leaderboard
-from ropo_bench.reporting.conclusions import conclusions, findings
-from ropo_bench.reporting.formats import render
-from ropo_bench.reporting.latex import to_latex
-from ropo_bench.reporting.markdown import to_markdown
-from ropo_bench.reporting.separation import detectable, separations, turned
-from ropo_bench.reporting.tables import text_table
-from ropo_bench.reporting.terminal import to_text
+from ropo_bench.leaderboard.board import Leaderboard
+from ropo_bench.leaderboard.cells import text_table
+from ropo_bench.leaderboard.conclusions import conclusions, findings
+from ropo_bench.leaderboard.formats import render
+from ropo_bench.leaderboard.latex import to_latex
+from ropo_bench.leaderboard.markdown import to_markdown
+from ropo_bench.leaderboard.separation import detectable, separations, turned
+from ropo_bench.leaderboard.terminal import to_text
 from ropo_bench.statistics import minimum_detectable_effect
 from tests.reporting.board_example import BOARD, WIN_RATE, compared, row
 

@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import StorageError
-from ropo_bench.runs import (
-    Store,
-    atomic_file,
-    atomic_folder,
-    atomic_write_json,
-    atomic_write_text,
-    storage_errors,
-)
+from ropo_bench.store import Store, atomic_file, atomic_folder, atomic_write_json, atomic_write_text, storage_errors
 
 
 def test_an_error_in_the_body_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:

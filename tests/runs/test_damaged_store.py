@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import StorageError
-from ropo_bench.runs import MANIFEST, Stage, Store
-from ropo_bench.runs.files import write_sealed
+from ropo_bench.store import MANIFEST, Stage, Store
+from ropo_bench.store.files import write_sealed
 
 TORN = [b"", b"{", b"null", b"[]", b"3", b"\0" * 64, b"\xff\xfe", b'"text"', b"[" * 100_000, b'{"checksum": []}']
 
@@ -99,5 +99,5 @@ def test_a_stage_that_another_process_makes_again_is_not_damaged(
         (stage.path / "scores.jsonl").write_text("")
         raise StorageError("scores.jsonl: has 0 bytes, was 13 when finished")
 
-    monkeypatch.setattr("ropo_bench.runs.store.check_files", reopened)
+    monkeypatch.setattr("ropo_bench.store.store.check_files", reopened)
     assert not Store(tmp_path).stage("scores", "k").done

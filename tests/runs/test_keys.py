@@ -10,13 +10,7 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.runs import (
-    canonical_json,
-    content_key,
-    file_hash,
-    folder_hash,
-    source_hash,
-)
+from ropo_bench.store import canonical_json, content_key, file_hash, folder_hash, source_hash
 
 
 def test_key_does_not_depend_on_the_order_of_inputs() -> None:
@@ -70,7 +64,7 @@ def test_file_hash_is_sha256_and_sees_a_change_of_equal_size(tmp_path: Path, mon
     time.sleep(2.1)
     assert file_hash(path, cache) == first
     with monkeypatch.context() as blind:
-        blind.setattr("ropo_bench.runs.keys.sha256_of", lambda path: "read again")
+        blind.setattr("ropo_bench.store.keys.sha256_of", lambda path: "read again")
         assert file_hash(path, cache) == first, "a remembered file is not read again"
     (entry,) = cache.iterdir()
     for damaged in ("", "remembered\n", entry.read_text().replace(first[0], "x", 1)):

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import StorageError
-from ropo_bench.runs import (
-    JsonLines,
-)
+from ropo_bench.store import JsonLines
 
 
 def test_what_goes_in_comes_out(tmp_path: Path) -> None:

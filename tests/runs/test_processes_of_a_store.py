@@ -11,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.runs import (
-    JsonLines,
-    Store,
-)
+from ropo_bench.store import JsonLines, Store
 
 
 def start(script: str, *arguments: str) -> subprocess.Popen[str]:
@@ -24,7 +21,7 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
 WORKER = """
 import sys
 from pathlib import Path
-from ropo_bench.runs import JsonLines, Store, atomic_folder
+from ropo_bench.store import JsonLines, Store, atomic_folder
 store = Store(Path(sys.argv[1]))
 print("ready", flush=True)
 for number in range(100000):
@@ -74,7 +71,7 @@ def test_kill_9_at_any_moment_leaves_no_half_record_and_no_marker_without_its_fi
 HOLDER = """
 import sys, time
 from pathlib import Path
-from ropo_bench.runs import Store
+from ropo_bench.store import Store
 stage = Store(Path(sys.argv[1])).stage("train", "k")
 with stage.begin() as todo:
     print("holding", flush=True)

@@ -10,12 +10,7 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import StorageError, UsageError
-from ropo_bench.runs import (
-    JsonLines,
-    Store,
-    atomic_write_json,
-    read_json,
-)
+from ropo_bench.store import JsonLines, Store, atomic_write_json, read_json
 
 
 def test_a_stage_is_done_when_finished_and_not_before(tmp_path: Path) -> None:

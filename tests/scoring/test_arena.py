@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes.task import Column, Decoding, TaskRecipe
 from ropo_bench.scoring.arena import preference, score
-from ropo_bench.tasks import Column, Decoding, TaskRecipe
 from ropo_bench.types import Completion, Prompt, Score
 
 PROMPTS = [Prompt(name, ("hi",)) for name in ("a", "b", "c")]

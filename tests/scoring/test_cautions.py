@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from ropo_bench.recipes import load_task
+from ropo_bench.recipes.load import load_task
 from ropo_bench.scoring.cautions import find_cautions
 from ropo_bench.scoring.length_control import length_shift, shift_caution
 from ropo_bench.types import Score

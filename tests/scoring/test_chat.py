@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes import resolve_object
+from ropo_bench.recipes.objects import resolve_object
+from ropo_bench.recipes.task import Column, Decoding, TaskRecipe
 from ropo_bench.scoring import ESTIMATORS, SCORERS
 from ropo_bench.scoring.chat import score
 from ropo_bench.scoring.judged import JudgedScorer
 from ropo_bench.statistics import measure
-from ropo_bench.tasks import Column, Decoding, TaskRecipe
 from ropo_bench.types import Completion, Prompt
 
 PROMPTS = [Prompt("a", ("hi", "more"), "writing"), Prompt("b", ("hi", "more"), "maths")]

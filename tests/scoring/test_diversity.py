@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes import load_task
+from ropo_bench.recipes.load import load_task
+from ropo_bench.recipes.task import Column, Decoding, TaskRecipe
 from ropo_bench.scoring.diversity import NGRAMS, Denominator, bleu, distinct_n, measure_texts, score, self_bleu
-from ropo_bench.tasks import Column, Decoding, TaskRecipe
 from ropo_bench.types import Completion, Prompt
 
 ASSETS = Path(os.environ["ROPO_BENCH_ASSETS"], "diversity") if "ROPO_BENCH_ASSETS" in os.environ else None

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ropo_bench.engines import Engine, Subject
 from ropo_bench.errors import StorageError
-from ropo_bench.geometry import hyperspherical_energy
+from ropo_bench.models.geometry import hyperspherical_energy
+from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.scoring.energy import METRICS, score
-from ropo_bench.tasks import Column, TaskRecipe
 from ropo_bench.types import Score
+from ropo_bench.types.engines import Engine, Subject
 
 TASK = TaskRecipe(
     name="energy",

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ropo_bench.recipes.task import Column
 from ropo_bench.scoring.difficulty import fit_difficulties
 from ropo_bench.scoring.length_control import C, Gamed, control_length, estimate, logistic, win_rates
 from ropo_bench.statistics import compare, measure
-from ropo_bench.tasks import Column
 from ropo_bench.types import Measurement, Score
 
 ASSETS = Path(os.environ["ROPO_BENCH_ASSETS"], "alpaca_eval") if "ROPO_BENCH_ASSETS" in os.environ else None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.judges import JudgeRecipe
-from ropo_bench.recipes import load_task
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.load import load_task
 from ropo_bench.scoring.alpaca_eval.annotate import ALPACA_EVAL
 from ropo_bench.scoring.judged import JudgedScorer, Probe
 from ropo_bench.scoring.mt_bench.pairwise import PAIRWISE

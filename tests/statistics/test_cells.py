@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes.task import Column
 from ropo_bench.statistics import ESTIMATORS, Sample, census, maximum, mean, measure, split
-from ropo_bench.tasks import Column
 from ropo_bench.types import Measurement, Score
 from tests.statistics.score_tables import item, table
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from ropo_bench.recipes.task import Column
 from ropo_bench.statistics import Array, Sample, compare, compare_samples, split, subtract
-from ropo_bench.tasks import Column
 from ropo_bench.types import Comparison
 from tests.statistics.score_tables import item, table
 

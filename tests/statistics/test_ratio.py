@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ropo_bench.recipes.task import Column
 from ropo_bench.statistics import compare, mean, measure, ratio
-from ropo_bench.tasks import Column
 from ropo_bench.types import Score
 from tests.statistics.score_tables import item
 

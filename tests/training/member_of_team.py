@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 from ropo_bench.errors import RopoBenchError
-from ropo_bench.training import devices, job
+from ropo_bench.training import work as job
+from ropo_bench.training.team import devices
 
 torch.set_num_threads(1)
 for case in json.loads(Path(sys.argv[1]).read_text()):

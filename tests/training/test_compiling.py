@@ -10,10 +10,10 @@ from torch import nn
 from torch._dynamo.utils import counters
 
 from ropo_bench.adapters import RopoConfig
-from ropo_bench.methods import CoreRecipe
-from ropo_bench.training import elementwise, layers
-from ropo_bench.training.compiling import compile_layers
-from ropo_bench.training.core import switched
+from ropo_bench.recipes.method import CoreRecipe
+from ropo_bench.training.core import elementwise, layers
+from ropo_bench.training.core.compiling import compile_layers
+from ropo_bench.training.core.switches import switched
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropo_bench.errors import UsageError
-from ropo_bench.training.devices import deal, mean_over_team, prefetch, team, turns
+from ropo_bench.training.team.devices import deal, mean_over_team, prefetch, team, turns
 
 COSTS = st.lists(st.integers(1, 500), min_size=1, max_size=40)
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers.models.llama.modeling_llama import LlamaRMSNorm, apply_rotary_pos_emb
 
-from ropo_bench.training import elementwise
+from ropo_bench.training.core import elementwise
 
 compiled = pytest.mark.skipif(elementwise.library() is None, reason="no C compiler with OpenMP")
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from ropo_bench.training import head as head_module
-from ropo_bench.training.head import head_logps
-from ropo_bench.training.logit_change import LogitChange, logit_change
+from ropo_bench.training.core import head as head_module
+from ropo_bench.training.core.head import head_logps
+from ropo_bench.training.core.logit_change import LogitChange, logit_change
 
 C, D, V = 37, 24, 211
 PLAIN = LogitChange()

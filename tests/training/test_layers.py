@@ -23,7 +23,7 @@ from transformers import (
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from ropo_bench.adapters import RopoConfig
-from ropo_bench.training import elementwise, layers
+from ropo_bench.training.core import elementwise, layers
 
 IDS = torch.arange(1, 27).reshape(2, 13)
 TARGETS = ["q_proj", "v_proj"]

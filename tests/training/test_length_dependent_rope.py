@@ -10,13 +10,13 @@ import torch
 from transformers import LlamaConfig
 
 from ropo_bench.errors import UsageError
-from ropo_bench.methods import AdapterRecipe, CoreRecipe, LossRecipe, MethodRecipe, TrainRecipe
-from ropo_bench.models import steady_positions
-from ropo_bench.recipes import load_suite
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import Store
+from ropo_bench.models.load import steady_positions
+from ropo_bench.recipes.load import load_suite
+from ropo_bench.recipes.method import AdapterRecipe, CoreRecipe, LossRecipe, MethodRecipe, TrainRecipe
 from ropo_bench.stages import Stages
-from ropo_bench.training.logprobs import collate, completion_logps
+from ropo_bench.store import Store
+from ropo_bench.terminal.progress import Progress
+from ropo_bench.training.core.logprobs import collate, completion_logps
 from ropo_bench.types import TokenizedPair
 from tests import tiny_suite
 from tests.conftest import new_llama

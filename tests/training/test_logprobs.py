@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from ropo_bench.training import logprobs
-from ropo_bench.training.packing import pack, pad
+from ropo_bench.training.core import logprobs
+from ropo_bench.training.core.packing import pack, pad
 from ropo_bench.types import TokenizedPair
 
 PAIRS = [

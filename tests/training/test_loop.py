@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ropo_bench.errors import StorageError, TrainingDiverged
-from ropo_bench.methods import LossRecipe, TrainRecipe
+from ropo_bench.recipes.method import LossRecipe, TrainRecipe
 from ropo_bench.training import checkpoint
 from ropo_bench.training.loop import StepPart, fit, learning_rate, make_optimizer
 from ropo_bench.training.preference import PreferenceObjective

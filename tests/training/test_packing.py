@@ -19,10 +19,10 @@ from transformers import (
     Qwen3Config,
 )
 
-from ropo_bench.methods import CoreRecipe
-from ropo_bench.training.attention import ATTENTION, attend
-from ropo_bench.training.logprobs import collate, completion_logps, token_logps
-from ropo_bench.training.packing import Batch, Segment, pack, pad, row_tokens
+from ropo_bench.recipes.method import CoreRecipe
+from ropo_bench.training.core.attention import ATTENTION, attend
+from ropo_bench.training.core.logprobs import collate, completion_logps, token_logps
+from ropo_bench.training.core.packing import Batch, Segment, pack, pad, row_tokens
 from ropo_bench.types import TokenizedPair
 
 VOCABULARY = 97
@@ -125,7 +125,7 @@ def test_nothing_leaks_between_pairs_or_between_completions() -> None:
 
 
 def test_flex_attention_gives_the_same() -> None:
-    from ropo_bench.training.attention import _flex
+    from ropo_bench.training.core.attention import _flex
 
     torch.manual_seed(0)
     segments = (Segment(9, 5, 3), Segment(6), Segment(1, 1, 8))
@@ -192,9 +192,9 @@ def test_another_architecture_is_padded() -> None:
 
 @pytest.mark.skipif("ROPO_BENCH_ASSETS" not in os.environ, reason="ROPO_BENCH_ASSETS is not set")
 def test_real_pairs_to_fp32_rounding() -> None:
-    from ropo_bench.models import load_tokenizer
+    from ropo_bench.models.load import load_tokenizer
     from ropo_bench.preferences import read_pairs, tokenize_pairs
-    from ropo_bench.sources import model_folder
+    from ropo_bench.sources.models import model_folder
 
     data = Path(os.environ["ROPO_BENCH_ASSETS"]) / "preference" / "hh_rlhf_harmless_base_test.part1.jsonl.gz"
     tokenizer = load_tokenizer(model_folder("pocket:sft"))

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ropo_bench.adapters import attach
-from ropo_bench.methods import AdapterRecipe
-from ropo_bench.training.precision import settle_frozen
+from ropo_bench.recipes.method import AdapterRecipe
+from ropo_bench.training.core.precision import settle_frozen
 
 ADAPTERS = {
     "lora": AdapterRecipe(name="lora", options={"r": 4}, target_modules="all-linear"),

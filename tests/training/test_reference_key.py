@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.methods import CoreRecipe, TrainRecipe
-from ropo_bench.recipes import load_suite
-from ropo_bench.reporting.progress import Progress
-from ropo_bench.runs import Store
+from ropo_bench.recipes.load import load_suite
+from ropo_bench.recipes.method import CoreRecipe, TrainRecipe
 from ropo_bench.stages import Stages
+from ropo_bench.store import Store
+from ropo_bench.terminal.progress import Progress
 from tests import tiny_suite
 
 CHANGES: list[dict[str, Any]] = [

@@ -7,7 +7,7 @@ from math import log10
 
 import pytest
 
-from ropo_bench.recipes import load_methods, load_suite
+from ropo_bench.recipes.load import load_methods, load_suite
 from ropo_bench.tuning.grid import grid_around, grid_between, half_steps, is_near
 
 

@@ -7,7 +7,7 @@ from typing import get_args
 
 from peft import PeftConfig
 
-from ropo_bench.adapters.ropo.givens import Planes
+from ropo_bench.adapters.ropo.trees import Planes
 from ropo_bench.errors import UsageError
 
 PEFT_TYPE = "ROPO"

@@ -17,48 +17,20 @@ Tensor letters: N tokens (all leading dimensions flattened), D features.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ropo_bench.adapters.ropo import kernels
+from ropo_bench.adapters.ropo.trees import Planes, Round, tree_rounds
 
-Planes: TypeAlias = Literal["shared", "mirror"]
 Thetas: TypeAlias = tuple[Tensor | None, Tensor | None]  # forward, reverse; each (D - 1,)
 
 # Tokens are turned in slabs of about this many numbers, feature-major: rounds then run along contiguous
 # tokens and a slab stays in cache through all of them (measured best between 1 and 8 MiB).
 SLAB_NUMBERS = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """Disjoint pairs of one round: indices i, indices j, and where their angles stand in theta."""
-
-    first: slice
-    second: slice
-    angles: slice
-
-
-@lru_cache(maxsize=256)
-def tree_rounds(d: int, planes: Planes = "shared") -> tuple[Round, ...]:
-    """The ceil(log2 d) rounds of one tree in the order of its angles; together they hold d - 1 pairs."""
-    rounds: list[Round] = []
-    stride, offset = 1, 0
-    while stride < d:
-        if planes == "mirror":
-            n = min(stride, d - stride)
-            first, second = slice(0, n), slice(stride, stride + n)
-        else:
-            n = len(range(stride, d, 2 * stride))
-            first, second = slice(0, 2 * stride * (n - 1) + 1, 2 * stride), slice(stride, None, 2 * stride)
-        rounds.append(Round(first, second, slice(offset, offset + n)))
-        stride, offset = 2 * stride, offset + n
-    return tuple(rounds)
 
 
 def rotate(

@@ -18,8 +18,9 @@ from peft.tuners.tuners_utils import BaseTunerLayer, check_adapters_to_merge
 from torch import Tensor, nn
 
 from ropo_bench.adapters.ropo.config import RopoConfig
-from ropo_bench.adapters.ropo.givens import Planes, rotate
+from ropo_bench.adapters.ropo.givens import rotate
 from ropo_bench.adapters.ropo.magnitude import magnify
+from ropo_bench.adapters.ropo.trees import Planes
 from ropo_bench.errors import UsageError
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ropo_bench.adapters.ropo.givens import Planes, rotate_backward, rotate_forward
+from ropo_bench.adapters.ropo.givens import rotate_backward, rotate_forward
+from ropo_bench.adapters.ropo.trees import Planes
 
 
 def _planes(mirror: bool) -> Planes:

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ropo_bench.planning.machine import CPU
-from ropo_bench.reporting.console import Screen
-from ropo_bench.reporting.progress import duration_text
+from ropo_bench.terminal.console import Screen
+from ropo_bench.terminal.progress import duration_text
 
 PLAIN_WIDTH = 120
 GIB, MIB = 1 << 30, 1 << 20

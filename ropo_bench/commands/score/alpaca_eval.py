@@ -6,10 +6,9 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from ropo_bench.commands.score.output import Metric, ScoreRow, print_rows
 from ropo_bench.errors import UsageError
-from ropo_bench.recipe_files import suggest
-from ropo_bench.reporting.csv_cells import csv_cell
-from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
+from ropo_bench.recipes.files import suggest
 from ropo_bench.scoring.alpaca_eval.leaderboard import (
     LeaderboardRow,
     read_annotations,
@@ -17,6 +16,7 @@ from ropo_bench.scoring.alpaca_eval.leaderboard import (
     write_leaderboard,
 )
 from ropo_bench.scoring.alpaca_eval.win_rates import LENGTH, RULES, ModelRow, leaderboard_row, measure_annotations
+from ropo_bench.store.csv_cells import csv_cell
 
 
 def score_alpaca_eval_command(

@@ -6,13 +6,13 @@ import json as jsonlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ropo_bench.engines import Engine, Subject
+from ropo_bench.commands.score.output import Metric, ScoreRow, print_rows
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes import load_task
-from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
-from ropo_bench.sources import model_folder
-from ropo_bench.tasks import Column, TaskRecipe
+from ropo_bench.recipes.load import load_task
+from ropo_bench.recipes.task import Column, TaskRecipe
+from ropo_bench.sources.models import model_folder
 from ropo_bench.types import Measurement, Score
+from ropo_bench.types.engines import Engine, Subject
 
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -62,7 +62,7 @@ def checkpoint_dtype(folder: Path) -> str:
 
 def _start(folder: Path, backend: str, dtype: str) -> Engine:
     from ropo_bench.generation import start
-    from ropo_bench.suites import VllmRecipe
+    from ropo_bench.recipes.suite import VllmRecipe
 
     if dtype not in DTYPES:
         raise UsageError(f"--dtype {dtype}: known: auto, {', '.join(DTYPES)}")

@@ -8,11 +8,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, get_args
 
-from ropo_bench.assets import read_given
-from ropo_bench.bounded import parse_json
+from ropo_bench.commands.score.output import Metric, ScoreRow, print_rows
 from ropo_bench.errors import UsageError
-from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
 from ropo_bench.scoring.diversity import Denominator, Words, measure_texts
+from ropo_bench.sources.assets import read_given
+from ropo_bench.store.bounded import parse_json
 
 LEVELS = {
     "corpus": "over all completions together",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ropo_bench.commands.score.output import Metric, ScoreRow, print_rows
 from ropo_bench.errors import UsageError
-from ropo_bench.recipe_files import suggest
-from ropo_bench.reporting.score_json import Metric, ScoreRow, print_rows
+from ropo_bench.recipes.files import suggest
 from ropo_bench.scoring.mt_bench.judgments import RULES, ModelScores, baseline, score_judgments
 from ropo_bench.scoring.mt_bench.reading import read_judgments
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ropo_bench.errors import UsageError
-from ropo_bench.judges import JudgeRecipe
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation
 from ropo_bench.scoring.alpaca_eval.prompt import is_switched, messages
 from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete, preference
@@ -14,7 +15,6 @@ from ropo_bench.scoring.arena import preference as better
 from ropo_bench.scoring.difficulty import read_difficulties
 from ropo_bench.scoring.gold import by_key, expected, sample_name
 from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe
-from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Completion, JudgeAnswer, JudgeCall, Prompt, Score, Status
 
 # Those of alpaca_eval's weighted_alpaca_eval_gpt4_turbo; the log-probabilities are the verdict, not the draw.

@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from ropo_bench import assets
 from ropo_bench.scoring.length_control import Array, Gamed, estimate
+from ropo_bench.sources import assets
 from ropo_bench.statistics import Sample
 from ropo_bench.types import Score
 

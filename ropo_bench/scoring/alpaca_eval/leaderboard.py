@@ -11,10 +11,10 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.assets import read_given
-from ropo_bench.bounded import parse_json, read_csv
 from ropo_bench.errors import UsageError
-from ropo_bench.runs import atomic_write_text
+from ropo_bench.sources.assets import read_given
+from ropo_bench.store import atomic_write_text
+from ropo_bench.store.bounded import parse_json, read_csv
 
 
 @dataclass(frozen=True, slots=True)

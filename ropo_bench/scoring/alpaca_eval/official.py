@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ropo_bench.assets import asset
 from ropo_bench.scoring.alpaca_eval.calibration import GAMED
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation
+from ropo_bench.sources.assets import asset
 
 GLM = "length_controlled_v1"
 _NO_DOTENV = "PYTHON_DOTENV_DISABLED"

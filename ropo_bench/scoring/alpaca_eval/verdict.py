@@ -6,8 +6,8 @@ import math
 import re
 
 from ropo_bench.scoring.alpaca_eval.official import logprob_preference
-from ropo_bench.thoughts import without_thoughts
 from ropo_bench.types import JudgeAnswer
+from ropo_bench.types.thoughts import without_thoughts
 
 TIE = 1.5
 _IDENTIFIER = re.compile(r"\W*([mM])\W*")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes.task import Column
 from ropo_bench.scoring.alpaca_eval import calibration
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation, LeaderboardRow
 from ropo_bench.scoring.alpaca_eval.listed import SAME, Listed, find_listed
@@ -15,7 +16,6 @@ from ropo_bench.scoring.alpaca_eval.official import Controlled, length_controlle
 from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete
 from ropo_bench.scoring.length_control import C, estimate, length_shift, shift_caution
 from ropo_bench.statistics import Estimator, Sample, measure
-from ropo_bench.tasks import Column
 from ropo_bench.types import Measurement, Score
 
 RULES = ("default", "alpaca-eval")

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ropo_bench import assets
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.gold import by_key, expected, sample_name
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.sources import assets
 from ropo_bench.types import Completion, Prompt, Score, Status
 
 PROMPTS = "llm-adapters"

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
-from ropo_bench.engines import Engine, Subject
+from ropo_bench.types.engines import Engine, Subject
 
 Request = tuple[tuple[str, str], list[int], list[int]]
 """lm-eval's: (context, continuation) as texts, then as token ids."""

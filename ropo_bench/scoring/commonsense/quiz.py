@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.engines import Subject
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes import resolve_object
+from ropo_bench.recipes.objects import resolve_object
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.commonsense.lm import make_lm, quiet, run_tasks
-from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Score
+from ropo_bench.types.engines import Subject
 
 Items = Sequence[Mapping[str, Any]]
 

@@ -10,14 +10,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.judges import JudgeRecipe
-from ropo_bench.runs import atomic_file
+from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.scoring.judged import Material
 from ropo_bench.scoring.mt_bench.pairwise import ORDERS, battle_calls, pairs
 from ropo_bench.scoring.mt_bench.single import grading_calls
 from ropo_bench.scoring.mt_bench.templates import template_name
 from ropo_bench.scoring.mt_bench.turns import find_turns
 from ropo_bench.scoring.mt_bench.verdicts import read_rating, read_side, verdict_rule
+from ropo_bench.store import atomic_file
 from ropo_bench.types import Completion, JudgeAnswer
 
 Row = dict[str, Any]

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ropo_bench.errors import UsageError
-from ropo_bench.judges import JudgeRecipe
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.arena import preference as better
 from ropo_bench.scoring.gold import by_key
 from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe
@@ -22,7 +23,6 @@ from ropo_bench.scoring.mt_bench.templates import (
 )
 from ropo_bench.scoring.mt_bench.turns import Turn, find_turns
 from ropo_bench.scoring.mt_bench.verdicts import FOR_FIRST, preference, read_side, verdict_rule
-from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import JudgeAnswer, JudgeCall, Prompt, Score, Status
 
 ORDERS = ("g1", "g2")

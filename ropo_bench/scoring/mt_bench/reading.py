@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.assets import read_given
-from ropo_bench.bounded import parse_json
 from ropo_bench.errors import UsageError
+from ropo_bench.sources.assets import read_given
+from ropo_bench.store.bounded import parse_json
 
 _FAMILIES = {"single-v1", "single-math-v1", "pair-v2", "pair-math-v1"}  # one protocol each way, by category
 _MULTI_TURN = "-multi-turn"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ropo_bench.judges import JudgeRecipe
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.judged import JudgedScorer, Material, Probe
 from ropo_bench.scoring.mt_bench.templates import (
     NEEDS_REFERENCE,
@@ -18,7 +19,6 @@ from ropo_bench.scoring.mt_bench.templates import (
 )
 from ropo_bench.scoring.mt_bench.turns import Turn, find_turns
 from ropo_bench.scoring.mt_bench.verdicts import read_rating, verdict_rule
-from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import JudgeAnswer, JudgeCall, Prompt, Score, Status
 
 

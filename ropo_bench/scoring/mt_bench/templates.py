@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from ropo_bench.assets import read_jsonl
 from ropo_bench.errors import UsageError
-from ropo_bench.recipe_files import suggest
-from ropo_bench.tasks import TaskRecipe
+from ropo_bench.recipes.files import suggest
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.sources.assets import read_jsonl
 from ropo_bench.types import Message, Prompt
 
 NEEDS_REFERENCE = frozenset({"math", "reasoning", "coding", "arena-hard-200"})

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.gold import by_key, expected, sample_name
-from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Completion, Prompt
 
 ERROR_TEXTS = frozenset({"$ERROR$", "ERROR"})

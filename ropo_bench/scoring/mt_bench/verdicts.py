@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from ropo_bench.errors import UsageError
-from ropo_bench.recipe_files import suggest
-from ropo_bench.tasks import TaskRecipe
-from ropo_bench.thoughts import without_thoughts
+from ropo_bench.recipes.files import suggest
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.types import JudgeAnswer
+from ropo_bench.types.thoughts import without_thoughts
 
 Side = Literal["A", "B", "tie"]
 Rule = Literal["last", "first"]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.judges import JudgeRecipe
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.alpaca_eval.annotate import ALPACA_EVAL, to_annotations
 from ropo_bench.scoring.alpaca_eval.prompt import is_switched, messages, template
 from ropo_bench.scoring.judged import Material
-from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Completion, JudgeAnswer, Prompt, Score
 
 WEIGHTED = JudgeRecipe(name="j", description="d", model="m")

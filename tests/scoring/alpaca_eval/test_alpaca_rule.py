@@ -29,7 +29,7 @@ def test_rule_alpaca_eval_takes_difficulties_by_position(assets: Path) -> None:
     import sklearn
     from alpaca_eval.metrics import glm_winrate
 
-    from ropo_bench.assets import asset
+    from ropo_bench.sources.assets import asset
 
     short = annotations(assets, "gemma-7b-it")[1:]
     (row,) = measure_annotations(short, rule="alpaca-eval")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ropo_bench.recipes.task import Column, Decoding, TaskRecipe
 from ropo_bench.scoring.commonsense.data import TASKS
 from ropo_bench.scoring.commonsense.generative import ending_question, prompts, prompts_key, read_answer, score
-from ropo_bench.tasks import Column, Decoding, TaskRecipe
 from ropo_bench.types import Completion, Prompt
 
 TASK = TaskRecipe(

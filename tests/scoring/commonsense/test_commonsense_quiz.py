@@ -11,12 +11,12 @@ from lm_eval.tasks import TaskManager
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ropo_bench.engines import Subject
 from ropo_bench.errors import UsageError
 from ropo_bench.generation import start
+from ropo_bench.recipes.suite import VllmRecipe
+from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.scoring.commonsense.quiz import score, write_task
-from ropo_bench.suites import VllmRecipe
-from ropo_bench.tasks import Column, TaskRecipe
+from ropo_bench.types.engines import Subject
 from tests.conftest import new_llama
 
 WORDS = ["<end>", *(f"w{i}" for i in range(60))]

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.assets import read_jsonl
-from ropo_bench.engines import Engine, Subject
 from ropo_bench.errors import UsageError
 from ropo_bench.generation import start
+from ropo_bench.recipes.suite import VllmRecipe
+from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.scoring.commonsense.data import TASKS, asset_name, data_of, load_tasks
 from ropo_bench.scoring.commonsense.likelihood import score
 from ropo_bench.scoring.commonsense.lm import engine_lm, make_lm, run_tasks
-from ropo_bench.sources import POCKET_ASSETS
-from ropo_bench.suites import VllmRecipe
-from ropo_bench.tasks import Column, TaskRecipe
+from ropo_bench.sources.assets import read_jsonl
+from ropo_bench.sources.shipped import POCKET_ASSETS
 from ropo_bench.types import Score
+from ropo_bench.types.engines import Engine, Subject
 from tests.forked import python
 
 POCKET = POCKET_ASSETS / "sft"

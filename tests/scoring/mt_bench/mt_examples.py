@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ropo_bench.judges import JudgeRecipe
-from ropo_bench.recipes import load_task
+from ropo_bench.recipes.judge import JudgeRecipe
+from ropo_bench.recipes.load import load_task
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.judged import Material
-from ropo_bench.tasks import TaskRecipe
 from ropo_bench.types import Completion, JudgeAnswer, Prompt
 
 JUDGE = JudgeRecipe(name="a-judge", description="a test", model="judge-1")

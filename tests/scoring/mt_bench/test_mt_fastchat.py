@@ -12,7 +12,7 @@ from ropo_bench.scoring.mt_bench.judgments import score_judgments
 from ropo_bench.scoring.mt_bench.pairwise import PAIRWISE
 from ropo_bench.scoring.mt_bench.reading import read_judgments, read_rows
 from ropo_bench.scoring.mt_bench.single import SINGLE
-from ropo_bench.sources import read_answers
+from ropo_bench.sources.prompts import read_answers
 from ropo_bench.types import Completion, Score
 from tests.scoring.mt_bench.mt_examples import JUDGE, OURS, THEIRS, material, said
 

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from ropo_bench.recipes import load_task
+from ropo_bench.recipes.load import load_task
 from ropo_bench.scoring.mt_bench.judgments import score_judgments
 from ropo_bench.scoring.mt_bench.reading import Judgment
 from ropo_bench.statistics import mean, measure

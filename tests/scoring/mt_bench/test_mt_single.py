@@ -7,7 +7,7 @@ import pytest
 from ropo_bench.errors import UsageError
 from ropo_bench.scoring.mt_bench.single import SINGLE
 from ropo_bench.scoring.mt_bench.turns import find_turns
-from ropo_bench.sources import read_answers, read_prompts
+from ropo_bench.sources.prompts import read_answers, read_prompts
 from ropo_bench.types import Completion, Prompt, Score
 from tests.scoring.mt_bench.mt_examples import JUDGE, OURS, PROMPTS, material, said
 

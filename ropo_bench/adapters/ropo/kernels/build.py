@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ropo_bench.assets.lookup import cache_folder
+from ropo_bench.sources.assets.lookup import cache_folder
 
 SOURCE = Path(__file__).with_name("cpu.c")  # includes the headers beside it
 # No -ffast-math: angle 0 must stay the identity and sums keep their order.

@@ -18,7 +18,7 @@ from torch import Tensor
 from ropo_bench.adapters.ropo.kernels import build, memory
 
 if TYPE_CHECKING:
-    from ropo_bench.adapters.ropo.givens import Planes
+    from ropo_bench.adapters.ropo.trees import Planes
 
 _POINTER, _INT64, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 

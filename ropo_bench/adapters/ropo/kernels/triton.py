@@ -17,8 +17,8 @@ import torch
 import triton
 from torch import Tensor
 
-from ropo_bench.adapters.ropo.givens import Planes
 from ropo_bench.adapters.ropo.kernels.rounds import TAIL, back_kernel, rotate_kernel
+from ropo_bench.adapters.ropo.trees import Planes
 
 # 16 warps of 128 registers a thread fill a multiprocessor's 65,536. Said to the compiler: left alone it takes 32
 # for the widest kernels and spills the rest.

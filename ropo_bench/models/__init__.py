@@ -1,0 +1,1 @@
+"""Models: how big they are, whether a folder holds one, loading them."""

@@ -1,0 +1,164 @@
+"""What varied in an earlier run of the same suite and task: the best basis for planning the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ropo_bench.leaderboard import estimators, scores_of
+from ropo_bench.pipeline import SFT, Request
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.sources.models import local_model
+from ropo_bench.sources.pairs import data_source
+from ropo_bench.statistics import Sample, estimate, subtract
+from ropo_bench.statistics.cells import split
+from ropo_bench.statistics.crossed import sample_parts
+from ropo_bench.store import Store
+
+Split = Mapping[str, float]
+"""Source -> standard deviation of one observation, see Measurement.split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Of one column, pooled: what varies in a row, in the paired difference of two, in a row less the SFT model.
+
+    None: no such pair. reference: its "common" is what a seed does to all rows alike, None where that cannot be told.
+    """
+
+    row: Split
+    difference: Split | None
+    num_prompts: int
+    reference: Split | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A run that measured a task before, with its tested columns by metric."""
+
+    run: str
+    num_rows: int
+    num_seeds: int
+    columns: Mapping[str, Measured]
+
+    @property
+    def words(self) -> str:
+        """Where the figures are from."""
+        rows = f"{self.num_rows} row{'s' * (self.num_rows > 1)}"
+        return f"measured in run {self.run}: {rows}, {self.num_seeds} seed{'s' * (self.num_seeds > 1)}"
+
+
+def earlier(store: Store, request: Request, task: TaskRecipe) -> Earlier | None:
+    """The run of this suite and task with the most seeds, then rows; None where there is none with a trained row.
+
+    Rows count that were trained there from the same base on the same data, both by content; the differences of a
+    checkpoint are those of whatever made it.
+    """
+    records = {name: store.read_run(name) for name in store.run_names()}
+    here = [record for record in records.values() if _same(record, request, task)]
+    contents = _contents(store, request) if here else {}
+    sizes = [
+        (*_size(record, task), name)
+        for name, record in records.items()
+        if record in here and _same_contents(record, contents)
+    ]
+    num_seeds, num_rows, name = max(sizes, default=(0, 0, ""))
+    if not num_rows:
+        return None
+    scores = scores_of(store, records[name], task)
+    columns: dict[str, Measured] = {}
+    for column in task.columns:
+        if task.is_tested(column):
+            # One seed tells less than several; figures of different meaning cannot be pooled.
+            trained = {row for row in _trained(records[name]) if len(scores.get(row, ())) == num_seeds}
+            whole = {row: seeds for row, seeds in scores.items() if row == SFT or row in trained}
+            samples = {row: estimate(task.name, column, seeds, estimators()) for row, seeds in whole.items()}
+            found = _measured({row: sample for row, sample in samples.items() if sample is not None})
+            columns |= {} if found is None else {column.metric: found}
+    return Earlier(name, num_rows, num_seeds, columns)
+
+
+def _size(record: Mapping[str, Any], task: TaskRecipe) -> tuple[int, int]:
+    """(most seeds that a trained row was measured with, how many rows have so many); all or none of a row count."""
+    groups: dict[str, list[bool]] = {}
+    trained = _trained(record)
+    for row in record["rows"]:
+        if row["name"] in trained:
+            groups.setdefault(row["name"], []).append(task.name in row["scores"])
+    counts = [len(seeds) for seeds in groups.values() if all(seeds)]
+    most = max(counts, default=0)
+    return most, counts.count(most)
+
+
+def _trained(record: Mapping[str, Any]) -> set[str]:
+    """The rows that the run itself trained."""
+    return {method["name"] for method in record["request"]["methods"]}
+
+
+def _contents(store: Store, request: Request) -> dict[str, str]:
+    """What base and data are now, by content, as far as both lie on this machine."""
+    base, data = local_model(request.suite.base), Path(data_source(request.suite.data))
+    found = {} if base is None else {"base": store.folder_hash(base)}
+    return found | ({"data": store.file_hash(data)} if data.is_file() else {})
+
+
+def _same_contents(record: Mapping[str, Any], contents: Mapping[str, str]) -> bool:
+    there = {"base": record["base"], "data": record["data"] and record["data"]["sha256"]}
+    return all(there[what] == content for what, content in contents.items())
+
+
+def _same(record: Mapping[str, Any], request: Request, task: TaskRecipe) -> bool:
+    """Whether a run measured the same thing: base, data, judge, and all of the task but how it is shown."""
+    suite, shown = record["request"]["suite"], {"columns", "description"}
+    if (suite["base"], suite["data"]) != (request.suite.base, request.suite.data):
+        return False
+    judge = request.judges.get(task.name)
+    if record["request"]["judges"].get(task.name) != (None if judge is None else judge.model_dump()):
+        return False
+    there = [TaskRecipe.model_validate(one) for one in record["request"]["tasks"] if one["name"] == task.name]
+    return any(one.model_dump(exclude=shown) == task.model_dump(exclude=shown) for one in there)
+
+
+def _measured(samples: Mapping[str, Sample]) -> Measured | None:
+    """Trained rows, and pairs of them; of one trained row, its difference from the SFT model."""
+    trained = [sample.with_draws() for row, sample in samples.items() if row != SFT]
+    rows = [found for sample in trained if (found := _split(sample)) is not None]
+    if not rows:
+        return None
+    pairs = list(combinations(trained, 2))
+    if not pairs and SFT in samples:
+        pairs = [(trained[0], samples[SFT].with_draws())]
+    differences = [found for a, b in pairs if (one := subtract(a, b)) and (found := _split(one)) is not None]
+    difference = _pooled(differences) if differences else None
+    return Measured(_pooled(rows), difference, len(trained[0].clusters), _reference(samples, trained, difference))
+
+
+def _reference(samples: Mapping[str, Sample], trained: Sequence[Sample], difference: Split | None) -> Split | None:
+    """Of a row less SFT. Of what seeds do, half of a difference's variance is a row's own, the rest is common."""
+    if SFT not in samples:
+        return None
+    beside = [subtract(sample, samples[SFT].with_draws()) for sample in trained]
+    splits = [own for sample in beside if sample is not None and (own := _split(sample)) is not None]
+    if not splits:
+        return None
+    pooled = dict(_pooled(splits))
+    if len(trained) > 1 and difference is not None and "seeds" in pooled and "seeds" in difference:
+        variance = min(difference["seeds"] ** 2 / 2, pooled["seeds"] ** 2)
+        pooled |= {"seeds": variance**0.5, "common": (pooled["seeds"] ** 2 - variance) ** 0.5}
+    return pooled
+
+
+def _split(sample: Sample) -> Split | None:
+    parts = sample_parts(sample)
+    return None if parts is None else split(sample, parts)
+
+
+def _pooled(splits: Sequence[Split]) -> Split:
+    """Root mean square of each source that all of them tell."""
+    sources = [source for source in splits[0] if all(source in one for one in splits)]
+    return {source: float(np.sqrt(np.mean([one[source] ** 2 for one in splits]))) for source in sources}

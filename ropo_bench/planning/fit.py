@@ -1,0 +1,117 @@
+"""Whether trainings fit: for `plan` on the best use of a machine's devices, for `run` as it was asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ropo_bench import planning
+from ropo_bench.errors import UsageError
+from ropo_bench.models.size import Anatomy
+from ropo_bench.pipeline import Request
+from ropo_bench.planning import Fit, Machine, Memory, Spread, Way
+from ropo_bench.planning.inventory import Inventory
+from ropo_bench.recipes.load import load_methods
+from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.store import Store
+
+LIGHTER = "lora-dpo,ropo"  # rows that train less than all of a model, offered where that does not fit
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One method's memory on a machine; None where it cannot be told. ways: where it does not fit, what would."""
+
+    method: str
+    machine: Machine
+    spread: Spread
+    memory: Memory | None = None
+    fit: Fit | None = None
+    ways: tuple[Way, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON: memory on a device, the way it is spread over them, and whether it fits."""
+        return {
+            "spread": self.spread.words,
+            "num_devices": self.spread.num_devices,
+            "sharded": self.spread.sharded,
+            "fits": None if self.fit is None else self.fit.state,
+            "memory_bytes": None if self.memory is None else self.memory.total,
+            "memory": None if self.memory is None else asdict(self.memory),
+            "ways_on": [asdict(way) for way in self.ways],
+        }
+
+    def refusal(self) -> UsageError:
+        """Why it cannot be trained so, and the ways on."""
+        assert self.fit is not None
+        return planning.refusal(self.method, self.fit, self.spread, self.machine, self.ways)
+
+
+def room_for(
+    request: Request, method: MethodRecipe, model: Anatomy | None, machine: Machine, spread: Spread | None = None
+) -> Room:
+    """What a method's training needs of each device. spread: None for the best use of the machine's devices."""
+    memory = None if model is None else planning.training_memory(model, method)
+    if memory is None or model is None:
+        return Room(method.name, machine, spread or Spread())
+    if spread is None:
+        spread, fit = planning.best_spread(memory, machine)
+    else:
+        fit = planning.as_asked(memory, machine, spread)
+    there = spread.device(memory)
+    if fit is None or fit.state != "no":
+        return Room(method.name, machine, spread, there, fit)
+    lighter = [
+        other.model_copy(update={"train": method.train})
+        for other in load_methods(LIGHTER, suite=request.suite)
+        if _trains_less(model, other, memory)
+    ]
+    ways = planning.ways_on(model, method, lighter, machine, spread)
+    return Room(method.name, machine, spread, there, fit, tuple(ways))
+
+
+def _trains_less(model: Anatomy, other: MethodRecipe, than: Memory) -> bool:
+    memory = planning.training_memory(model, other)
+    return memory is not None and memory.optimizer < than.optimizer
+
+
+def refused(rooms: Iterable[Room]) -> str | None:
+    """One line about what cannot fit: the hungriest method with its ways on, and the names of the others."""
+    found = [room for room in rooms if room.fit is not None and room.fit.state == "no"]
+    if not found:
+        return None
+    worst = max(found, key=lambda room: room.fit.needed_bytes if room.fit else 0)
+    others = ", ".join(room.method for room in found if room is not worst)
+    return f"{worst.refusal()}{f'; {others} cannot fit either' if others else ''}"
+
+
+def refuse_what_cannot_fit(
+    request: Request,
+    store: Store,
+    note: Callable[[str], None],
+    spread: Spread | None = None,
+    machine: Machine | None = None,
+) -> None:
+    """Before anything is loaded: raise UsageError for a training that is still to be made and cannot fit.
+
+    note: is told of those that may not fit. spread: how it is to be trained (None: as this process was started).
+    """
+    machine = planning.this_machine() if machine is None else machine
+    spread = planning.launched_spread(os.environ) if spread is None else spread
+    inventory = Inventory(request, store)
+    rooms = [
+        room_for(request, method, inventory.anatomy, machine, spread)
+        for method in request.methods
+        if not all(inventory.trained(method, seed) for seed in request.training_seeds)
+    ]
+    line = refused(rooms)
+    if line is not None:
+        raise UsageError(line)
+    for room in rooms:
+        if room.fit is not None and room.fit.state == "tight":
+            note(
+                f"{room.method}: training may need {planning.gib(room.fit.needed_bytes)}, there are "
+                f"{planning.gib(room.fit.available_bytes)}; train.micro_batch_tokens lowers it"
+            )

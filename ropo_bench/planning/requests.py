@@ -1,0 +1,64 @@
+"""The requests that judging would make, where the answers to judge are on the disk; nobody is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ropo_bench.making.evaluation import find_scorer
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.runs.items import read_completions
+from ropo_bench.scoring.judged import JudgedScorer, Material
+from ropo_bench.sources import assets
+from ropo_bench.sources.prompt_files import ANSWER_ASSETS, PROMPT_ASSETS
+from ropo_bench.sources.prompts import read_answers, read_prompts
+from ropo_bench.stages import Evaluation, Model
+from ropo_bench.types import Completion, JudgeCall, Prompt
+
+_MT_BENCH = ("mt_bench/judge_prompts", "mt_bench/reference_answer/")
+QUESTION_ASSETS = {"mt-bench": _MT_BENCH, "mt-bench-pairwise": _MT_BENCH}
+"""Registered files that a scorer's questions are made of, by their names' beginnings."""
+
+
+def requests(evaluation: Evaluation, model: Model, task: TaskRecipe) -> list[JudgeCall] | None:
+    """Every question about a model's answers to a task; None where they, or the baseline's, are not there yet."""
+    scorer = find_scorer(task)
+    answers = evaluation.completions(model, task)
+    if not isinstance(scorer, JudgedScorer) or not answers.done or task.prompts is None or not _files_here(task):
+        return None
+    prompts = read_prompts(task.prompts)
+    baseline = _baseline(evaluation, task, prompts)
+    if baseline is None:
+        return None
+    material = Material(task, prompts, read_completions(answers), baseline)
+    return scorer.calls(material, evaluation.judges[task.name])
+
+
+def canary_requests(evaluation: Evaluation, task: TaskRecipe) -> list[JudgeCall] | None:
+    """Every question that tests a task's judge; None where the answers that they are made of are not there yet."""
+    from ropo_bench.judging import canaries
+
+    scorer, judge = find_scorer(task), evaluation.judges[task.name]
+    if not isinstance(scorer, JudgedScorer) or scorer.probe is None or task.prompts is None or not _files_here(task):
+        return None
+    prompts, probe = read_prompts(task.prompts), scorer.probe
+    baseline = _baseline(evaluation, task, prompts)
+    if baseline is None:
+        return None
+    items = canaries.canary_items(prompts, baseline)
+    if probe.num_answers == 2:
+        return canaries.canary_calls(items, lambda prompt, a, b: probe.ask(task, judge, prompt, (a, b)))
+    return canaries.grade_canary_calls(items, lambda prompt, a: probe.ask(task, judge, prompt, (a,)))
+
+
+def _files_here(task: TaskRecipe) -> bool:
+    """Whether everything that the questions are made of is here: to plan is not to download."""
+    named = (PROMPT_ASSETS.get(task.prompts or ""), ANSWER_ASSETS.get(task.baseline or ""))
+    wanted = tuple(name for name in (*named, *QUESTION_ASSETS.get(task.scorer, ())) if name)
+    return all(assets.find(entry) is not None for entry in assets.entries() if entry.name.startswith(wanted))
+
+
+def _baseline(evaluation: Evaluation, task: TaskRecipe, prompts: Sequence[Prompt]) -> list[Completion] | None:
+    if task.baseline is not None:
+        return read_answers(task.baseline, prompts)
+    answers = evaluation.completions(evaluation.stages.base, task)
+    return read_completions(answers) if answers.done else None

@@ -1,0 +1,1 @@
+"""Rebuilding the pocket world's shipped files from nothing."""

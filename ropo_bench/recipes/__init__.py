@@ -1,0 +1,1 @@
+"""Recipe files (method, task, suite, judge): read, merged, checked, and named objects found."""

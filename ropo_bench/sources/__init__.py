@@ -1,0 +1,1 @@
+"""What names in recipes stand for: models, preference data, prompts, answers, benchmark files."""

@@ -1,0 +1,280 @@
+"""The store: stage folders RUNS/cache/<stage>/<key>/, and named runs RUNS/<name>/run.json."""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ropo_bench.errors import StorageError, UsageError
+from ropo_bench.store.files import (
+    DISK_ERRNOS,
+    JSON,
+    SMALL_BYTES,
+    FileEntry,
+    check_files,
+    list_files,
+    os_error_number,
+    read_sealed,
+    storage_error,
+    storage_errors,
+    sweep,
+    sync_tree,
+    write_sealed,
+)
+from ropo_bench.store.keys import file_hash, folder_hash
+
+MANIFEST = "manifest.json"
+MANIFEST_SCHEMA = 2
+RUN_SCHEMA = 2
+DERIVED = ("measured", "compared")  # made from scores by whichever command reads them
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+_MAKE = "repeat the command that makes it (run, eval, nightly or tune)"
+_KEPT = "what its stages hold is kept, and it is written again from that"
+_locks_of_this_process: set[Path] = set()
+
+
+@contextmanager
+def locked(path: Path, what: str, waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold an advisory lock on the file `path`; if another process has it, tell `waiting` who and wait.
+
+    The kernel frees the lock of a killed process. POSIX record locks, not flock: a forked worker that
+    outlives its killed parent would keep a flock. They do not exclude threads of one process: the assert.
+    """
+    assert path not in _locks_of_this_process, f"{path} is already locked by this process"
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        with storage_errors(path):
+            try:
+                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):  # POSIX allows either for "somebody has it"
+                holder = os.pread(descriptor, 32, 0).decode().strip()
+                waiting(f"{what} is being made by {f'process {holder}' if holder else 'another process'}; waiting")
+                fcntl.lockf(descriptor, fcntl.LOCK_EX)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _locks_of_this_process.add(path)
+        yield
+    finally:
+        _locks_of_this_process.discard(path)
+        os.close(descriptor)
+
+
+class Stage:
+    """One stage's output: a folder that is finished when its manifest is there, and resumable before.
+
+    with stage.begin() as todo:
+        if todo:
+            ... write files into stage.path; what a killed process left there is still there ...
+            stage.finish({"seconds": 12.5})
+    """
+
+    def __init__(self, root: Path, name: str, key: str) -> None:
+        self.name = name
+        self.key = key
+        self.path = root / "cache" / name / key
+        self._lock = root / "cache" / "locks" / f"{name}-{key}"
+        self._hashes = root / "cache" / "hashes"
+        self._manifest: dict[str, Any] | None = None
+        self._files: dict[str, FileEntry] = {}
+
+    @property
+    def mend(self) -> str:
+        """How a damaged stage is made again, as the end of a message."""
+        if self.name in DERIVED:
+            return f"delete the folder {self.path} and repeat the command, which makes it again"
+        maker = "`ropo-bench pocket build`" if self.name.startswith("pocket-") else "run, eval, nightly or tune"
+        return f"delete the folder {self.path} and repeat the command that made it ({maker}): it makes it again"
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage is finished; checked against its files once in a process (a Store's life).
+
+        Checked are the manifest itself, existence and size of every file, and the content of small ones; that of
+        large ones when `file` or `folder` gives them to a reader. Raises StorageError naming a file that is missing,
+        truncated or changed in a finished stage, with the mend.
+        """
+        if self._manifest is None and (self.path / MANIFEST).exists():
+            manifest = read_sealed(self.path / MANIFEST, self.mend)
+            if [manifest.get(key) for key in ("schema", "stage", "key")] != [MANIFEST_SCHEMA, self.name, self.key]:
+                raise StorageError(
+                    f"{self.path / MANIFEST}: not a manifest of schema {MANIFEST_SCHEMA} of this stage; {self.mend}"
+                )
+            try:
+                check_files(self.path, manifest["files"], self.mend)
+            except StorageError:
+                if not (self.path / MANIFEST).exists():  # reopened meanwhile: another process makes it again
+                    return False
+                raise
+            self._keep(manifest)
+        return self._manifest is not None
+
+    def _keep(self, manifest: dict[str, Any]) -> None:
+        self._manifest = manifest
+        self._files = {entry["path"]: entry for entry in manifest["files"]}
+
+    def file(self, name: str) -> Path:
+        """A file of the finished stage, with the content that it was finished with: the door of every reader.
+
+        Large ones are read once and remembered (keys.file_hash). Raises StorageError for a stage that is not
+        finished, a file that it has not, and content that changed.
+        """
+        entry = self._entry(name)
+        path = self.path / name
+        if entry["size_bytes"] > SMALL_BYTES and file_hash(path, self._hashes) != entry["sha256"]:
+            raise StorageError(f"{path}: content changed since it was finished; {self.mend}")
+        return path
+
+    def folder(self, name: str = ".") -> Path:
+        """A folder of the finished stage (a model's), every file below it checked as `file` does."""
+        if not self.done:
+            raise StorageError(f"{self.path}: not finished; {_MAKE}")
+        for path in self._files:
+            if name == "." or path.startswith(f"{name}/"):
+                self.file(path)
+        return self.path / name
+
+    def has_file(self, name: str) -> bool:
+        """Whether the finished stage has such a file."""
+        return self.done and name in self._files
+
+    def sha256(self, name: str) -> str:
+        """sha256 of a file of the finished stage, which has that content; raises StorageError as `file` does."""
+        self.file(name)
+        return self._entry(name)["sha256"]
+
+    def _entry(self, name: str) -> FileEntry:
+        if not self.done:
+            raise StorageError(f"{self.path}: not finished; {_MAKE}")
+        if name not in self._files:
+            raise StorageError(f"{self.path / name}: not among the files of this stage; {self.mend}")
+        return self._files[name]
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What `finish` was given; raises StorageError if the stage is not finished."""
+        if not self.done or self._manifest is None:
+            raise StorageError(f"{self.path}: not finished; {_MAKE}")
+        content: dict[str, Any] = self._manifest["content"]
+        return content
+
+    @contextmanager
+    def begin(self, waiting: Callable[[str], None] = lambda line: None, redo: bool = False) -> Iterator[bool]:
+        """Lock the stage for this process and make its folder; yields whether there is work to do.
+
+        False means finished, perhaps by the process that this one waited for (`waiting` gets one line then). With
+        redo there is always work: what is finished stays so until the body reopens it.
+        In the body, errors of the disk, and any OSError in this folder, become StorageError.
+        """
+        if self.done and not redo:
+            yield False
+            return
+        with locked(self._lock, f"{self.name} {self.key}", waiting):
+            if self.done and not redo:
+                yield False
+                return
+            with storage_errors(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                sweep(self.path)
+            try:
+                yield True
+            except Exception as error:
+                number = os_error_number(error)
+                if number is None or not (number in DISK_ERRNOS or self._names_this_folder(error)):
+                    raise
+                raise storage_error(self.path, error, number) from error
+
+    def _names_this_folder(self, error: Exception) -> bool:
+        """Whether an error is about a file in this folder, not about some file that the body reads."""
+        filename = error.filename if isinstance(error, OSError) else None
+        return isinstance(filename, str) and Path(filename).is_relative_to(self.path)
+
+    def finish(self, content: Mapping[str, JSON]) -> None:
+        """Make all files durable, then write the manifest (content, file list) atomically: done."""
+        assert self._lock in _locks_of_this_process, "finish belongs into `with stage.begin()`"
+        with storage_errors(self.path):
+            sync_tree(self.path)
+            files = list_files(self.path)
+        manifest: dict[str, Any] = {"schema": MANIFEST_SCHEMA, "stage": self.name, "key": self.key}
+        manifest |= {"content": dict(content), "files": files}
+        write_sealed(self.path / MANIFEST, manifest)
+        self._keep(manifest)
+
+    def reopen(self) -> None:
+        """Take the manifest away: what is in the folder stays, and the stage is to be finished again."""
+        with storage_errors(self.path):
+            (self.path / MANIFEST).unlink(missing_ok=True)
+        self._manifest = None
+
+    def discard(self, waiting: Callable[[str], None] = lambda line: None) -> None:
+        """Remove what is in the folder; whoever asks for the stage makes it again."""
+        with locked(self._lock, f"{self.name} {self.key}", waiting):
+            self.reopen()
+            with storage_errors(self.path):
+                shutil.rmtree(self.path, ignore_errors=True)
+
+
+class Store:
+    """A user's runs folder; making the object touches no disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self._stages: dict[tuple[str, str], Stage] = {}
+
+    def stage(self, name: str, key: str) -> Stage:
+        """The stage `name` with the content key `key`, finished or not; the same object for the same key."""
+        return self._stages.setdefault((name, key), Stage(self.root, name, key))
+
+    def file_hash(self, path: Path) -> str:
+        """sha256 of a file; large ones are read once (see keys.file_hash)."""
+        return file_hash(path, self.root / "cache" / "hashes")
+
+    def folder_hash(self, folder: Path) -> str:
+        """sha256 over a folder such as a model's; large files are read once (see keys.folder_hash)."""
+        return folder_hash(folder, self.root / "cache" / "hashes")
+
+    def run_folder(self, name: str) -> Path:
+        """The folder of a named run; raises UsageError for a name that cannot be a folder's."""
+        if not _RUN_NAME.fullmatch(name) or name == "cache":
+            raise UsageError(
+                f"run name {name!r}: use letters, digits, '.', '_', '+' and '-', starting with a letter or digit, "
+                "100 at most, and not 'cache'"
+            )
+        return self.root / name
+
+    def run_names(self) -> list[str]:
+        """The names of all runs in this store, sorted."""
+        return sorted(path.parent.name for path in self.root.glob("*/run.json"))
+
+    def write_run(self, name: str, record: Mapping[str, JSON]) -> None:
+        """Write RUNS/<name>/run.json atomically, with a checksum of itself; raises StorageError."""
+        write_sealed(self.run_folder(name) / "run.json", {"schema": RUN_SCHEMA, **record})
+
+    def read_run(self, name: str) -> dict[str, Any]:
+        """Read RUNS/<name>/run.json; raises UsageError if there is none, StorageError if it is corrupt."""
+        path = self.run_folder(name) / "run.json"
+        if not path.exists():
+            close = difflib.get_close_matches(name, self.run_names(), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(self.run_names()) or 'none'}"
+            raise UsageError(f"run {name!r}: not in {self.root}; {hint}")
+        mend = f"delete it and repeat the command that made the run, with --name {name}: {_KEPT}"
+        record = read_sealed(path, mend)
+        schema = record.pop("schema", None)
+        if schema != RUN_SCHEMA:
+            raise StorageError(f"{path}: a run of schema {schema}, this program reads {RUN_SCHEMA}; {mend}")
+        return record
+
+    def finished(self, name: str) -> Iterator[Stage]:
+        """Every finished stage of a name, by key; raises StorageError for one that is damaged."""
+        for path in sorted((self.root / "cache" / name).glob(f"*/{MANIFEST}")):
+            stage = self.stage(name, path.parent.name)
+            if stage.done:
+                yield stage

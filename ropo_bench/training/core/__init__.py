@@ -1,0 +1,1 @@
+"""From a batch of pairs to log-probabilities: everything that train.core.* switches."""

@@ -1,0 +1,50 @@
+"""One process of a team: `python -m ropo_bench.training.team.worker`, started by launch.py.
+
+The environment tells its rank, the first line of standard input its job; the end of standard input is the end of
+its parent, and its own. On standard output it tells, as JSON lines, {"step", "tokens"} and, when it fails,
+{"error", "message"}.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from typing import Any
+
+from ropo_bench.errors.failures import as_expected
+
+
+def main() -> None:
+    """Do the job; exit code 1 after an error, which is told."""
+    told = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever else is printed must not be taken for a message
+
+    def tell(**message: Any) -> None:
+        told.write(json.dumps(message) + "\n")
+        told.flush()
+
+    line = sys.stdin.readline()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    from ropo_bench.training import work
+    from ropo_bench.training.team import devices
+    from ropo_bench.training.team.job import Job
+
+    try:
+        work.run(Job.model_validate_json(line), lambda step, tokens: tell(step=step, tokens=tokens))
+        devices.leave()
+    except (Exception, SystemExit) as error:
+        expected = as_expected(error)
+        tell(error=type(expected).__name__, message=str(expected))
+        told.close()
+        os._exit(1)  # without a farewell to the others, who may wait for this process
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""A loaded model, as generation gives it and scoring uses it; the stages do not know each other, they know this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ropo_bench.recipes.task import Decoding
+from ropo_bench.types import Completion, Prompt
+
+
+class Engine(Protocol):
+    """One model in memory, until it is closed.
+
+    backend: "hf" or "vllm". life: names this one load of the model in records. tokenizer: transformers' own.
+    """
+
+    backend: str
+    life: str
+    tokenizer: Any
+
+    @property
+    def room_tokens(self) -> int | None:
+        """How many tokens a context has room for; None where nothing bounds it."""
+        ...
+
+    def generate(
+        self, prompts: Sequence[Prompt], decoding: Decoding, done: Collection[tuple[str, int]] = ()
+    ) -> Iterator[list[Completion]]:
+        """Completions, some at a time, of every (prompt id, sample) that is not in `done`."""
+        ...
+
+    def loglikelihoods(self, requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[tuple[float, bool]]:
+        """Of each (context ids, continuation ids): summed log-probability, and whether it is the greedy choice."""
+        ...
+
+    def close(self) -> None:
+        """Give the model's memory back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model that a scorer reads itself: its folder, its base's folder, and its engine, loaded on first use."""
+
+    folder: Path
+    base_folder: Path
+    engine: Callable[[], Engine]
