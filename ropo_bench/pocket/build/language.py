@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ropo_bench.recipes.method import TrainRecipe
-from ropo_bench.training.team import devices
 from ropo_bench.training.batches import micro_batches, num_steps, step_indices
 from ropo_bench.training.core.head import head_logps
 from ropo_bench.training.core.logit_change import logit_change
 from ropo_bench.training.core.logprobs import scored_hidden
-from ropo_bench.training.loop import StepPart
 from ropo_bench.training.core.packing import Batch, pad_sequences
+from ropo_bench.training.loop import StepPart
+from ropo_bench.training.team import devices
 
 # The testbed's shipped weights were trained with chunks of this size, and are rebuilt bit for bit with no other.
 CHUNK_TOKENS = 2048

@@ -18,19 +18,19 @@ import numpy as np
 import torch
 
 from ropo_bench.generation.hf import HFGenerator
-from ropo_bench.recipes.method import CoreRecipe, TrainRecipe
 from ropo_bench.models.load import load_model, load_tokenizer
+from ropo_bench.pocket.build.language import LanguageObjective, TokenSequence, pack
 from ropo_bench.pocket.corpus import pretraining_texts, sft_dialogues
 from ropo_bench.pocket.grader import grade
 from ropo_bench.pocket.larger import spends
 from ropo_bench.pocket.prompts import pocket_prompts
 from ropo_bench.pocket.world import World
-from ropo_bench.terminal.progress import Progress
-from ropo_bench.store import atomic_file, atomic_folder
-from ropo_bench.scoring.difficulty import fit_difficulties
+from ropo_bench.recipes.method import CoreRecipe, TrainRecipe
 from ropo_bench.recipes.task import Decoding
+from ropo_bench.scoring.difficulty import fit_difficulties
+from ropo_bench.store import atomic_file, atomic_folder
+from ropo_bench.terminal.progress import Progress
 from ropo_bench.training import checkpoint
-from ropo_bench.pocket.build.language import LanguageObjective, TokenSequence, pack
 from ropo_bench.training.loop import fit
 from ropo_bench.types import Message, Prompt, Score
 
