@@ -1,0 +1,216 @@
+"""Which code a number depends on: the modules behind a making, found by following its imports.
+
+A list of module names kept by hand forgets some and holds others that do not matter. Here the list is read off the
+code: every module of the same project that a module imports, anywhere in its text, and whatever those import.
+Comments, docstrings and formatting are left out, so that explaining a line never makes a model train again.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from ropo_bench.errors import UsageError
+
+PROJECT = "ropo_bench"
+HARMLESS = (
+    "ropo_bench.errors",  # how things fail
+    "ropo_bench.terminal",  # what a person sees
+    "ropo_bench.store",  # where things lie; how they are written has a schema of its own
+    "ropo_bench.recipes",  # what recipes say is in the keys, value by value
+    "ropo_bench.runs.provenance",
+)
+"""Packages of the project that cannot change a number: neither they nor what only they import is followed."""
+RECORDS = ("ropo_bench.types", "ropo_bench.types.engines")
+"""The same of single modules: records without arithmetic."""
+_DIGITS = 12
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """A module's source: hash of what it means, with the C files that it compiles; the names that it imports."""
+
+    digest: str
+    imports: frozenset[str]
+
+
+@cache  # a process runs one version of its code
+def find_module(module: str) -> ModuleSpec | None:
+    """A module's spec, found without importing it or its parents; None where there is none."""
+    spec: ModuleSpec | None = None
+    name = ""
+    for part in module.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, None if spec is None else spec.submodule_search_locations)
+        if spec is None:
+            return None
+    return spec
+
+
+def is_checkout() -> bool:
+    """Whether the project runs from a git checkout of its own, where code changes between releases."""
+    spec = find_module(PROJECT)
+    return spec is not None and spec.origin is not None and (Path(spec.origin).parents[1] / ".git").exists()
+
+
+def code_of(version: int, *roots: str, beside: str = "") -> dict[str, object]:
+    """What of the code goes into a content key: a version, in a checkout the source, of users' modules always.
+
+    version: of the numbers that the roots make, raised when they change; it alone stands for the project's code in an
+    installed release, so that an upgrade makes again what changed and nothing else. roots: modules that make the
+    numbers. beside: a package whose modules are not followed unless they are roots. Raises UsageError for a root
+    that is no module.
+    """
+    own = [root for root in roots if _top(root) == PROJECT]
+    source = sources(own, beside) if is_checkout() else {}
+    for root in roots:
+        if _top(root) != PROJECT:
+            source |= sources([root])
+    return {"version": version, "source": source} if source else {"version": version}
+
+
+def sources(roots: Collection[str], beside: str = "") -> dict[str, str]:
+    """Hash of every module that makes the numbers of `roots`, by its name."""
+    return {module: _read(module).digest[:_DIGITS] for module in derived_modules(roots, beside)}
+
+
+def derived_modules(roots: Collection[str], beside: str = "") -> list[str]:
+    """The modules `roots` and all that they import, directly or not, but the harmless ones; sorted.
+
+    Raises UsageError for a root that is no module.
+    """
+    for root in roots:
+        if find_module(root) is None:
+            raise UsageError(f"{root}: no such Python module on sys.path")
+    seen: set[str] = set(roots)
+    waiting = [*roots, *(package for root in roots for package in _packages(root))]
+    while waiting:
+        module = waiting.pop()
+        if module not in roots and (module in seen or _is_left_out(module, beside)):
+            continue
+        seen.add(module)
+        waiting.extend(name for name in _read(module).imports if name not in seen)
+    return sorted(seen)
+
+
+def _is_left_out(module: str, beside: str) -> bool:
+    packages = (*HARMLESS, beside) if beside else HARMLESS
+    return module in RECORDS or any(module == name or module.startswith(f"{name}.") for name in packages)
+
+
+def meaning(source: str) -> str:
+    """Python source without its comments, docstrings, other bare strings and formatting."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                setattr(node, name, [line for line in block if not _is_bare_string(line)])
+    return ast.dump(tree)
+
+
+def _is_bare_string(line: ast.AST) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+
+
+@cache
+def _read(module: str) -> _Module:
+    spec = find_module(module)
+    if spec is None or spec.origin is None:
+        return _Module(hashlib.sha256().hexdigest(), frozenset())  # a folder without a file of its own
+    origin = Path(spec.origin)
+    if origin.suffix != ".py":
+        return _Module(hashlib.sha256(origin.read_bytes()).hexdigest(), frozenset())
+    text = origin.read_text(encoding="utf-8")
+    digest = hashlib.sha256(meaning(text).encode())
+    for compiled in sorted(path for suffix in (".c", ".h") for path in _beside(origin, suffix)):
+        digest.update(f"\0{compiled.name}\0".encode() + compiled.read_bytes())
+    return _Module(digest.hexdigest(), _imports(module, spec, ast.parse(text)))
+
+
+def _beside(origin: Path, suffix: str) -> list[Path]:
+    """The C sources that a module compiles: under its own name or, for `build`, all in its folder."""
+    return list(origin.parent.glob(f"*{suffix}")) if origin.stem == "build" else list(
+        origin.parent.glob(f"{origin.stem}{suffix}")
+    )
+
+
+def _imports(module: str, spec: ModuleSpec, tree: ast.AST) -> frozenset[str]:
+    """The modules that belong to a module's own code among those that it imports, and the packages they lie in.
+
+    Imports inside functions count. What stands under `if TYPE_CHECKING:` is not run, and is left out.
+    """
+    package = module if spec.submodule_search_locations else module.rpartition(".")[0]
+    names: set[str] = set()
+    for node in _executed(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = _absolute(node, package)
+            # `from package import name` may mean a module of that name, or an object of the package.
+            names.update(f"{source}.{alias.name}" for alias in node.names)
+            names.add(source)
+    own = {name for name in names if name and _belongs(name, module)}
+    return frozenset(own | {parent for name in own for parent in _packages(name)})
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node of a module but those that only a type checker reads."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and _is_type_checking(child.test):
+            for line in child.orelse:
+                yield line
+                yield from _executed(line)
+            continue
+        yield child
+        yield from _executed(child)
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (
+        isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING"
+    )
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    """What `from ... import` names, without the leading dots."""
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".")
+    base = ".".join(parts[: len(parts) - node.level + 1])
+    return f"{base}.{node.module}" if node.module else base
+
+
+def _belongs(name: str, module: str) -> bool:
+    """Whether an imported module is of the same project: the same top package, or a file in the same folder."""
+    if _top(name) == _top(module):
+        return find_module(name) is not None
+    if _top(module) == PROJECT or _top(name) == PROJECT:
+        return False
+    here, there = (find_module(_top(text)) for text in (module, name))
+    if here is None or there is None or here.origin is None or there.origin is None:
+        return False
+    folders = [_folder(here), _folder(there)]
+    return folders[0] == folders[1] and folders[0].name not in _INSTALLED and find_module(name) is not None
+
+
+def _folder(spec: ModuleSpec) -> Path:
+    """The folder of sys.path in which a top module or package lies."""
+    assert spec.origin is not None
+    return Path(spec.origin).parents[1 if spec.submodule_search_locations else 0]
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _packages(module: str) -> list[str]:
+    """The packages that a module lies in; not the top one, whose names are doors to everything."""
+    parts = module.split(".")
+    return [".".join(parts[:count]) for count in range(2, len(parts))]
