@@ -22,13 +22,13 @@ from typing import Any
 import torch
 
 from benchmarks.tiny_families import FAMILIES, write_family
-from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.errors import RopoBenchError, first_line
 from ropo_bench.generation.hf import decode, pad_left
 from ropo_bench.generation.hf_engine import HFEngine
 from ropo_bench.pipeline import run
 from ropo_bench.recipes.method import CoreRecipe
 from ropo_bench.recipes.task import Decoding
+from ropo_bench.request import Asked, resolve
 from ropo_bench.store import JsonLines, Store
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.training.core.logprobs import collate, completion_logps

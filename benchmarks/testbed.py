@@ -17,7 +17,8 @@ from ropo_bench.recipes.load import load_method, load_suite, load_task
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import Column
 from ropo_bench.runs.items import read_scores
-from ropo_bench.stages import Evaluation, Model, Stages
+from ropo_bench.stages import merged, policy, scores
+from ropo_bench.stages.bench import Bench, Model
 from ropo_bench.statistics import compare, holm, minimum_detectable_effect
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
@@ -32,17 +33,15 @@ class Testbed:
 
     def __init__(self, runs: Path, progress: Progress) -> None:
         self.suite = load_suite("pocket")
-        self.stages = Stages(Store(runs), self.suite, progress)
-        self.evaluation = Evaluation(self.stages)
+        self.bench = Bench(Store(runs), self.suite, progress)
 
     def train(self, method: MethodRecipe, seed: int) -> Model:
         """A trained and merged model."""
-        self.stages.make_policy(method, seed)
-        return self.stages.make_merged(method, seed)
+        return merged.make(self.bench, policy.make(self.bench, method, seed), method.name, seed)
 
     def scores(self, model: Model, task: str, metric: str) -> list[Score]:
         """Its scores of one metric."""
-        found = read_scores(self.evaluation.make_scores(model, load_task(task), "model"))
+        found = read_scores(scores.make(self.bench, model, load_task(task), "model"))
         return [score for score in found if score.metric == metric]
 
 
@@ -67,7 +66,7 @@ def answer(runs: Path) -> dict[str, Any]:
         dpo = load_method("dpo", suite=bed.suite)
         hot = dpo.model_copy(update={"train": dpo.train.model_copy(update={"lr": 30 * dpo.train.lr})})
         first, second, broken = bed.train(dpo, 0), bed.train(dpo, 1), bed.train(hot, 0)
-        won = differences(bed, first, bed.stages.base, {ARENA[0]: ARENA[1]})[0]
+        won = differences(bed, first, bed.bench.base, {ARENA[0]: ARENA[1]})[0]
         effect = minimum_detectable_effect(won["standard_error"], won["degrees"])
         harm = differences(bed, broken, first, METRICS)
         noise = differences(bed, first, second, {**METRICS, ARENA[0]: ARENA[1]})

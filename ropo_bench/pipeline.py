@@ -12,64 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from ropo_bench.errors import BudgetReached, first_line
 from ropo_bench.errors.failures import as_expected, note_work
-from ropo_bench.making.evaluation import UNREAD
-from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.method import MethodRecipe
-from ropo_bench.recipes.rates import Rates
-from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.request import SFT, Request
 from ropo_bench.runs.provenance import provenance
-from ropo_bench.stages import Evaluation, Model, Stages
-from ropo_bench.store import Store, content_key
+from ropo_bench.stages import canaries, completions, merged, pairs, policy, preflight, scores
+from ropo_bench.stages.bench import Bench, Model
+from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.training.team.launch import ALONE, Launch
 
 if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
-
-SFT = "SFT"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a user asked for, fully resolved: no name in it needs a recipe file any more.
-
-    seeds: how many a method, counted from first_seed. judges: by the name of the task that they judge. canaries:
-    whether they are checked for bias first. rates: how the methods' learning rates were chosen.
-    """
-
-    suite: SuiteRecipe
-    tasks: Sequence[TaskRecipe]
-    methods: Sequence[MethodRecipe]
-    seeds: int
-    checkpoints: Mapping[str, str] = field(default_factory=dict)
-    judges: Mapping[str, JudgeRecipe] = field(default_factory=dict)
-    canaries: bool = True
-    first_seed: int = 0
-    rates: Rates = field(default_factory=lambda: Rates(how="suite"))
-
-    @property
-    def training_seeds(self) -> range:
-        """The seeds of every method."""
-        return range(self.first_seed, self.first_seed + self.seeds)
-
-    def plain(self) -> dict[str, Any]:
-        """The request as JSON."""
-        return {
-            "suite": self.suite.model_dump(),
-            "tasks": [task.model_dump() for task in self.tasks],
-            "methods": [method.model_dump() for method in self.methods],
-            "seeds": self.seeds,
-            "checkpoints": dict(self.checkpoints),
-            "judges": {task: judge.model_dump() for task, judge in self.judges.items()},
-            "canaries": self.canaries,
-            "first_seed": self.first_seed,
-            "rates": self.rates.model_dump(),
-        }
-
-    def run_name(self) -> str:
-        """The default name of its run: the suite and a hash of everything asked for."""
-        return f"{self.suite.name}-{content_key('run', self.plain())[:8]}"
 
 
 @dataclass
@@ -100,26 +54,27 @@ def run(
     Rows that could not finish have the state "failed: reason" or "incomplete: reason"; the record's "complete"
     tells whether any did. Raises BudgetReached, after writing down what was reached.
     """
-    stages = Stages(store, request.suite, progress, launch)
+    bench = Bench(store, request.suite, progress, launch, request.judges, budget)
     rows = [Row(SFT, 0)]
     rows += [Row(label, 0) for label in request.checkpoints]
     rows += [Row(method.name, seed) for method in request.methods for seed in request.training_seeds]
-    with Evaluation(stages, request.judges, budget) as evaluation:
-        way = _Way(request, evaluation, rows, store, name, dict(provenance()))
+    with bench:
+        if request.methods:
+            pairs.make(bench)
+        way = _Way(request, bench, rows, name, dict(provenance()))
         for row in rows:
             way.fill(row)
         way.fill_canaries()
         way.keep_provenance()
         if not way.write()["complete"]:
-            seeds = request.training_seeds
-            left = [m for m in request.methods if not all(stages.merged(m, seed).done for seed in seeds)]
-            evaluation.check_models(request.tasks, request.checkpoints, training=bool(left))
+            left = [method for method in request.methods if not way.is_merged(method)]
+            preflight.check_models(bench, request.tasks, request.checkpoints, training=bool(left))
             if left:  # judging alone loads no torch
-                way.give_up(stages.preflight(left))
-            evaluation.preflight(request.tasks)
+                way.give_up(preflight.check_methods(bench, left))
+            preflight.check_tasks(bench, request.tasks)
         for row in rows:
             way.go(row, way.make)
-        evaluation.close_engine()
+        bench.close_engine()
         way.check_judges()
         for row in rows:
             way.go(row, way.judge)
@@ -131,9 +86,8 @@ class _Way:
     """One run on its way: its rows, and where they are written down."""
 
     request: Request
-    evaluation: Evaluation
+    bench: Bench
     rows: Sequence[Row]
-    store: Store
     name: str
     made_with: Mapping[str, Any]
     models: dict[int, Model] = field(default_factory=dict)
@@ -156,7 +110,7 @@ class _Way:
                 raise  # every other row is measured against this one
             expected = as_expected(error)
             row.state = f"failed: {first_line(expected)}"
-            self.evaluation.progress.note(f"{row.name} seed {row.seed} failed: {expected}")
+            self.bench.progress.note(f"{row.name} seed {row.seed} failed: {expected}")
         self.write()
 
     def give_up(self, reasons: Mapping[str, str]) -> None:
@@ -164,32 +118,34 @@ class _Way:
         for row in self.rows:
             if row.name in reasons and row.state == "pending":
                 row.state = f"failed: {reasons[row.name]}"
-                self.evaluation.progress.note(f"{row.name} seed {row.seed} failed: {reasons[row.name]}")
+                self.bench.progress.note(f"{row.name} seed {row.seed} failed: {reasons[row.name]}")
         self.write()
 
     def make(self, row: Row) -> None:
         """Make everything of a row that needs its model: generate for all tasks, then score what needs no judge."""
         model = self.models[self.rows.index(row)] = self._model(row)
         for task in self.request.tasks:
-            self.evaluation.make_answers(model, task, row.name)
+            scores.make_answers(self.bench, model, task, row.name)
         for task in self.request.tasks:
             if task.name not in self.request.judges:
                 self._score(row, model, task)
 
     def fill_canaries(self) -> None:
         """Enter what is known of the judges' biases, which the record of a repeated command keeps from the start."""
-        for task in self.request.tasks:
-            if task.name in self.request.judges and self.request.canaries:
-                stage = self.evaluation.canaries(task)
-                if stage.done:
-                    self.canaries[task.name] = dict(stage.manifest)
+        for task in self._tasks_with_canaries():
+            stage = canaries.stage(self.bench, task)
+            if stage.done:
+                self.canaries[task.name] = dict(stage.manifest)
 
     def check_judges(self) -> None:
         """Ask the canaries of every judged task; what a judge's verdicts are worth stands beside them."""
-        for task in self.request.tasks:
-            if task.name in self.request.judges and self.request.canaries:
-                self.canaries[task.name] = dict(self.evaluation.make_canaries(task).manifest)
-                self.write()
+        for task in self._tasks_with_canaries():
+            self.canaries[task.name] = dict(canaries.make(self.bench, task).manifest)
+            self.write()
+
+    def _tasks_with_canaries(self) -> list[TaskRecipe]:
+        judged = [task for task in self.request.tasks if task.name in self.request.judges]
+        return judged if self.request.canaries else []
 
     def judge(self, row: Row) -> None:
         """Let the judges judge a row; it is done then."""
@@ -197,12 +153,12 @@ class _Way:
         for task in self.request.tasks:
             if task.name in self.request.judges:
                 self._score(row, model, task)
-        found = {t.name: self.store.stage("scores", row.scores[t.name]).manifest for t in self.request.tasks}
-        missing = [f"{record['num_failed']:,} of {task}" for task, record in found.items() if record["num_failed"]]
+        stages = {task.name: scores.stage(self.bench, model, task).manifest for task in self.request.tasks}
+        missing = [f"{told[scores.FAILED]:,} of {task}" for task, told in stages.items() if told[scores.FAILED]]
         unread = [
-            f"{task} (its answers: cache/judge/{record['judge_key']}/answers.jsonl)"
-            for task, record in found.items()
-            if record.get(UNREAD)
+            f"{task} (its answers: cache/judge/{told['judge_key']}/answers.jsonl)"
+            for task, told in stages.items()
+            if told.get(scores.UNREAD)
         ]
         row.state = "done"
         if missing:
@@ -214,44 +170,51 @@ class _Way:
             )
 
     def _score(self, row: Row, model: Model, task: TaskRecipe) -> None:
-        row.scores[task.name] = self.evaluation.make_scores(model, task, row.name).key
+        row.scores[task.name] = scores.make(self.bench, model, task, row.name).key
         if task.prompts is not None:
-            row.completions[task.name] = self.evaluation.completions(model, task).key
+            row.completions[task.name] = completions.stage(self.bench, model, task).key
         self.write()
 
     def fill(self, row: Row) -> None:
         """Enter what a finished row has, so that a repeated command never shows less than was there."""
-        stages = self.evaluation.stages
-        model: Model | None = stages.base if row.name == SFT else None
+        bench = self.bench
+        model: Model | None = bench.base if row.name == SFT else None
         method = self._method(row)
         if method is not None:
-            policy, merged = stages.policy(method, row.seed), stages.merged(method, row.seed)
-            if policy.done and merged.done:
-                row.training, row.certificate = dict(policy.manifest), dict(merged.manifest["certificate"])
-                model = stages.merged_model(merged, row.seed)
+            trained = policy.stage(bench, method, row.seed)
+            whole = merged.stage(bench, trained.key)
+            if trained.done and whole.done:
+                row.training, row.certificate = dict(trained.manifest), dict(whole.manifest["certificate"])
+                model = merged.model(whole, row.seed)
         if model is None:
             return
         tasks = self.request.tasks
-        scored = [task for task in tasks if self.evaluation.scores(model, task).done]
-        row.scores = {task.name: self.evaluation.scores(model, task).key for task in scored}
-        row.completions = {t.name: self.evaluation.completions(model, t).key for t in scored if t.prompts is not None}
+        scored = [task for task in tasks if scores.stage(bench, model, task).done]
+        row.scores = {task.name: scores.stage(bench, model, task).key for task in scored}
+        row.completions = {t.name: completions.stage(bench, model, t).key for t in scored if t.prompts is not None}
         # Answers that were scored and are gone are made again: reports show them.
-        if all(self.evaluation.finished(model, t) and self.evaluation.answered(model, t) for t in tasks):
+        if all(scores.are_final(bench, model, t) and completions.are_there(bench, model, t) for t in tasks):
             row.state = "done"
 
+    def is_merged(self, method: MethodRecipe) -> bool:
+        """Whether every seed of a method has its merged model."""
+        trained = [policy.stage(self.bench, method, seed) for seed in self.request.training_seeds]
+        return all(merged.stage(self.bench, stage.key).done for stage in trained)
+
     def _model(self, row: Row) -> Model:
-        stages = self.evaluation.stages
+        bench = self.bench
         if row.name == SFT:
-            return stages.base
+            return bench.base
         method = self._method(row)
         if method is None:
-            model, row.certificate = stages.make_checkpoint(self.request.checkpoints[row.name], row.name)
+            model, row.certificate = merged.make_checkpoint(bench, self.request.checkpoints[row.name], row.name)
             return model
-        if not stages.merged(method, row.seed).done:
-            self.evaluation.close_engine()  # training wants the memory
-        row.training = dict(stages.make_policy(method, row.seed).manifest)
-        model = stages.make_merged(method, row.seed)
-        row.certificate = dict(stages.merged(method, row.seed).manifest["certificate"])
+        trained = policy.stage(bench, method, row.seed)
+        if not merged.stage(bench, trained.key).done:
+            bench.close_engine()  # training wants the memory
+        row.training = dict(policy.make(bench, method, row.seed).manifest)
+        model = merged.make(bench, trained, method.name, row.seed)
+        row.certificate = dict(merged.stage(bench, trained.key).manifest["certificate"])
         return model
 
     def _method(self, row: Row) -> MethodRecipe | None:
@@ -259,23 +222,27 @@ class _Way:
 
     def keep_provenance(self) -> None:
         """Where this run was finished before and no row is to be made, its numbers are those of then."""
-        if self.name not in self.store.run_names() or any(row.state != "done" for row in self.rows):
+        if self.name not in self.bench.store.run_names() or any(row.state != "done" for row in self.rows):
             return
-        before = self.store.read_run(self.name)
+        before = self.bench.store.read_run(self.name)
         if before["complete"] and before["rows"] == [asdict(row) for row in self.rows]:
             self.made_with = before["provenance"]
 
     def write(self) -> dict[str, Any]:
         """Write the run's record as it stands."""
-        stages = self.evaluation.stages
+        bench = self.bench
         record: dict[str, Any] = {
             "request": self.request.plain(),
-            "base": stages.base.key,
-            "data": {"key": stages.pairs.key, **stages.pairs.manifest} if self.request.methods else None,
+            "base": bench.base.key,
+            "data": self._data() if self.request.methods else None,
             "rows": [asdict(row) for row in self.rows],
             "canaries": self.canaries,
             "complete": all(row.state == "done" for row in self.rows),
             "provenance": self.made_with,
         }
-        self.store.write_run(self.name, record)
+        self.bench.store.write_run(self.name, record)
         return record
+
+    def _data(self) -> dict[str, Any]:
+        stage = pairs.stage(self.bench)
+        return {"key": stage.key, **stage.manifest}

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.rates import choice_error, rate_lines
@@ -15,6 +14,7 @@ from ropo_bench.pipeline import run
 from ropo_bench.recipes.load import load_method, load_methods, load_suite
 from ropo_bench.recipes.rates import Point, Tuned, TuningRecord, set_rates, settings_key, write_tuning
 from ropo_bench.report import gather
+from ropo_bench.request import Asked, resolve
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from tests import tiny_suite

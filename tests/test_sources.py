@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.planning.inventory import pairs_stage
 from ropo_bench.sources.assets import sha256
 from ropo_bench.sources.options import option_file, option_key, option_path
 from ropo_bench.sources.pairs import pinned_data
 from ropo_bench.sources.prompts import answers_key, prompts_key, read_answers, read_prompts
+from ropo_bench.stages import pairs
 from ropo_bench.store import Store
 from ropo_bench.types import Completion, Prompt
 
@@ -204,9 +204,9 @@ def test_another_commit_is_another_stage(tmp_path: Path, monkeypatch: pytest.Mon
     keys = []
     for commit in ("a" * 40, "b" * 40, "a" * 40):
         (refs / "main").write_text(commit)
-        keys.append(pairs_stage(Store(tmp_path / "runs"), "owner/data:train").key)
+        keys.append(pairs.find(Store(tmp_path / "runs"), "owner/data:train", None, ask=False).key)
     assert keys[0] == keys[2] != keys[1]
-    assert pairs_stage(Store(tmp_path / "runs"), f"owner/data@{'b' * 40}:train").key == keys[1]
+    assert pairs.find(Store(tmp_path / "runs"), f"owner/data@{'b' * 40}:train", None).key == keys[1]
 
 
 @pytest.mark.parametrize("name", ["pocket:preference", "pairs.jsonl", "./data/pairs.jsonl", "/data/pairs.jsonl"])

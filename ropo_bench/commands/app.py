@@ -72,7 +72,8 @@ def run(
 
     A repeated command goes on where the last one stopped.
     """
-    from ropo_bench.commands.run import Asked, Limits, run_command
+    from ropo_bench.commands.run import run_command
+    from ropo_bench.request import Asked, Limits
 
     asked = Asked(
         methods,
@@ -115,8 +116,9 @@ def evaluate(
     json: opt.Json = False,
 ) -> None:
     """Measure a model trained elsewhere, beside the suite's SFT model."""
-    from ropo_bench.commands.run import Asked, Limits, run_command
+    from ropo_bench.commands.run import run_command
     from ropo_bench.recipes.files import check_row_name
+    from ropo_bench.request import Asked, Limits
 
     check_row_name(name, "--name")
     asked = Asked(
@@ -163,9 +165,9 @@ def plan(
     Exits 2 where it cannot fit.
     """
     from ropo_bench.commands.plan.command import plan_command
-    from ropo_bench.commands.run import Asked, resolve
     from ropo_bench.planning import given_machine
     from ropo_bench.planning.power import wanted
+    from ropo_bench.request import Asked, resolve
     from ropo_bench.store import Store
 
     asked = Asked(
@@ -238,7 +240,7 @@ def nightly(
     Exits 0 GO, 1 REGRESSION, 3 open, 4 incomplete.
     """
     from ropo_bench.commands.nightly import NightlyAsked, nightly_command
-    from ropo_bench.commands.run import Asked, Limits
+    from ropo_bench.request import Asked, Limits
 
     asked = Asked(
         methods,

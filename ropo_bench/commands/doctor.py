@@ -11,9 +11,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.doctor import Line, examine
 from ropo_bench.recipes.load import load_judge
+from ropo_bench.request import Asked, resolve
 from ropo_bench.store.bounded import dump_json
 from ropo_bench.terminal.console import Screen
 from ropo_bench.terminal.screen import say

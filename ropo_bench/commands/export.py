@@ -13,14 +13,14 @@ from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.judging.identity import request_key
 from ropo_bench.judging.ledger import ANSWERS
 from ropo_bench.judging.ledger import read_answers as read_judged
-from ropo_bench.making.evaluation import find_scorer
-from ropo_bench.making.judging import judge_folder
-from ropo_bench.pipeline import SFT
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.request import SFT
 from ropo_bench.runs.items import read_completions, read_scores
+from ropo_bench.scoring import find_scorer
 from ropo_bench.scoring.judged import Material
 from ropo_bench.sources.prompts import read_answers, read_prompts
+from ropo_bench.stages.judges import judge_folder
 from ropo_bench.store import Stage, Store
 from ropo_bench.terminal.screen import say
 from ropo_bench.types import JudgeAnswer, Score

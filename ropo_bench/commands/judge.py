@@ -169,9 +169,9 @@ def _ask(
     if judge.kind == "reward-model":
         return _Found(judge.name, [], _graded(judge, reference))
     from ropo_bench.judging.ledger import Budget
-    from ropo_bench.making.evaluation import find_scorer
-    from ropo_bench.making.judging import JudgeRoom
     from ropo_bench.recipes.load import load_task
+    from ropo_bench.scoring import find_scorer
+    from ropo_bench.stages.judges import JudgeRoom
     from ropo_bench.store import Store
     from ropo_bench.terminal.progress import Progress
 

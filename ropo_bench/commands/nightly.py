@@ -13,7 +13,7 @@ import typer
 
 from ropo_bench.commands.gate import again_name, baseline_of, night_from, repeat_name, report_on, rules_of, warn
 from ropo_bench.commands.report import PAGE, write_report
-from ropo_bench.commands.run import Asked, Limits, budget_of, resolve, unfinished_code
+from ropo_bench.commands.run import unfinished_code
 from ropo_bench.errors import UnfinishedRun, UsageError
 from ropo_bench.gate import (
     Baseline,
@@ -31,11 +31,11 @@ from ropo_bench.gate import (
     to_markdown,
 )
 from ropo_bench.leaderboard import leaderboard
-from ropo_bench.pipeline import Request
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
 from ropo_bench.planning.fit import refuse_what_cannot_fit
 from ropo_bench.recipes.files import suggest
+from ropo_bench.request import Asked, Limits, Request, budget_of, resolve
 from ropo_bench.runs.provenance import provenance
 from ropo_bench.store import Store, atomic_write_text, storage_errors
 from ropo_bench.terminal.progress import Progress

@@ -18,7 +18,8 @@ from ropo_bench.recipes.load import load_method, load_suite, load_task
 from ropo_bench.runs.items import read_scores
 from ropo_bench.sources.prompts import read_prompts
 from ropo_bench.sources.shipped import POCKET_ASSETS
-from ropo_bench.stages import Evaluation, Stages
+from ropo_bench.stages import merged, policy, scores
+from ropo_bench.stages.bench import Bench
 from ropo_bench.store import Stage, Store, atomic_write_json, content_key, folder_hash, read_json, source_hash
 from ropo_bench.terminal.progress import Progress
 
@@ -150,14 +151,12 @@ def _difficulties(store: Store, assets: Path, name: str, progress: Progress) -> 
     suite = load_suite("pocket").model_copy(update={"base": str(assets / "sft"), "data": str(assets / builder.PAIRS)})
     task = load_task(name)
     task = task.model_copy(update={"options": {k: v for k, v in task.options.items() if k != "difficulties"}})
-    stages = Stages(store, suite, progress)
     dpo = load_method("dpo", suite=suite, sets=[f"train.lr={builder.DIFFICULTY_LR}"])
-    stages.make_policy(dpo, 0)
-    trained = stages.make_merged(dpo, 0)
-    with Evaluation(stages) as evaluation:
-        battles = [evaluation.make_scores(trained, task, "dpo")]
+    with Bench(store, suite, progress) as bench:
+        trained = merged.make(bench, policy.make(bench, dpo, 0), "dpo", 0)
+        battles = [scores.make(bench, trained, task, "dpo")]
         for temperature in builder.DIFFICULTY_TEMPERATURES:
-            battles.append(evaluation.make_variant_scores(task, temperature))
+            battles.append(scores.make_variant(bench, task, temperature))
     key = content_key(
         "pocket-difficulty", {"battles": [stage.key for stage in battles], "code": source_hash("ropo_bench.scoring")}
     )

@@ -12,7 +12,8 @@ from ropo_bench.recipes.load import load_methods, load_suite, load_task, setting
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.rates import Tuned, TuningRecord, read_tuning, write_tuning
 from ropo_bench.recipes.suite import SuiteRecipe
-from ropo_bench.stages import Evaluation, Stages
+from ropo_bench.stages import completions
+from ropo_bench.stages.bench import Bench
 from ropo_bench.store import Store, atomic_write_text, content_key
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.terminal.screen import say
@@ -48,9 +49,9 @@ def tune_command(asked: TuneAsked, runs: Path, json: bool) -> None:
         raise UsageError(f"--write {asked.write}: no such file; give the suite's YAML file, which gets the overrides")
     store = Store(runs)
     path = store.run_folder(_name(recipe, methods, grid, asked.seeds)) / "tune.json"
-    with Progress() as progress, Evaluation(Stages(store, recipe, progress)) as evaluation:
+    with Progress() as progress, Bench(store, recipe, progress) as bench:
         search = Search(
-            evaluation, task, methods, grid, asked.seeds, asked.workers, lambda record: write_tuning(path, record)
+            bench, task, methods, grid, asked.seeds, asked.workers, lambda record: write_tuning(path, record)
         )
         if before is not None:
             _refuse_another_search(asked.out, before, search)
@@ -95,7 +96,7 @@ def _name(suite: SuiteRecipe, methods: Sequence[MethodRecipe], grid: Sequence[fl
 
 def _refuse_another_search(path: Path | None, before: TuningRecord, search: Search) -> None:
     """Raise UsageError where a file's methods were chosen in another way: they could not stand side by side."""
-    search.evaluation.make_completions(search.evaluation.stages.base, search.task, "SFT")
+    completions.make(search.bench, search.bench.base, search.task, "SFT")
     if not before.same_search(search.record()):
         raise UsageError(
             f"--out {path}: it holds another search (other grid, seeds, prompts, base or data); "

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
-import torch
-
-from ropo_bench.errors import UsageError, first_line
 from ropo_bench.models.load import load_tokenizer
-from ropo_bench.weights.adapters import check_adapter, read_adapter
-from ropo_bench.weights.checks import check_causal, check_finite, check_vocabulary, filed_weights, quiet
+from ropo_bench.weights.checks import check_causal, check_finite, check_vocabulary, filed_weights
 from ropo_bench.weights.files import CONFIG, check_whole, read_config
 from ropo_bench.weights.outline import check_keys, outline
 
@@ -35,28 +30,3 @@ def check_model(folder: Path, backend: str = "hf") -> None:
         check_causal(where, model)
         check_vocabulary(where, load_tokenizer(folder), len(model.get_input_embeddings().weight))
     check_finite(where, filed_weights(tensors))
-
-
-def check_policy(base: Path, policy: Path) -> None:
-    """Raise UsageError for an adapter folder that load_policy would refuse on this base, without loading the base.
-
-    Kinds of adapters that compute on weights as they are attached are left to load_policy.
-    """
-    from peft import get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    from ropo_bench.adapters import check_adapted
-
-    where = f"adapter {policy}"
-    config, tensors = read_adapter(policy)
-    model = outline(base, AutoModelForCausalLM, "a causal language model")
-    try:
-        with quiet(), warnings.catch_warnings(), torch.device("meta"):
-            warnings.simplefilter("ignore")
-            model = get_peft_model(model, config)
-    except RuntimeError:  # torch's, of a tensor without numbers
-        return
-    except Exception as error:
-        raise UsageError(f"{where}: PEFT cannot put it on {base} ({first_line(error)})") from error
-    check_adapter(where, model, tensors)
-    check_adapted(where, model)

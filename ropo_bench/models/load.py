@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +11,8 @@ import torch
 
 from ropo_bench.errors import UsageError, first_line
 from ropo_bench.errors.failures import is_out_of_memory
-from ropo_bench.weights.adapters import check_adapter, read_adapter
 from ropo_bench.weights.checks import check_causal, check_finite, check_loading, check_tie, quiet
-from ropo_bench.weights.files import check_whole, is_adapter
+from ropo_bench.weights.files import check_whole
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -89,33 +87,6 @@ def steady_positions(config: Any) -> int | None:
         elif kind == "longrope":
             bounds.append(part.get("original_max_position_embeddings") or config.max_position_embeddings)
     return min(bounds, default=None)
-
-
-def load_policy(base: Path, policy: Path) -> Any:
-    """A trained policy in fp32: a whole model, or the base with the adapter that lies in the folder `policy`.
-
-    Raises UsageError as load_model, and for an adapter whose tensors are not those of its config on this base.
-    """
-    if not is_adapter(policy):
-        return load_model(policy, "float32")
-    from peft import PeftModel
-
-    from ropo_bench.adapters import check_adapted  # which registers RoPO
-
-    where = f"adapter {policy}"
-    config, tensors = read_adapter(policy)
-    model = load_model(base, "float32")
-    try:
-        with quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of missing tensors, which are refused below
-            model = PeftModel.from_pretrained(model, policy, config=config)
-    except Exception as error:  # each kind of adapter refuses a module in its own way
-        if is_out_of_memory(error):
-            raise  # nothing is wrong with the folder
-        raise UsageError(f"{where}: PEFT cannot put it on {base} ({first_line(error)})") from error
-    check_adapter(where, model, tensors)
-    check_adapted(where, model)
-    return model
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ropo_bench.leaderboard import estimators, scores_of
-from ropo_bench.pipeline import SFT, Request
 from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.request import SFT, Request
 from ropo_bench.sources.models import local_model
 from ropo_bench.sources.pairs import data_source
 from ropo_bench.statistics import Sample, estimate, subtract

@@ -10,11 +10,11 @@ from typing import Any
 from ropo_bench import planning
 from ropo_bench.errors import UsageError
 from ropo_bench.models.size import Anatomy
-from ropo_bench.pipeline import Request
 from ropo_bench.planning import Fit, Machine, Memory, Spread, Way
 from ropo_bench.planning.inventory import Inventory
 from ropo_bench.recipes.load import load_methods
 from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.request import Request
 from ropo_bench.store import Store
 
 LIGHTER = "lora-dpo,ropo"  # rows that train less than all of a model, offered where that does not fit

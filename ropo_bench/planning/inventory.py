@@ -8,22 +8,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ropo_bench.making.judging import num_unanswered
 from ropo_bench.models.size import anatomy
-from ropo_bench.pipeline import SFT, Request
 from ropo_bench.planning import PROMPT_SETS, REFERENCE_FREE, num_steps
 from ropo_bench.planning.requests import canary_requests, requests
-from ropo_bench.preferences.marks import special_tokens
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.request import SFT, Request
 from ropo_bench.runs.provenance import hardware
 from ropo_bench.sources.models import local_model
-from ropo_bench.sources.pairs import data_source, pinned_data
+from ropo_bench.sources.pairs import data_source
 from ropo_bench.sources.prompts import read_prompts
-from ropo_bench.stages import Evaluation, Model, Stages
-from ropo_bench.stages.training import pairs_key
-from ropo_bench.store import Stage, Store, canonical_json, file_hash
+from ropo_bench.stages import canaries, completions, merged, pairs, policy, reference, scores
+from ropo_bench.stages.bench import Bench, Model
+from ropo_bench.stages.judges import num_unanswered
+from ropo_bench.store import Stage, Store, canonical_json
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.types import JudgeCall
 
@@ -55,9 +54,8 @@ class Inventory:
         self.anatomy = anatomy(request.suite)
         # The folder in place of a hub id, which would be asked for at the hub.
         here = {} if self.base is None else {"base": str(self.base)}
-        self.stages = Stages(store, request.suite.model_copy(update=here), Progress())
-        self.evaluation = Evaluation(self.stages, request.judges)
-        self.pairs = pairs_stage(store, request.suite.data, self.base)
+        self.bench = Bench(store, request.suite.model_copy(update=here), Progress(), judges=request.judges)
+        self.pairs = pairs.find(store, request.suite.data, self.base, ask=False)
         self.nothing_because: str | None = None
         if self.base is None:
             self.nothing_because = f"the base model {request.suite.base} is not on this machine"
@@ -75,14 +73,14 @@ class Inventory:
         return self._timed(found)
 
     def _base_model(self) -> Model | None:
-        return None if self.nothing_because else self.stages.base
+        return None if self.nothing_because else self.bench.base
 
     def _checkpoint(self, name: str) -> Model | None:
         """A checkpoint that is here and whole; an adapter's merged model is not looked up."""
         folder = None if self.nothing_because else local_model(name)
         if folder is None or (folder / "adapter_config.json").is_file():
             return None
-        return self.stages.checkpoint(str(folder))
+        return self.bench.checkpoint(str(folder))
 
     def _reference(self) -> Iterator[Step]:
         seen = set()
@@ -94,7 +92,7 @@ class Inventory:
             seen.add(settings)
             what = f"{train.max_length} tokens, {train.dtype}"
             yield self._step(
-                SFT, 0, "reference", what, self.stages.reference(train) if self._trained_here() else None
+                SFT, 0, "reference", what, reference.stage(self.bench, train) if self._trained_here() else None
             )
 
     def _canaries(self) -> Iterator[Step]:
@@ -102,14 +100,14 @@ class Inventory:
         for task in self.request.tasks:
             judge = self.request.judges.get(task.name)
             if judge is not None and self.request.canaries:
-                stage = None if self.nothing_because else self.evaluation.canaries(task)
+                stage = None if self.nothing_because else canaries.stage(self.bench, task)
                 step = self._step(judge.name, 0, "canaries", task.name, stage)
-                calls = canary_requests(self.evaluation, task) if stage is not None and step.state != DONE else None
+                calls = canary_requests(self.bench, task) if stage is not None and step.state != DONE else None
                 yield replace(step, calls_left=self._left(judge, calls))
 
     def trained(self, method: MethodRecipe, seed: int) -> bool:
         """Whether the policy is there."""
-        return self._trained_here() and self.stages.policy(method, seed).done
+        return self._trained_here() and policy.stage(self.bench, method, seed).done
 
     def _trained_here(self) -> bool:
         """Whether a training may be stored: its key needs the pairs, which are the first thing that it makes."""
@@ -118,10 +116,11 @@ class Inventory:
     def _row(self, name: str, seed: int, method: MethodRecipe | None, model: Model | None) -> Iterator[Step]:
         if method is not None:
             here = self._trained_here()
-            yield self._step(name, seed, "train", method.name, self.stages.policy(method, seed) if here else None)
-            merged = self.stages.merged(method, seed) if here else None
-            yield self._step(name, seed, "merge", method.name, merged)
-            model = None if merged is None else self.stages.merged_model(merged, seed)
+            trained = policy.stage(self.bench, method, seed) if here else None
+            whole = None if trained is None else merged.stage(self.bench, trained.key)
+            yield self._step(name, seed, "train", method.name, trained)
+            yield self._step(name, seed, "merge", method.name, whole)
+            model = None if whole is None else merged.model(whole, seed)
         drawn = set()
         for task in self.request.tasks:
             if task.decoding is None:
@@ -129,16 +128,16 @@ class Inventory:
             answers = canonical_json([task.prompts, task.decoding.model_dump()])
             if answers not in drawn:  # tasks with the same prompts and decoding share their answers
                 drawn.add(answers)
-                stage = None if model is None else self.evaluation.completions(model, task)
+                stage = None if model is None else completions.stage(self.bench, model, task)
                 yield self._step(name, seed, "generate", task.name, stage)
         for task in self.request.tasks:
-            stage = None if model is None else self.evaluation.scores(model, task)
+            stage = None if model is None else scores.stage(self.bench, model, task)
             step = self._step(name, seed, "judge" if task.name in self.request.judges else "score", task.name, stage)
-            failed = model is not None and step.state == DONE and not self.evaluation.finished(model, task)
+            failed = model is not None and step.state == DONE and not scores.are_final(self.bench, model, task)
             step = replace(step, state=BEGUN) if failed else step
             judge = self.request.judges.get(task.name)
             if judge is not None and model is not None and step.state != DONE:
-                step = replace(step, calls_left=self._left(judge, requests(self.evaluation, model, task)))
+                step = replace(step, calls_left=self._left(judge, requests(self.bench, model, task)))
             yield step
 
     def _left(self, judge: JudgeRecipe, calls: Sequence[JudgeCall] | None) -> int | None:
@@ -170,15 +169,15 @@ class Inventory:
 
     def _trainings(self, method: MethodRecipe) -> Iterator[float]:
         """Seconds that finished trainings of the method imply: same size of model, kind of machine, and lengths."""
-        pairs = self.num_pairs()
-        if pairs is None or self.anatomy is None:
+        num_pairs = self.num_pairs()
+        if num_pairs is None or self.anatomy is None:
             return
         here = _machine(hardware())
-        for policy in self.store.finished("policy"):
-            content = policy.manifest
+        for trained in self.store.finished("policy"):
+            content = trained.manifest
             same = content["method"] == method.name and content["total_params"] == self.anatomy.num_parameters
             if same and _machine(content["made_with"]["hardware"]) == here:
-                yield content["seconds"] / content["num_steps"] * num_steps(pairs, method.train)
+                yield content["seconds"] / content["num_steps"] * num_steps(num_pairs, method.train)
 
     def num_pairs(self) -> int | None:
         """Preference pairs: counted before, counted now in a local file, or as the suite says."""
@@ -190,16 +189,6 @@ class Inventory:
 
             return len(read_pairs(source).pairs)
         return self.request.suite.num_pairs
-
-
-def pairs_stage(store: Store, data: str, base: Path | None = None) -> Stage:
-    """The stage of the preference pairs, by its key alone: stages.Stages.pairs makes it where it is not there.
-
-    base: the folder of the base model, whose special tokens no pair may hold; None where it is not on this machine.
-    """
-    source = pinned_data(data, ask=False)
-    content = file_hash(Path(source)) if Path(source).is_file() else source
-    return store.stage("pairs", pairs_key(content, [] if base is None else special_tokens(base)))
 
 
 def num_turns(task: TaskRecipe) -> tuple[int, int]:

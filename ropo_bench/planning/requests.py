@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ropo_bench.making.evaluation import find_scorer
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import read_completions
+from ropo_bench.scoring import find_scorer
 from ropo_bench.scoring.judged import JudgedScorer, Material
 from ropo_bench.sources import assets
 from ropo_bench.sources.prompt_files import ANSWER_ASSETS, PROMPT_ASSETS
 from ropo_bench.sources.prompts import read_answers, read_prompts
-from ropo_bench.stages import Evaluation, Model
+from ropo_bench.stages import completions
+from ropo_bench.stages.bench import Bench, Model
 from ropo_bench.types import Completion, JudgeCall, Prompt
 
 _MT_BENCH = ("mt_bench/judge_prompts", "mt_bench/reference_answer/")
@@ -19,29 +20,29 @@ QUESTION_ASSETS = {"mt-bench": _MT_BENCH, "mt-bench-pairwise": _MT_BENCH}
 """Registered files that a scorer's questions are made of, by their names' beginnings."""
 
 
-def requests(evaluation: Evaluation, model: Model, task: TaskRecipe) -> list[JudgeCall] | None:
+def requests(bench: Bench, model: Model, task: TaskRecipe) -> list[JudgeCall] | None:
     """Every question about a model's answers to a task; None where they, or the baseline's, are not there yet."""
     scorer = find_scorer(task)
-    answers = evaluation.completions(model, task)
+    answers = completions.stage(bench, model, task)
     if not isinstance(scorer, JudgedScorer) or not answers.done or task.prompts is None or not _files_here(task):
         return None
     prompts = read_prompts(task.prompts)
-    baseline = _baseline(evaluation, task, prompts)
+    baseline = _baseline(bench, task, prompts)
     if baseline is None:
         return None
     material = Material(task, prompts, read_completions(answers), baseline)
-    return scorer.calls(material, evaluation.judges[task.name])
+    return scorer.calls(material, bench.judges[task.name])
 
 
-def canary_requests(evaluation: Evaluation, task: TaskRecipe) -> list[JudgeCall] | None:
+def canary_requests(bench: Bench, task: TaskRecipe) -> list[JudgeCall] | None:
     """Every question that tests a task's judge; None where the answers that they are made of are not there yet."""
     from ropo_bench.judging import canaries
 
-    scorer, judge = find_scorer(task), evaluation.judges[task.name]
+    scorer, judge = find_scorer(task), bench.judges[task.name]
     if not isinstance(scorer, JudgedScorer) or scorer.probe is None or task.prompts is None or not _files_here(task):
         return None
     prompts, probe = read_prompts(task.prompts), scorer.probe
-    baseline = _baseline(evaluation, task, prompts)
+    baseline = _baseline(bench, task, prompts)
     if baseline is None:
         return None
     items = canaries.canary_items(prompts, baseline)
@@ -57,8 +58,8 @@ def _files_here(task: TaskRecipe) -> bool:
     return all(assets.find(entry) is not None for entry in assets.entries() if entry.name.startswith(wanted))
 
 
-def _baseline(evaluation: Evaluation, task: TaskRecipe, prompts: Sequence[Prompt]) -> list[Completion] | None:
+def _baseline(bench: Bench, task: TaskRecipe, prompts: Sequence[Prompt]) -> list[Completion] | None:
     if task.baseline is not None:
         return read_answers(task.baseline, prompts)
-    answers = evaluation.completions(evaluation.stages.base, task)
+    answers = completions.stage(bench, bench.base, task)
     return read_completions(answers) if answers.done else None

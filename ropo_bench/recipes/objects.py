@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes.files import (
-    suggest,
-)
+from ropo_bench.recipes.files import suggest
 from ropo_bench.recipes.method import OBJECT
 
 
@@ -35,3 +33,10 @@ def resolve_object(name: str, table: Mapping[str, Any], what: str = "name") -> A
             raise UsageError(f"{what} {name!r}: {module_name} has no {attribute!r}; {hint}")
         found = getattr(found, part)
     return found
+
+
+def module_of(name: object) -> str | None:
+    """The module of a "module:object"; None for whatever else an option may hold, shipped files among it."""
+    if not isinstance(name, str) or not OBJECT.fullmatch(name) or name.startswith(("pocket:", "asset:")):
+        return None
+    return name.partition(":")[0]

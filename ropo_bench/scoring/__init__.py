@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+from ropo_bench.recipes.objects import module_of, resolve_object
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.scoring.judged import JudgedScorer
 
 SCORERS: Mapping[str, str] = {
     "graded-chat": "ropo_bench.scoring.chat:score",
@@ -27,3 +32,24 @@ ESTIMATORS: Mapping[str, str] = {
 
 DATA: Mapping[str, str] = {"commonsense": "ropo_bench.scoring.commonsense.data:data_of"}
 """Of scorers that read data of their own: function(task) -> what was found here and now, for content keys."""
+
+
+def find_scorer(task: TaskRecipe) -> Any:
+    """The task's scorer; raises UsageError for a name that is none."""
+    return resolve_object(task.scorer, SCORERS, "scorer")
+
+
+def is_judged(task: TaskRecipe) -> bool:
+    """Whether a task's scorer asks a judge."""
+    return isinstance(find_scorer(task), JudgedScorer)
+
+
+def modules(task: TaskRecipe) -> list[str]:
+    """The modules that a task's scores are made by: its scorer's, and those that its options name."""
+    names = [SCORERS.get(task.scorer, task.scorer), *task.options.values()]
+    return [module for name in names if (module := module_of(name)) is not None]
+
+
+def data_of(task: TaskRecipe) -> Any:
+    """What the scorer's own data are here and now, for content keys; None where it has none."""
+    return resolve_object(DATA[task.scorer], {}, "data")(task) if task.scorer in DATA else None

@@ -19,6 +19,7 @@ from ropo_bench.store.bounded import parse_json
 JSON = str | int | float | bool | None | Sequence["JSON"] | Mapping[str, "JSON"]
 
 SEAL = "checksum"
+CACHE = "ROPO_BENCH_CACHE"
 TEMPORARY_PREFIX = ".tmp-"  # what a kill may leave behind; Stage.begin sweeps it
 SMALL_BYTES = 4 << 20  # hashed at every use (1 ms a MiB); larger files when somebody reads them
 
@@ -225,3 +226,10 @@ def check_files(folder: Path, entries: Sequence[FileEntry], mend: str) -> None:
                 raise StorageError(f"{path}: has {size} bytes, was {entry['size_bytes']} when finished; {mend}")
             if size <= SMALL_BYTES and sha256_of(path) != entry["sha256"]:
                 raise StorageError(f"{path}: content changed since it was finished; {mend}")
+
+
+def user_cache() -> Path:
+    """Where what can be had again is kept: ROPO_BENCH_CACHE, or ropo-bench below XDG_CACHE_HOME or ~/.cache."""
+    own = os.environ.get(CACHE)
+    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return (Path(own) if own else Path(shared) / "ropo-bench").expanduser()

@@ -16,6 +16,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from ropo_bench.errors import UsageError
+from ropo_bench.store.files import JSON
 
 PROJECT = "ropo_bench"
 HARMLESS = (
@@ -26,8 +27,14 @@ HARMLESS = (
     "ropo_bench.runs.provenance",
 )
 """Packages of the project that cannot change a number: neither they nor what only they import is followed."""
-RECORDS = ("ropo_bench.types", "ropo_bench.types.engines")
-"""The same of single modules: records without arithmetic."""
+HANDS_ON = (
+    "ropo_bench.types",  # records without arithmetic
+    "ropo_bench.types.engines",
+    "ropo_bench.training.team.launch",  # which process does a job, not how
+    "ropo_bench.training.team.worker",
+    "ropo_bench.training.work",
+)
+"""The same of single modules."""
 _DIGITS = 12
 _INSTALLED = ("site-packages", "dist-packages")
 
@@ -59,7 +66,7 @@ def is_checkout() -> bool:
     return spec is not None and spec.origin is not None and (Path(spec.origin).parents[1] / ".git").exists()
 
 
-def code_of(version: int, *roots: str, beside: str = "") -> dict[str, object]:
+def code_of(version: int, *roots: str, beside: str = "") -> dict[str, JSON]:
     """What of the code goes into a content key: a version, in a checkout the source, of users' modules always.
 
     version: of the numbers that the roots make, raised when they change; it alone stands for the project's code in an
@@ -68,7 +75,7 @@ def code_of(version: int, *roots: str, beside: str = "") -> dict[str, object]:
     that is no module.
     """
     own = [root for root in roots if _top(root) == PROJECT]
-    source = sources(own, beside) if is_checkout() else {}
+    source: dict[str, JSON] = dict(sources(own, beside)) if is_checkout() else {}
     for root in roots:
         if _top(root) != PROJECT:
             source |= sources([root])
@@ -101,7 +108,7 @@ def derived_modules(roots: Collection[str], beside: str = "") -> list[str]:
 
 def _is_left_out(module: str, beside: str) -> bool:
     packages = (*HARMLESS, beside) if beside else HARMLESS
-    return module in RECORDS or any(module == name or module.startswith(f"{name}.") for name in packages)
+    return module in HANDS_ON or any(module == name or module.startswith(f"{name}.") for name in packages)
 
 
 def meaning(source: str) -> str:
@@ -136,8 +143,10 @@ def _read(module: str) -> _Module:
 
 def _beside(origin: Path, suffix: str) -> list[Path]:
     """The C sources that a module compiles: under its own name or, for `build`, all in its folder."""
-    return list(origin.parent.glob(f"*{suffix}")) if origin.stem == "build" else list(
-        origin.parent.glob(f"{origin.stem}{suffix}")
+    return (
+        list(origin.parent.glob(f"*{suffix}"))
+        if origin.stem == "build"
+        else list(origin.parent.glob(f"{origin.stem}{suffix}"))
     )
 
 

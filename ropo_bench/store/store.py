@@ -28,7 +28,7 @@ from ropo_bench.store.files import (
     sync_tree,
     write_sealed,
 )
-from ropo_bench.store.keys import file_hash, folder_hash
+from ropo_bench.store.keys import content_key, file_hash, folder_hash
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 2
@@ -80,6 +80,8 @@ class Stage:
     def __init__(self, root: Path, name: str, key: str) -> None:
         self.name = name
         self.key = key
+        self.inputs: Mapping[str, JSON] | None = None
+        """What the key was made of, where it is known; the manifest keeps it, so that a new key can be explained."""
         self.path = root / "cache" / name / key
         self._lock = root / "cache" / "locks" / f"{name}-{key}"
         self._hashes = root / "cache" / "hashes"
@@ -204,6 +206,7 @@ class Stage:
             sync_tree(self.path)
             files = list_files(self.path)
         manifest: dict[str, Any] = {"schema": MANIFEST_SCHEMA, "stage": self.name, "key": self.key}
+        manifest |= {"inputs": self.inputs} if self.inputs is not None else {}
         manifest |= {"content": dict(content), "files": files}
         write_sealed(self.path / MANIFEST, manifest)
         self._keep(manifest)
@@ -232,6 +235,12 @@ class Store:
     def stage(self, name: str, key: str) -> Stage:
         """The stage `name` with the content key `key`, finished or not; the same object for the same key."""
         return self._stages.setdefault((name, key), Stage(self.root, name, key))
+
+    def stage_of(self, name: str, inputs: Mapping[str, JSON]) -> Stage:
+        """The stage `name` whose output these inputs make: its key is their hash."""
+        stage = self.stage(name, content_key(name, inputs))
+        stage.inputs = inputs
+        return stage
 
     def file_hash(self, path: Path) -> str:
         """sha256 of a file; large ones are read once (see keys.file_hash)."""

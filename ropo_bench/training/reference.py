@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,12 +11,18 @@ import torch
 from torch import nn
 
 from ropo_bench.errors import MethodFailed
+from ropo_bench.models.load import load_model, load_tokenizer
 from ropo_bench.recipes.method import TrainRecipe
-from ropo_bench.store import JsonLines
+from ropo_bench.store import JsonLines, atomic_write_text
 from ropo_bench.training.batches import micro_batches
 from ropo_bench.training.core.logprobs import collate, completion_logps
+from ropo_bench.training.core.own_forward import check_logps
 from ropo_bench.training.core.packing import pass_tokens
+from ropo_bench.training.core.precision import settle_frozen
 from ropo_bench.training.core.switches import switched
+from ropo_bench.training.team.devices import team, wait, written_once
+from ropo_bench.training.team.job import LOGPS, Job
+from ropo_bench.training.tokens import tokenize_job
 from ropo_bench.types import TokenizedPair
 
 Reference = Mapping[str, tuple[float, float]]
@@ -69,3 +76,42 @@ def compute_reference(
 def read_reference(path: Path) -> Reference:
     """Log-probabilities (chosen, rejected) by pair id."""
     return {record["id"]: (record["chosen"], record["rejected"]) for record in JsonLines(path)}
+
+
+def make_reference(job: Job, on_batch: Callable[[int, int], None]) -> None:
+    """Write folder/logps.jsonl; what earlier attempts computed, with any number of processes, is not repeated.
+
+    Every process holds the whole base model and computes a share of the pairs into a file of its own; the first one
+    joins them.
+    """
+    own = team()
+    written_once(lambda: join_parts(job.folder))
+    tokenizer = load_tokenizer(job.base)
+    base = load_model(job.base, "float32").requires_grad_(False)
+    pairs = tokenize_job(job, tokenizer).pairs
+    check_logps(base, pairs, job.train.core, tokenizer.pad_token_id)
+    if job.train.dtype == "bfloat16":
+        settle_frozen(base, torch.bfloat16)
+    compute_reference(
+        base,
+        pairs,
+        tokenizer.pad_token_id,
+        job.train,
+        job.folder / LOGPS,
+        (lambda done, tokens: on_batch(done, tokens * own.size)) if own.writes else (lambda done, tokens: None),
+        share=(own.rank, own.size),
+        into=job.folder / (LOGPS if own.size == 1 else f"part-{own.rank}.jsonl"),
+    )
+    wait()  # all parts are there
+    written_once(lambda: join_parts(job.folder))
+
+
+def join_parts(folder: Path) -> None:
+    """Move the lines of all parts into logps.jsonl, each pair once."""
+    parts = sorted(folder.glob("part-*.jsonl"))
+    if not parts:
+        return
+    lines = {record["id"]: record for path in [folder / LOGPS, *parts] for record in JsonLines(path)}
+    atomic_write_text(folder / LOGPS, "".join(json.dumps(line) + "\n" for line in lines.values()))
+    for path in parts:
+        path.unlink()

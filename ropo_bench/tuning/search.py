@@ -10,7 +10,8 @@ from ropo_bench.errors import MethodFailed
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.rates import Tuned, TuningRecord
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.stages import Evaluation
+from ropo_bench.stages import completions, pairs, preflight
+from ropo_bench.stages.bench import Bench
 from ropo_bench.terminal.progress import duration_text
 from ropo_bench.tuning.choice import DRAWS, peak_of
 from ropo_bench.tuning.curves import Curves
@@ -26,7 +27,7 @@ FIRST_SEED = 100
 class Search:
     """One search, and what came of it so far. keep: called with the record after every trial."""
 
-    evaluation: Evaluation
+    bench: Bench
     task: TaskRecipe
     methods: Sequence[MethodRecipe]
     grid: Sequence[float]
@@ -44,18 +45,18 @@ class Search:
     @property
     def curves(self) -> Curves:
         """Where outcomes become curves."""
-        return Curves(self.evaluation.store, self.task, self.grid)
+        return Curves(self.bench.store, self.task, self.grid)
 
     def run(self) -> TuningRecord:
         """Do all trials but those that were done before; one that failed is tried again.
 
         Raises UsageError for what cannot be, before the first, and MethodFailed for an adapter that fails.
         """
-        for name, reason in self.evaluation.stages.preflight(self.methods).items():
+        for name, reason in preflight.check_methods(self.bench, self.methods).items():
             raise MethodFailed(f"{name}: {reason}")
-        self.evaluation.preflight([self.task])
-        self.evaluation.make_completions(self.evaluation.stages.base, self.task, "SFT")
-        self.evaluation.close_engine()
+        preflight.check_tasks(self.bench, [self.task])
+        completions.make(self.bench, self.bench.base, self.task, "SFT")
+        self.bench.close_engine()
         self._do([Trial(method, lr, FIRST_SEED) for method in self.methods for lr in self.grid], "over the grid")
         self._do([trial for method in self.methods for trial in self._around_peak(method)], "around the peaks")
         for method in self.methods:
@@ -65,14 +66,15 @@ class Search:
 
     def record(self) -> TuningRecord:
         """The record as it stands; nothing is chosen before all trials are done."""
-        stages = self.evaluation.stages
+        bench = self.bench
+        answers = completions.stage(bench, bench.base, self.task)
         return TuningRecord(
-            suite=stages.suite.name,
+            suite=bench.suite.name,
             task=self.task.name,
             metric=self.task.columns[0].metric,
-            num_prompts=self.evaluation.completions(stages.base, self.task).manifest["num_completions"],
-            base=stages.base.key,
-            data=stages.pairs.manifest["sha256"],
+            num_prompts=answers.manifest["num_completions"],
+            base=bench.base.key,
+            data=pairs.make(bench).manifest["sha256"],
             grid=list(self.grid),
             seeds=self.seeds,
             draws=DRAWS,
@@ -81,9 +83,9 @@ class Search:
 
     def _do(self, trials: Sequence[Trial], what: str) -> None:
         """Run trials, with one line each, and write each down."""
-        note, began, fresh = self.evaluation.progress.note, time.perf_counter(), 0
+        note, began, fresh = self.bench.progress.note, time.perf_counter(), 0
         note(f"tune: {len(trials)} trials {what}")
-        for number, outcome in enumerate(run_trials(self.evaluation, self.task, trials, self.workers), 1):
+        for number, outcome in enumerate(run_trials(self.bench, self.task, trials, self.workers), 1):
             trial = outcome.trial
             outcomes = self.outcomes.setdefault(trial.method.name, {})
             outcomes[trial.lr, trial.seed] = outcome

@@ -10,7 +10,8 @@ from ropo_bench.errors.failures import as_expected, note_work
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.rates import at_rate
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.stages import Evaluation
+from ropo_bench.stages import merged, policy, scores
+from ropo_bench.stages.bench import Bench
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,25 +38,26 @@ class Outcome:
     seconds: float
 
 
-def run_trial(evaluation: Evaluation, task: TaskRecipe, trial: Trial) -> Outcome:
+def run_trial(bench: Bench, task: TaskRecipe, trial: Trial) -> Outcome:
     """Take a trial all the way, unless its scores are there; then let its weights go: scores are all it is for."""
-    stages, recipe, began = evaluation.stages, trial.recipe, time.perf_counter()
-    policy, merged = stages.policy(recipe, trial.seed), stages.merged(recipe, trial.seed)
-    model = stages.merged_model(merged, trial.seed)
-    if evaluation.finished(model, task):
-        return Outcome(trial, evaluation.scores(model, task).key, None, 0.0)
-    evaluation.close_engine()
+    recipe, began = trial.recipe, time.perf_counter()
+    trained = policy.stage(bench, recipe, trial.seed)
+    whole = merged.stage(bench, trained.key)
+    model = merged.model(whole, trial.seed)
+    if scores.are_final(bench, model, task):
+        return Outcome(trial, scores.stage(bench, model, task).key, None, 0.0)
+    bench.close_engine()
     try:
-        stages.make_policy(recipe, trial.seed)
-        stages.make_merged(recipe, trial.seed)
-        scores = evaluation.make_scores(model, task, f"{recipe.name} lr {trial.lr:g}")
+        policy.make(bench, recipe, trial.seed)
+        merged.make(bench, trained, recipe.name, trial.seed)
+        key = scores.make(bench, model, task, f"{recipe.name} lr {trial.lr:g}").key
     except Exception as error:
         note_work(error, f"trial {recipe.name} lr {trial.lr:g} seed {trial.seed}")
         expected = as_expected(error)
         if not isinstance(expected, MethodFailed):  # no memory, no disk, or a fault of ours: nothing about the rate
             raise expected from error
         return Outcome(trial, None, first_line(expected), time.perf_counter() - began)
-    evaluation.close_engine()
-    merged.discard()
-    policy.discard()
-    return Outcome(trial, scores.key, None, time.perf_counter() - began)
+    bench.close_engine()
+    whole.discard()
+    trained.discard()
+    return Outcome(trial, key, None, time.perf_counter() - began)

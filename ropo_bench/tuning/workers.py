@@ -16,16 +16,16 @@ from ropo_bench.errors import StorageError
 from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.provenance import hardware
-from ropo_bench.stages import Evaluation, Stages
+from ropo_bench.stages.bench import Bench
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.tuning.trials import Outcome, Trial, run_trial
 
-_evaluation: Evaluation | None = None
+_bench: Bench | None = None
 """Of a worker process."""
 
 
-def run_trials(evaluation: Evaluation, task: TaskRecipe, trials: Sequence[Trial], workers: int) -> Iterator[Outcome]:
+def run_trials(bench: Bench, task: TaskRecipe, trials: Sequence[Trial], workers: int) -> Iterator[Outcome]:
     """The outcomes of all trials as they come, which is not their order where workers is more than 1.
 
     Workers share the store and the cores: each has its part of the threads. What is left of them when the caller
@@ -33,14 +33,13 @@ def run_trials(evaluation: Evaluation, task: TaskRecipe, trials: Sequence[Trial]
     """
     if workers == 1:
         for trial in trials:
-            yield run_trial(evaluation, task, trial)
+            yield run_trial(bench, task, trial)
         return
-    stages = evaluation.stages
     executor = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_begin,
-        initargs=(stages.store.root, stages.suite, max(1, hardware()["cores"] // workers)),
+        initargs=(bench.store.root, bench.suite, max(1, hardware()["cores"] // workers)),
     )
     try:
         futures = [executor.submit(_try, task, trial) for trial in trials]
@@ -58,17 +57,17 @@ def run_trials(evaluation: Evaluation, task: TaskRecipe, trials: Sequence[Trial]
 
 def _begin(root: Path, suite: SuiteRecipe, threads: int) -> None:
     """Make a worker ready: its threads, silence, and Ctrl-C left to the process that began it."""
-    global _evaluation  # noqa: PLW0603
+    global _bench  # noqa: PLW0603
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before torch is loaded
     quiet = Progress(Path(os.devnull).open("w"))  # noqa: SIM115 (for the worker's life)
-    _evaluation = Evaluation(Stages(Store(root), suite, quiet))
+    _bench = Bench(Store(root), suite, quiet)
 
 
 def _try(task: TaskRecipe, trial: Trial) -> Outcome:
-    assert _evaluation is not None
-    return run_trial(_evaluation, task, trial)
+    assert _bench is not None
+    return run_trial(_bench, task, trial)
 
 
 def _end_with_parent() -> None:

@@ -14,7 +14,6 @@ from rich.text import Text
 
 import ropo_bench
 from ropo_bench.commands.app import _told, app
-from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.leaderboard.formats import to_csv
@@ -22,6 +21,7 @@ from ropo_bench.leaderboard.latex import to_latex
 from ropo_bench.leaderboard.markdown import to_markdown
 from ropo_bench.recipes.files import check_row_name
 from ropo_bench.recipes.load import load_judge, load_methods, load_suite, load_task
+from ropo_bench.request import Asked, resolve
 from ropo_bench.store import Store
 from ropo_bench.store.csv_cells import csv_cell
 from ropo_bench.terminal.console import Screen

@@ -11,8 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 
 from ropo_bench.adapters import attach, count_parameters
 from ropo_bench.errors import UsageError
-from ropo_bench.models.checks import check_policy
-from ropo_bench.models.load import load_policy
+from ropo_bench.models.policy import check_policy, load_policy
 from ropo_bench.recipes.method import AdapterRecipe
 from ropo_bench.weights.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from tests import tiny_suite

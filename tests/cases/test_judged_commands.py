@@ -11,9 +11,9 @@ import pytest
 
 from ropo_bench.errors import UsageError
 from ropo_bench.judging.calibrate import read_battles
-from ropo_bench.making.evaluation import rehearse
 from ropo_bench.recipes.load import load_judge, load_task
 from ropo_bench.scoring.mt_bench.single import SINGLE
+from ropo_bench.stages.preflight import rehearse
 from tests import tiny_suite
 from tests.judging.asking import row, write_lines
 from tests.judging.judge_answers import Body, Response, completion

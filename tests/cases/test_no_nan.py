@@ -10,13 +10,13 @@ import pytest
 
 from ropo_bench.errors import StorageError
 from ropo_bench.judging.canaries import Question
-from ropo_bench.making.judging import _graded
 from ropo_bench.recipes.load import load_task
 from ropo_bench.runs.items import read_scores, write_scores
 from ropo_bench.scoring import arena, chat
 from ropo_bench.scoring.alpaca_eval.annotate import ALPACA_EVAL
 from ropo_bench.scoring.judged import Material
 from ropo_bench.scoring.mt_bench.pairwise import PAIRWISE
+from ropo_bench.stages.judges import _graded
 from ropo_bench.store import Store
 from ropo_bench.types import Completion, Prompt, Score
 from tests.scoring.mt_bench.mt_examples import material

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from ropo_bench.making.training import cut_note, make_pairs
-from ropo_bench.stages.training import pairs_notes
+from ropo_bench.stages import pairs
+from ropo_bench.stages.policy import cut_note
 from ropo_bench.store import Store
 
 
@@ -18,9 +18,9 @@ def test_unread_keys_and_odd_pairs_are_told_with_their_counts(tmp_path: Path) ->
     stage = Store(tmp_path / "runs").stage("pairs", "k")
     with stage.begin() as todo:
         assert todo
-        make_pairs(stage, str(data))
+        pairs.write(stage, str(data))
     assert stage.manifest["unread_keys"] == {"margin": 2, "source": 2}
-    assert pairs_notes(stage) == [
+    assert pairs.notes(stage) == [
         "pairs: 1 of 2 the same as an earlier one",
         "pairs: 2 of 2 with equal chosen and rejected",
         "pairs: keys that are not read, with their rows: margin (2), source (2)",

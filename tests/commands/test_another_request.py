@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.commands.run import Asked, refuse_another_request, resolve
+from ropo_bench.commands.run import refuse_another_request
 from ropo_bench.errors import StorageError, UsageError
+from ropo_bench.request import Asked, resolve
 from ropo_bench.store import Store
 
 ASKED = {"methods": "dpo", "suite": "pocket", "seeds": 2, "first_seed": 1}

@@ -12,12 +12,12 @@ import pytest
 
 from ropo_bench import planning
 from ropo_bench.commands.plan.command import plan, plan_command
-from ropo_bench.commands.run import Asked, Limits, resolve, run_command
+from ropo_bench.commands.run import run_command
 from ropo_bench.errors import BudgetReached, UsageError
 from ropo_bench.planning.fit import refuse_what_cannot_fit
-from ropo_bench.planning.inventory import pairs_stage
 from ropo_bench.recipes.load import load_judge, load_task
 from ropo_bench.recipes.method import TrainRecipe
+from ropo_bench.request import Asked, Limits, resolve
 from ropo_bench.store import Store
 from tests import tiny_suite
 
@@ -78,7 +78,7 @@ def test_a_plan_is_quick_and_loads_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from ropo_bench.commands.plan.command import plan_command; "
         "from ropo_bench.planning import given_machine; "
-        "from ropo_bench.commands.run import Asked, resolve; from ropo_bench.store import Store; "
+        "from ropo_bench.request import Asked, resolve; from ropo_bench.store import Store; "
         f"store = Store(Path({str(tmp_path)!r})); "
         "plan_command(resolve(Asked('ropo,dpo', 'llama3-8b')), store, False, given_machine(80, 4)); "
         "assert not {'torch', 'transformers', 'datasets', 'openai', 'vllm', 'sklearn'} & sys.modules.keys()"
@@ -118,13 +118,16 @@ def test_a_finished_run_has_nothing_to_do_and_gives_a_basis_for_more(
 
 
 def test_the_pairs_are_looked_for_where_the_run_puts_them(base_folder: Path, tmp_path: Path) -> None:
-    from ropo_bench.stages import Stages
+    from ropo_bench.stages import pairs
+    from ropo_bench.stages.bench import Bench
     from ropo_bench.terminal.progress import Progress
 
     tiny_suite.write(tmp_path / "suite", base_folder)
     suite = resolve(Asked("dpo", "tiny", include=[tmp_path / "suite"])).suite
     store = Store(tmp_path / "runs")
-    assert pairs_stage(store, suite.data, base_folder).key == Stages(store, suite, Progress()).pairs.key
+    assert (
+        pairs.find(store, suite.data, base_folder, ask=False).key == pairs.make(Bench(store, suite, Progress())).key
+    )
 
 
 @pytest.mark.parametrize(

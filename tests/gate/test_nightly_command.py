@@ -11,10 +11,10 @@ import typer
 
 from ropo_bench.commands.gate import gate_command
 from ropo_bench.commands.nightly import NightlyAsked, nightly_command
-from ropo_bench.commands.run import Asked, Limits
 from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.formats import to_json
+from ropo_bench.request import Asked, Limits
 from ropo_bench.store import Store
 from tests import tiny_suite
 

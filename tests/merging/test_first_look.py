@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ropo_bench.errors import CertificateFailed
-from ropo_bench.making import training as making
 from ropo_bench.recipes.load import load_suite
 from ropo_bench.recipes.method import AdapterRecipe, LossRecipe, MethodRecipe, TrainRecipe
-from ropo_bench.stages import Stages
+from ropo_bench.stages import first_look, policy
+from ropo_bench.stages.bench import Bench
 from ropo_bench.store import JsonLines, Store
 from ropo_bench.terminal.progress import Progress
 from tests import tiny_suite
@@ -24,10 +24,10 @@ def folder(base_folder: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def stages_of(folder: Path, runs: str, **merge: Any) -> Stages:
+def bench_of(folder: Path, runs: str, **merge: Any) -> Bench:
     suite = load_suite("tiny", include=[str(folder / "suite")])
     limits = suite.merge.model_copy(update=merge)
-    return Stages(Store(folder / runs), suite.model_copy(update={"merge": limits}), Progress())
+    return Bench(Store(folder / runs), suite.model_copy(update={"merge": limits}), Progress())
 
 
 def method(lr: float, steps: int = 12) -> MethodRecipe:
@@ -38,18 +38,18 @@ def method(lr: float, steps: int = 12) -> MethodRecipe:
 
 
 def test_a_look_changes_nothing_of_the_training(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = stages_of(folder, "plain").make_policy(method(1e-2), 0)
-    monkeypatch.setattr(making, "FIRST_LOOK_STEPS", 5)
-    looked = stages_of(folder, "looked").make_policy(method(1e-2), 0)
-    assert (looked.path / making.FIRST_LOOK).is_file()
-    assert not (plain.path / making.FIRST_LOOK).exists()
+    plain = policy.make(bench_of(folder, "plain"), method(1e-2), 0)
+    monkeypatch.setattr(first_look, "STEPS", 5)
+    looked = policy.make(bench_of(folder, "looked"), method(1e-2), 0)
+    assert (looked.path / first_look.PASSED).is_file()
+    assert not (plain.path / first_look.PASSED).exists()
     weights = "policy/adapter_model.safetensors"
     assert (looked.path / weights).read_bytes() == (plain.path / weights).read_bytes()
     logs = [[record["loss"] for record in JsonLines(stage.path / "train.jsonl")] for stage in (looked, plain)]
     assert logs[0] == logs[1]
     assert len(logs[0]) == 12
     assert {path.name for path in looked.path.iterdir()} - {path.name for path in plain.path.iterdir()} == {
-        making.FIRST_LOOK
+        first_look.PASSED
     }
 
 
@@ -62,10 +62,10 @@ def test_a_dtype_that_cannot_pass_is_found_early_and_the_training_goes_on_in_ano
     for file in base_folder.glob("*token*"):
         (folder / "base" / file.name).write_bytes(file.read_bytes())
     (folder / "base/chat_template.jinja").write_bytes((base_folder / "chat_template.jinja").read_bytes())
-    monkeypatch.setattr(making, "FIRST_LOOK_STEPS", 5)
+    monkeypatch.setattr(first_look, "STEPS", 5)
 
-    def stages(**merge: Any) -> Stages:
-        made = stages_of(folder, "runs", **merge)
+    def bench(**merge: Any) -> Bench:
+        made = bench_of(folder, "runs", **merge)
         made.suite = made.suite.model_copy(update={"base": str(folder / "base")})
         return made
 
@@ -73,14 +73,14 @@ def test_a_dtype_that_cannot_pass_is_found_early_and_the_training_goes_on_in_ano
     with pytest.raises(
         CertificateFailed, match=r"first look at m after 5 of 12 steps: kept_change .*merge\.dtype"
     ) as e:
-        stages(dtype="bfloat16").make_policy(hopeless, 0)
+        policy.make(bench(dtype="bfloat16"), hopeless, 0)
     assert "\n" not in str(e.value)
-    stage = stages(dtype="float32").make_policy(hopeless, 0)
+    stage = policy.make(bench(dtype="float32"), hopeless, 0)
     steps = [record["step"] for record in JsonLines(stage.path / "train.jsonl")]
     assert steps == list(range(1, 13))
 
 
 def test_a_small_update_of_a_long_schedule_is_not_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "FIRST_LOOK_STEPS", 2)
-    made = stages_of(folder, "runs", dtype="bfloat16").make_policy(method(3e-5, steps=60), 0)
+    monkeypatch.setattr(first_look, "STEPS", 2)
+    made = policy.make(bench_of(folder, "runs", dtype="bfloat16"), method(3e-5, steps=60), 0)
     assert made.done

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.commands.run import Asked, Limits, run_command
+from ropo_bench.commands.run import run_command
 from ropo_bench.publishing import publish
+from ropo_bench.request import Asked, Limits
 from ropo_bench.store import Store
 from tests import tiny_suite
 from tests.publishing.editing import COMMIT

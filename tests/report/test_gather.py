@@ -8,10 +8,10 @@ from statistics import fmean
 import pytest
 
 from ropo_bench.commands.report import report_command
-from ropo_bench.commands.run import Asked, resolve
 from ropo_bench.pipeline import run
 from ropo_bench.report import gather
 from ropo_bench.report.data import ReportData
+from ropo_bench.request import Asked, resolve
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from tests import tiny_suite

@@ -13,7 +13,8 @@ from ropo_bench.errors import UsageError
 from ropo_bench.models.load import steady_positions
 from ropo_bench.recipes.load import load_suite
 from ropo_bench.recipes.method import AdapterRecipe, CoreRecipe, LossRecipe, MethodRecipe, TrainRecipe
-from ropo_bench.stages import Stages
+from ropo_bench.stages import preflight
+from ropo_bench.stages.bench import Bench
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.training.core.logprobs import collate, completion_logps
@@ -69,7 +70,7 @@ def test_longer_pairs_are_refused_before_anything_is_computed(tokenizer: Any, tm
     model(64).save_pretrained(tmp_path / "base")
     tokenizer.save_pretrained(tmp_path / "base")
     tiny_suite.write(tmp_path / "suite", tmp_path / "base")
-    stages = Stages(Store(tmp_path / "runs"), load_suite("tiny", include=[str(tmp_path / "suite")]), Progress())
+    bench = Bench(Store(tmp_path / "runs"), load_suite("tiny", include=[str(tmp_path / "suite")]), Progress())
 
     def method(max_length: int) -> MethodRecipe:
         train = TrainRecipe(lr=1.0, max_length=max_length, max_prompt_length=32)
@@ -77,6 +78,6 @@ def test_longer_pairs_are_refused_before_anything_is_computed(tokenizer: Any, tm
             name="m", description="d", adapter=AdapterRecipe(name="ropo"), loss=LossRecipe(), train=train
         )
 
-    stages.preflight([method(64)])
+    preflight.check_methods(bench, [method(64)])
     with pytest.raises(UsageError, match=r"max_length 65 is more than the 64 positions .*set train\.max_length=64"):
-        stages.preflight([method(65)])
+        preflight.check_methods(bench, [method(65)])

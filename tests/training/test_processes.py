@@ -15,9 +15,8 @@ from torch.distributed import TCPStore
 from ropo_bench.errors import MethodFailed, UsageError
 from ropo_bench.recipes.method import AdapterRecipe, LossRecipe, MethodRecipe, TrainRecipe
 from ropo_bench.training import checkpoint
-from ropo_bench.training.team.job import Job
+from ropo_bench.training.team.job import LOGPS, TRAINED, Job
 from ropo_bench.training.team.launch import PROCESSES, WORKER, Launch, adopt, run, worker_environment
-from ropo_bench.training.work import LOGPS, TRAINED
 from tests.forked import python
 
 MEMBER = Path(__file__).with_name("member_of_team.py")

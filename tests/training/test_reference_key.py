@@ -9,7 +9,8 @@ import pytest
 
 from ropo_bench.recipes.load import load_suite
 from ropo_bench.recipes.method import CoreRecipe, TrainRecipe
-from ropo_bench.stages import Stages
+from ropo_bench.stages import reference
+from ropo_bench.stages.bench import Bench
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from tests import tiny_suite
@@ -25,15 +26,15 @@ CHANGES: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def stages(base_folder: Path, tmp_path: Path) -> Stages:
+def bench(base_folder: Path, tmp_path: Path) -> Bench:
     tiny_suite.write(tmp_path / "suite", base_folder)
-    return Stages(Store(tmp_path / "runs"), load_suite("tiny", include=[str(tmp_path / "suite")]), Progress())
+    return Bench(Store(tmp_path / "runs"), load_suite("tiny", include=[str(tmp_path / "suite")]), Progress())
 
 
-def test_float32_shares_one_reference_and_bfloat16_has_one_for_every_kind_of_pass(stages: Stages) -> None:
+def test_float32_shares_one_reference_and_bfloat16_has_one_for_every_kind_of_pass(bench: Bench) -> None:
     single, half = TrainRecipe(lr=1.0), TrainRecipe(lr=1.0, dtype="bfloat16")
-    keys = {stages.reference(single.model_copy(update=change)).key for change in [{}, *CHANGES]}
-    assert keys == {stages.reference(single).key}
-    keys = {stages.reference(half.model_copy(update=change)).key for change in [{}, *CHANGES]}
+    keys = {reference.stage(bench, single.model_copy(update=change)).key for change in [{}, *CHANGES]}
+    assert keys == {reference.stage(bench, single).key}
+    keys = {reference.stage(bench, half.model_copy(update=change)).key for change in [{}, *CHANGES]}
     assert len(keys) == 1 + len(CHANGES)
-    assert stages.reference(half.model_copy(update={"lr": 2.0, "epochs": 3.0})).key in keys
+    assert reference.stage(bench, half.model_copy(update={"lr": 2.0, "epochs": 3.0})).key in keys

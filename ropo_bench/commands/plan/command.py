@@ -8,12 +8,12 @@ from typing import Any
 from ropo_bench import planning
 from ropo_bench.errors import UsageError
 from ropo_bench.models.size import Anatomy, trainable_parameters
-from ropo_bench.pipeline import Request
 from ropo_bench.planning.fit import refused, room_for
 from ropo_bench.planning.inventory import DONE, Inventory, num_turns
 from ropo_bench.planning.judging import judging
 from ropo_bench.planning.power import Wanted, power
 from ropo_bench.recipes.method import MethodRecipe
+from ropo_bench.request import Request
 from ropo_bench.store import Store
 from ropo_bench.store.bounded import dump_json
 from ropo_bench.terminal.screen import say

@@ -13,9 +13,9 @@ from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.sources.assets.download import Unreachable, download
 from ropo_bench.sources.assets.registry import Entry
 from ropo_bench.store.bounded import gunzip
+from ropo_bench.store.files import CACHE, user_cache
 
 MIRROR = "ROPO_BENCH_ASSETS"
-CACHE = "ROPO_BENCH_CACHE"
 Place = Literal["mirror", "cache"]
 
 
@@ -38,9 +38,7 @@ def mirror_folder() -> Path | None:
 
 def cache_folder() -> Path:
     """Where downloads are kept: ROPO_BENCH_CACHE, or ropo-bench below XDG_CACHE_HOME or ~/.cache."""
-    own = os.environ.get(CACHE)
-    shared = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return (Path(own) if own else Path(shared) / "ropo-bench").expanduser() / "assets"
+    return user_cache() / "assets"
 
 
 def find(entry: Entry) -> tuple[Place, Path] | None:

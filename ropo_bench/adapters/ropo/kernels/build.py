@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ropo_bench.sources.assets.lookup import cache_folder
+from ropo_bench.store.files import user_cache
 
 SOURCE = Path(__file__).with_name("cpu.c")  # includes the headers beside it
 # No -ffast-math: angle 0 must stay the identity and sums keep their order.
@@ -28,7 +28,7 @@ class BuildError(Exception):
 def load() -> ctypes.CDLL:
     """The library, compiled now (a few seconds) unless the cache has it; raises BuildError."""
     compiler = find_compiler()
-    target = cache_folder().parent / "kernels" / f"ropo-{_key(compiler)}.so"
+    target = user_cache() / "kernels" / f"ropo-{_key(compiler)}.so"
     try:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)

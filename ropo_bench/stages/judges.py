@@ -13,8 +13,10 @@ from ropo_bench.judging.identity import judge_identity, request_key
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.objects import resolve_object
 from ropo_bench.scoring.arena import preference
+from ropo_bench.sources.assets import entries
 from ropo_bench.sources.models import model_folder
-from ropo_bench.store import Store, content_key, source_hash
+from ropo_bench.store import Store, content_key
+from ropo_bench.store.source import code_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from ropo_bench.terminal.progress import Progress
     from ropo_bench.types import JudgeCall, Score
 
+VERSION = 1
+"""Of the grades that the project's own functions give."""
 LOCAL_KINDS = ("vllm-serve", "reward-model")
 
 
@@ -36,9 +40,14 @@ def judge_key(store: Store, judge: JudgeRecipe) -> str:
     if judge.kind in LOCAL_KINDS:
         inputs["weights"] = store.folder_hash(model_folder(judge.model))
     if judge.kind == "function":
-        module = judge.model.partition(":")[0]
-        inputs["code"] = source_hash(module.rpartition(".")[0] or module)  # the package that it lies in
+        inputs["code"] = code_of(VERSION, judge.model.partition(":")[0])
     return content_key("judge", inputs)
+
+
+def judging_key(store: Store, judge: JudgeRecipe) -> str:
+    """A judge, and the registered files, among which are the prompts that it is asked with."""
+    registered: dict[str, Any] = {entry.name: entry.sha256 for entry in entries()}
+    return content_key("judging", {"judge": judge_key(store, judge), "assets": registered})
 
 
 def judge_folder(store: Store, judge: JudgeRecipe) -> Path:
