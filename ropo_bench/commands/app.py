@@ -66,6 +66,7 @@ def run(
     shard: opt.Shard = False,
     runs: opt.Runs = Path("runs"),
     name: opt.Name = None,
+    explain: opt.Explain = False,
     json: opt.Json = False,
 ) -> None:
     """Train, merge, generate, judge and tabulate.
@@ -93,7 +94,7 @@ def run(
         tuning,
         strict_model,
     )
-    run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard))
+    run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard), explain)
 
 
 @app.command("eval")

@@ -53,6 +53,7 @@ StrictModel = Annotated[
     bool, typer.Option("--strict-model", help="Stop where another model answers than the judge's recipe names.")
 ]
 NoCanaries = Annotated[bool, typer.Option("--no-canaries", help="Do not check the judges for bias.")]
+Explain = Annotated[bool, typer.Option("--explain", help="Say first why each stage is made, or made again.")]
 Name = Annotated[str | None, typer.Option("--name", help="Name of the run (default: suite and a hash).")]
 Rates = Annotated[
     str,

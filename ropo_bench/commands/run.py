@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as jsonlib
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from ropo_bench.errors import InternalError, RopoBenchError, UnfinishedRun, Usag
 from ropo_bench.errors.failures import INTERNAL
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
+from ropo_bench.planning.explain import reason_lines
 from ropo_bench.planning.fit import refuse_what_cannot_fit
+from ropo_bench.planning.inventory import Inventory
 from ropo_bench.request import Asked, Limits, Request, budget_of, resolve, untuned
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
@@ -28,9 +31,18 @@ if TYPE_CHECKING:
 
 
 def run_command(
-    asked: Asked, runs: Path, name: str | None, json: bool, limits: Limits, launch: Launch = ALONE
+    asked: Asked,
+    runs: Path,
+    name: str | None,
+    json: bool,
+    limits: Limits,
+    launch: Launch = ALONE,
+    explain: bool = False,
 ) -> None:
-    """Resolve, run, print; exits 4 when a row failed (70 by an internal error), 5 when the budget was reached."""
+    """Resolve, run, print; exits 4 when a row failed (70 by an internal error), 5 when the budget was reached.
+
+    explain: say first why each stage is made that others like it are finished of.
+    """
     request = resolve(asked)
     store = Store(runs)
     name = name or request.run_name()
@@ -41,6 +53,9 @@ def run_command(
                 f"{method}: suite {request.suite.name} has no override for it; it trains at its recipe's lr "
                 f"(find one with: ropo-bench tune --suite {request.suite.name} --methods {method})"
             )
+        if explain:
+            for line in reason_lines(asdict(step) for step in Inventory(request, store).steps()):
+                progress.note(line)
         refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
         try:
             record = run_pipeline(request, store, name, progress, budget_of(request, limits), launch)

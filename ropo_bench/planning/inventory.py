@@ -10,6 +10,7 @@ from typing import Any
 
 from ropo_bench.models.size import anatomy
 from ropo_bench.planning import PROMPT_SETS, REFERENCE_FREE, num_steps
+from ropo_bench.planning.explain import reason
 from ropo_bench.planning.requests import canary_requests, requests
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.method import MethodRecipe
@@ -33,7 +34,8 @@ DONE, BEGUN, TO_DO = "cached", "begun", "to do"
 class Step:
     """One stage of one row: its state, and the seconds that it took (cached) or may take (None: no basis).
 
-    calls_left: requests that a judge has not answered; None where there are no answers yet to ask about.
+    calls_left: requests that a judge has not answered; None where there are no answers yet to ask about. because: why
+    it is to be made, empty where that cannot be said yet.
     """
 
     row: str
@@ -43,6 +45,7 @@ class Step:
     state: str
     seconds: float | None = None
     calls_left: int | None = None
+    because: str = ""
 
 
 class Inventory:
@@ -150,7 +153,8 @@ class Inventory:
             return Step(row, seed, stage, what, TO_DO)
         if found.done:
             return Step(row, seed, stage, what, DONE, found.manifest.get("seconds"))
-        return Step(row, seed, stage, what, BEGUN if found.path.exists() else TO_DO)
+        why = reason(self.store, found)
+        return Step(row, seed, stage, what, BEGUN if found.path.exists() else TO_DO, because=why)
 
     def _timed(self, steps: list[Step]) -> list[Step]:
         """What is to do, with the mean of what the same stage took for other rows or in other runs of the store."""

@@ -13,9 +13,12 @@ from ropo_bench.errors import UsageError
 from ropo_bench.recipes.objects import resolve_object
 from ropo_bench.sources.assets import asset, sha256
 from ropo_bench.sources.prompt_files import ANSWER_ASSETS, PROMPT_ASSETS, read_answer_file, read_prompt_file
-from ropo_bench.store import content_key, file_hash, source_hash
+from ropo_bench.store import content_key, file_hash
+from ropo_bench.store.source import code_of
 from ropo_bench.types import Completion, Prompt
 
+VERSION = 1
+"""Of the prompts and answers that names stand for: raised when reading them gives others."""
 # Imported on use, from rooms above this one.
 _POCKET_PROMPTS = "ropo_bench.pocket.prompts:pocket_prompts"
 _GENERATIVE = "llm-adapters"  # eight commonsense tasks as questions
@@ -26,9 +29,9 @@ _GENERATIVE_KEY = "ropo_bench.scoring.commonsense.generative:prompts_key"
 def prompts_key(name: str) -> str:
     """Content key of what `read_prompts` gives; a registered set need not be here. Raises UsageError."""
     if name.startswith("pocket:"):
-        return content_key("prompts", {"name": name, "code": source_hash("ropo_bench.pocket")})
+        return content_key("prompts", {"name": name, "code": code_of(VERSION, _module(_POCKET_PROMPTS))})
     if name == _GENERATIVE:
-        code = source_hash(_GENERATIVE_KEY.partition(":")[0])
+        code = code_of(VERSION, _module(_GENERATIVE_KEY))
         return content_key("prompts", {"files": resolve_object(_GENERATIVE_KEY, {}, "prompts")(), "code": code})
     return _content_key("prompts", name, PROMPT_ASSETS)
 
@@ -38,9 +41,13 @@ def answers_key(name: str) -> str:
     return _content_key("answers", name, ANSWER_ASSETS)
 
 
+def _module(name: str) -> str:
+    return name.partition(":")[0]
+
+
 def _content_key(what: str, name: str, registered: Mapping[str, str]) -> str:
     content = sha256(registered[name]) if name in registered else file_hash(_file(what, name, registered))
-    return content_key(what, {"content": content, "code": source_hash("ropo_bench.sources.prompt_files")})
+    return content_key(what, {"content": content, "code": code_of(VERSION, "ropo_bench.sources.prompt_files")})
 
 
 def read_prompts(name: str) -> Sequence[Prompt]:

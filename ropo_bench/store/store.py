@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import fcntl
+import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,14 @@ class Store:
         if schema != RUN_SCHEMA:
             raise StorageError(f"{path}: a run of schema {schema}, this program reads {RUN_SCHEMA}; {mend}")
         return record
+
+    def finished_inputs(self, name: str) -> Iterator[Mapping[str, Any]]:
+        """What made every finished stage of a name that tells it; a manifest that cannot be read is passed over."""
+        for path in sorted((self.root / "cache" / name).glob(f"*/{MANIFEST}")):
+            with suppress(OSError, ValueError):
+                manifest = json.loads(path.read_text(encoding="utf-8"))
+                if isinstance(manifest, dict) and isinstance(manifest.get("inputs"), dict):
+                    yield manifest["inputs"]
 
     def finished(self, name: str) -> Iterator[Stage]:
         """Every finished stage of a name, by key; raises StorageError for one that is damaged."""

@@ -18,7 +18,7 @@ from ropo_bench.store import Store
 from ropo_bench.store.bounded import dump_json
 from ropo_bench.terminal.screen import say
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def plan_command(

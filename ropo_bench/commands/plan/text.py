@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from ropo_bench.planning.explain import reason_lines
 from ropo_bench.planning.machine import CPU
 from ropo_bench.terminal.console import Screen
 from ropo_bench.terminal.progress import duration_text
@@ -29,6 +30,8 @@ def print_plan(record: dict[str, Any]) -> None:
         console.print(f"everything is to do: {record['nothing_cached_because']}", markup=False)
     console.print()
     console.print(_stages(record["steps"]))
+    for line in reason_lines(record["steps"]):
+        console.print(line, markup=False, soft_wrap=False)
     if record["training"]:
         console.print()
         console.print(_training(record["training"]))
