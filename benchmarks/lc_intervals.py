@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ropo_bench.scoring.alpaca_eval import calibration
+from ropo_bench.scoring.alpaca_eval import calibration, estimator
 from ropo_bench.scoring.alpaca_eval.leaderboard import read_annotations, read_leaderboard
 from ropo_bench.scoring.alpaca_eval.official import length_controlled
 from ropo_bench.scoring.alpaca_eval.win_rates import LC, measure_annotations
@@ -103,7 +103,7 @@ def speed(model: str) -> Speed:
     annotations = read_annotations(asset(f"alpaca_eval/{model}/annotations.json"))
     preferences = np.array([a.preference for a in annotations], dtype=float) - 1
     deltas = np.array([len(a.output_1) - len(a.output_2) for a in annotations], dtype=float)
-    columns, gamed, n = (preferences, deltas, calibration.difficulties()), calibration.gamed(), len(annotations)
+    columns, gamed, n = (preferences, deltas, calibration.difficulties()), estimator.gamed(), len(annotations)
     weight_RX = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=400)
     control_length(*columns, gamed=gamed)  # scikit-learn is imported on use
     began = time.process_time()

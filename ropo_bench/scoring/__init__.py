@@ -26,7 +26,7 @@ SCORERS: Mapping[str, str] = {
 ESTIMATORS: Mapping[str, str] = {
     "lc_win_rate": "ropo_bench.scoring.length_control:estimate",
     "macro_mean": "ropo_bench.scoring.commonsense.average:macro_mean",
-    "alpaca_lc_win_rate": "ropo_bench.scoring.alpaca_eval.calibration:alpaca_lc_win_rate",
+    "alpaca_lc_win_rate": "ropo_bench.scoring.alpaca_eval.estimator:alpaca_lc_win_rate",
 }
 """Estimators beside those of `statistics`, for its `measure`."""
 

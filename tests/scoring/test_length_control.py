@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from ropo_bench.recipes.task import Column
-from ropo_bench.scoring.difficulty import fit_difficulties
 from ropo_bench.scoring.length_control import C, Gamed, control_length, estimate, logistic, win_rates
+from ropo_bench.scoring.length_control.difficulties import fit_difficulties
 from ropo_bench.statistics import compare, measure
 from ropo_bench.types import Measurement, Score
 

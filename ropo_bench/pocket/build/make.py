@@ -27,7 +27,7 @@ from ropo_bench.pocket.prompts import pocket_prompts
 from ropo_bench.pocket.world import World
 from ropo_bench.recipes.method import CoreRecipe, TrainRecipe
 from ropo_bench.recipes.task import Decoding
-from ropo_bench.scoring.difficulty import fit_difficulties
+from ropo_bench.scoring.length_control.difficulties import fit_difficulties
 from ropo_bench.store import atomic_file, atomic_folder
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.training import checkpoint

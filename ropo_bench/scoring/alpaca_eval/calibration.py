@@ -1,6 +1,6 @@
-"""What AlpacaEval 2's length control was calibrated with, frozen in assets: difficulties and gamed annotations.
+"""What AlpacaEval 2's length control was calibrated with, frozen in assets: the prompts' difficulties.
 
-A row is the position of an instruction in the reference model's outputs, which is how both files are indexed.
+A row is the position of an instruction in the reference model's outputs, which is how its files are indexed.
 """
 
 from __future__ import annotations
@@ -11,16 +11,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ropo_bench.scoring.length_control import Array, Gamed, estimate
 from ropo_bench.sources import assets
-from ropo_bench.statistics import Sample
-from ropo_bench.types import Score
 
 REFERENCE = "gpt4_1106_preview"
 REFERENCE_OUTPUTS = f"alpaca_eval/reference_outputs_{REFERENCE}.json"
 DIFFICULTIES = "alpaca_eval/calibration/instruction_difficulty.csv"
-GAMED = "alpaca_eval/calibration/df_gamed.csv"
 
 
 def rows_of(instructions: Sequence[str]) -> list[int | None]:
@@ -33,28 +30,11 @@ def rows_of(instructions: Sequence[str]) -> list[int | None]:
 
 
 @cache
-def difficulties() -> Array:
+def difficulties() -> NDArray[np.float64]:
     """Difficulty of each row, higher is easier to win: gamma_x of arXiv 2404.04475 (section 3), (805,)."""
     # The row is in the first column, whatever a copy calls it.
-    found = {int(next(iter(r.values()))): float(r["instruction_difficulty"]) for r in _records(DIFFICULTIES)}
+    found = {int(next(iter(r.values()))): float(r["instruction_difficulty"]) for r in read_rows(DIFFICULTIES)}
     return np.array([found[row] for row in range(len(found))])
-
-
-@cache
-def gamed() -> Gamed:
-    """Verdicts on the reference model told to be verbose and concise, both on every row, (1610,)."""
-    records = _records(GAMED)
-    columns = ("preference", "std_delta_len", "instruction_difficulty")
-    return Gamed(*(np.array([float(record[column]) for record in records]) for column in columns))
-
-
-def alpaca_lc_win_rate(scores_by_seed: Sequence[Sequence[Score]]) -> Sample:
-    """The estimator `alpaca_lc_win_rate` of a column: alpaca_eval's fit, its regularisation included, at fixed C.
-
-    Scores of lc_win_rate on AlpacaEval 2's instructions. The whole fit is made again in every resample of the
-    prompts; difficulties and gamed annotations are constants of the benchmark and are not drawn again.
-    """
-    return estimate(scores_by_seed, gamed=gamed())
 
 
 @cache
@@ -63,5 +43,6 @@ def _rows() -> Mapping[str, int]:
     return {record["instruction"].strip(): row for row, record in enumerate(records)}
 
 
-def _records(name: str) -> list[dict[str, str]]:
+def read_rows(name: str) -> list[dict[str, str]]:
+    """The records of a registered CSV file."""
     return list(csv.DictReader(io.StringIO(assets.read_text(name))))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ropo_bench.scoring.alpaca_eval.calibration import GAMED
+from ropo_bench.scoring.alpaca_eval.estimator import GAMED
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation
 from ropo_bench.sources.assets import asset
 

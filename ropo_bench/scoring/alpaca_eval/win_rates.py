@@ -10,6 +10,7 @@ import numpy as np
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.task import Column
 from ropo_bench.scoring.alpaca_eval import calibration
+from ropo_bench.scoring.alpaca_eval.estimator import gamed
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation, LeaderboardRow
 from ropo_bench.scoring.alpaca_eval.listed import SAME, Listed, find_listed
 from ropo_bench.scoring.alpaca_eval.official import Controlled, length_controlled
@@ -152,7 +153,7 @@ def _measure(
 def _calibrated_rows(group: Sequence[Annotation]) -> tuple[list[int | None], str | None]:
     """The row of each instruction in AlpacaEval 2, and why there is none: calibration files that cannot be had."""
     try:
-        calibration.difficulties(), calibration.gamed()
+        calibration.difficulties(), gamed()
         return calibration.rows_of([a.instruction for a in group]), None
     except UsageError as error:
         return [None] * len(group), str(error)
@@ -172,7 +173,7 @@ def _length_controlled(calibrated: bool, official: Controlled | None, c: float) 
     """alpaca_eval's value where there is one, ours elsewhere; how it varies is our fit's in both cases."""
 
     def estimator(scores_by_seed: Sequence[Sequence[Score]]) -> Sample:
-        ours = estimate(scores_by_seed, gamed=calibration.gamed() if calibrated else None, c=c)
+        ours = estimate(scores_by_seed, gamed=gamed() if calibrated else None, c=c)
         return ours if official is None else replace(ours, estimates_S=np.array([official.win_rate]))
 
     return estimator

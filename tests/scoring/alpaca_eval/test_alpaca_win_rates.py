@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ropo_bench.scoring.alpaca_eval import calibration
+from ropo_bench.scoring.alpaca_eval import calibration, estimator
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation, read_annotations, write_annotations
 from ropo_bench.scoring.alpaca_eval.win_rates import ModelRow, leaderboard_row, measure_annotations
 from ropo_bench.scoring.length_control import C, control_length
@@ -65,7 +65,7 @@ def test_published_length_control_at_its_c(assets: Path, model: str) -> None:
 
 
 def test_estimator_of_a_run_is_the_same_fit(assets: Path) -> None:
-    from ropo_bench.scoring.alpaca_eval.calibration import alpaca_lc_win_rate
+    from ropo_bench.scoring.alpaca_eval.estimator import alpaca_lc_win_rate
     from ropo_bench.types import Score
 
     known = expected(assets, "gemma-7b-it")
@@ -100,7 +100,7 @@ def test_difficulties_are_found_by_instruction_not_by_row(assets: Path) -> None:
     (row,) = measure_annotations(half, C)
     preferences = np.array([one.preference for one in half], dtype=float) - 1
     deltas = np.array([len(one.output_1) - len(one.output_2) for one in half], dtype=float)
-    gamed, difficulty = calibration.gamed(), calibration.difficulties()
+    gamed, difficulty = estimator.gamed(), calibration.difficulties()
     right = control_length(preferences, deltas, difficulty[1::2], gamed=gamed).win_rate
     by_position = control_length(preferences, deltas, difficulty[: len(half)], gamed=gamed).win_rate
     assert value(row, "lc_win_rate") == pytest.approx(right, abs=1e-6)
