@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.commands.pocket import content_hash, pairs_hash
 from ropo_bench.generation.hf import HFGenerator
 from ropo_bench.models.load import load_model, load_tokenizer
 from ropo_bench.pocket.build import make as builder
+from ropo_bench.pocket.build.steps import content_hash, pairs_hash
 from ropo_bench.pocket.judge import grade_turns
 from ropo_bench.pocket.prompts import pocket_prompts
 from ropo_bench.pocket.world import build_world, world_hash
