@@ -121,7 +121,7 @@ class Bench:
 
     # -- the model in memory ---------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def backend(self) -> str:
         """The backend that generates here: the suite's, where it says auto vLLM if it can serve the base."""
         from ropo_bench.generation import choose_backend

@@ -43,6 +43,11 @@ def stage(bench: Bench) -> Stage:
 
 def make(bench: Bench) -> Stage:
     """Read the pairs, unless that was done, and tell what a user should know of them."""
+    pairs: Stage = bench.once("pairs made", lambda: _make(bench))
+    return pairs
+
+
+def _make(bench: Bench) -> Stage:
     pairs = stage(bench)
     with bench.begin(pairs, "pairs", "data") as todo:
         if todo:
