@@ -17,6 +17,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes.plugins import plugin_folders
 from ropo_bench.store.bounded import MAX_INTEGER, read_bounded
 
 Kind = Literal["methods", "tasks", "suites", "judges"]
@@ -58,13 +59,14 @@ def shipped_folder(kind: Kind) -> Path:
 
 
 def list_recipes(kind: Kind, include: Sequence[str | Path] = ()) -> dict[str, Path]:
-    """All recipes by name, the project's own first, then those of the included folders, each sorted.
+    """All recipes by name: the project's own first, then installed plugins', then included folders', each sorted.
 
     An included folder holds DIR/methods/, DIR/tasks/ and DIR/suites/, or just methods: DIR/*.yaml.
     Raises UsageError for an absent or empty folder and for two recipes of one name.
     """
     found: dict[str, Path] = {}
-    for folder in (shipped_folder(kind), *(_included(kind, Path(folder)) for folder in include)):
+    plugins = [folder / kind for folder in plugin_folders().values()]
+    for folder in (shipped_folder(kind), *plugins, *(_included(kind, Path(folder)) for folder in include)):
         for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem):
             if path.stem in found and path.resolve() != found[path.stem].resolve():
                 raise UsageError(f"{shown(path)}: {found[path.stem]} has the same name; rename one of them")

@@ -29,7 +29,8 @@ LOSS_OPTIONS: dict[str, tuple[str, ...]] = {
     "r-dpo": ("alpha",),
     "kto-pair": (),
 }
-OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+OBJECT = re.compile(r"([A-Za-z_][\w.]*|[^:\s]+\.py):[A-Za-z_][\w.]*")
+"""Code of a user: `module:object` of an importable module, or `path/to/file.py:object`."""
 
 
 class Recipe(BaseModel):

@@ -49,7 +49,10 @@ class _Module:
 
 @cache  # a process runs one version of its code
 def find_module(module: str) -> ModuleSpec | None:
-    """A module's spec, found without importing it or its parents; None where there is none."""
+    """The spec of a module, or of a file's path, without importing it or its parents; None where there is none."""
+    if module.endswith(".py"):
+        path = Path(module).expanduser().absolute()
+        return ModuleSpec(module, None, origin=str(path)) if path.is_file() else None
     spec: ModuleSpec | None = None
     name = ""
     for part in module.split("."):
@@ -84,7 +87,7 @@ def code_of(version: int, *roots: str, beside: str = "") -> dict[str, JSON]:
 
 def sources(roots: Collection[str], beside: str = "") -> dict[str, str]:
     """Hash of every module that makes the numbers of `roots`, by its name."""
-    return {module: _read(module).digest[:_DIGITS] for module in derived_modules(roots, beside)}
+    return {_shown(module): _read(module).digest[:_DIGITS] for module in derived_modules(roots, beside)}
 
 
 def derived_modules(roots: Collection[str], beside: str = "") -> list[str]:
@@ -165,7 +168,7 @@ def _imports(module: str, spec: ModuleSpec, tree: ast.AST) -> frozenset[str]:
             # `from package import name` may mean a module of that name, or an object of the package.
             names.update(f"{source}.{alias.name}" for alias in node.names)
             names.add(source)
-    own = {name for name in names if name and _belongs(name, module)}
+    own = {found for name in names if name and (found := _own(name, module)) is not None}
     return frozenset(own | {parent for name in own for parent in _packages(name)})
 
 
@@ -196,17 +199,23 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
     return f"{base}.{node.module}" if node.module else base
 
 
-def _belongs(name: str, module: str) -> bool:
-    """Whether an imported module is of the same project: the same top package, or a file in the same folder."""
+def _own(name: str, module: str) -> str | None:
+    """An imported module as it is found, if it is of the importing one's project; None if it is not.
+
+    A project is a top package, or what lies beside a user's module in one folder.
+    """
+    if module.endswith(".py"):
+        beside = Path(module).expanduser().absolute().parent / f"{_top(name)}.py"
+        return str(beside) if beside.is_file() else None
     if _top(name) == _top(module):
-        return find_module(name) is not None
-    if _top(module) == PROJECT or _top(name) == PROJECT:
-        return False
+        return name if find_module(name) is not None else None
+    if PROJECT in (_top(module), _top(name)):
+        return None
     here, there = (find_module(_top(text)) for text in (module, name))
     if here is None or there is None or here.origin is None or there.origin is None:
-        return False
-    folders = [_folder(here), _folder(there)]
-    return folders[0] == folders[1] and folders[0].name not in _INSTALLED and find_module(name) is not None
+        return None
+    alike = _folder(here) == _folder(there) and _folder(here).name not in _INSTALLED
+    return name if alike and find_module(name) is not None else None
 
 
 def _folder(spec: ModuleSpec) -> Path:
@@ -215,11 +224,16 @@ def _folder(spec: ModuleSpec) -> Path:
     return Path(spec.origin).parents[1 if spec.submodule_search_locations else 0]
 
 
+def _shown(module: str) -> str:
+    """A file without its folder, which is another one on every machine."""
+    return Path(module).name if module.endswith(".py") else module
+
+
 def _top(module: str) -> str:
-    return module.partition(".")[0]
+    return module if module.endswith(".py") else module.partition(".")[0]
 
 
 def _packages(module: str) -> list[str]:
     """The packages that a module lies in; not the top one, whose names are doors to everything."""
-    parts = module.split(".")
+    parts = [] if module.endswith(".py") else module.split(".")
     return [".".join(parts[:count]) for count in range(2, len(parts))]

@@ -160,3 +160,18 @@ def test_a_users_module_and_what_it_imports_beside_it_are_in_the_key_also_in_a_r
     (tmp_path / "my_maths.py").write_text("def double(x):\n    return 2 * x\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert set(sources(["my_loss"])) == {"my_loss", "my_maths"}
+
+
+def test_a_users_file_and_what_lies_beside_it(tmp_path: Path) -> None:
+    from ropo_bench.recipes.objects import module_of, resolve_object
+    from ropo_bench.store.source import sources
+
+    (tmp_path / "own_loss.py").write_text("from own_maths import double\n\ndef loss(x):\n    return double(x)\n")
+    (tmp_path / "own_maths.py").write_text("def double(x):\n    return 2 * x\n")
+    name = f"{tmp_path}/own_loss.py:loss"
+    assert resolve_object(name, {}, "loss")(3) == 6
+    assert resolve_object(name, {}, "loss") is resolve_object(name, {}, "loss")
+    module = module_of(name)
+    assert module == f"{tmp_path}/own_loss.py"
+    before = sources([module])
+    assert set(before) == {"own_loss.py", "own_maths.py"}
