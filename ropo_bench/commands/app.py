@@ -14,6 +14,7 @@ from ropo_bench.commands import options as opt
 from ropo_bench.commands.assets import app as assets_app
 from ropo_bench.commands.judge import app as judge_app
 from ropo_bench.commands.methods import app as methods_app
+from ropo_bench.commands.new import new_command
 from ropo_bench.commands.results import app as results_app
 from ropo_bench.commands.score.app import app as score_app
 from ropo_bench.errors import RopoBenchError, doors, first_line
@@ -39,6 +40,7 @@ app.add_typer(score_app, name="score")
 app.add_typer(judge_app, name="judge")
 app.add_typer(assets_app, name="assets")
 app.add_typer(pocket_app, name="pocket")
+app.command("new")(new_command)
 
 
 @app.command()
