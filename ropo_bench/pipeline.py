@@ -7,7 +7,7 @@ row that fails says why and lets the others go on. Everything finished is kept: 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ropo_bench.errors import BudgetReached, first_line
@@ -19,6 +19,18 @@ from ropo_bench.recipes.rates import Rates
 from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.provenance import provenance
+from ropo_bench.runs.reading import open_run
+from ropo_bench.runs.record import (
+    DONE,
+    FAILED,
+    INCOMPLETE,
+    PENDING,
+    SFT,
+    DataRecord,
+    RequestRecord,
+    RowRecord,
+    RunRecord,
+)
 from ropo_bench.stages import Evaluation, Model, Stages
 from ropo_bench.store import Store, content_key
 from ropo_bench.terminal.progress import Progress
@@ -26,8 +38,6 @@ from ropo_bench.training.team.launch import ALONE, Launch
 
 if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
-
-SFT = "SFT"
 
 
 @dataclass(frozen=True)
@@ -53,38 +63,23 @@ class Request:
         """The seeds of every method."""
         return range(self.first_seed, self.first_seed + self.seeds)
 
-    def plain(self) -> dict[str, Any]:
-        """The request as JSON."""
-        return {
-            "suite": self.suite.model_dump(),
-            "tasks": [task.model_dump() for task in self.tasks],
-            "methods": [method.model_dump() for method in self.methods],
-            "seeds": self.seeds,
-            "checkpoints": dict(self.checkpoints),
-            "judges": {task: judge.model_dump() for task, judge in self.judges.items()},
-            "canaries": self.canaries,
-            "first_seed": self.first_seed,
-            "rates": self.rates.model_dump(),
-        }
+    def record(self) -> RequestRecord:
+        """The request as the record of its run holds it."""
+        return RequestRecord(
+            suite=self.suite,
+            tasks=list(self.tasks),
+            methods=list(self.methods),
+            seeds=self.seeds,
+            checkpoints=dict(self.checkpoints),
+            judges=dict(self.judges),
+            canaries=self.canaries,
+            first_seed=self.first_seed,
+            rates=self.rates,
+        )
 
     def run_name(self) -> str:
         """The default name of its run: the suite and a hash of everything asked for."""
-        return f"{self.suite.name}-{content_key('run', self.plain())[:8]}"
-
-
-@dataclass
-class Row:
-    """One trained model (or the base) of a run: which stages made it and what it cost."""
-
-    name: str
-    seed: int
-    state: str = "pending"
-    training: dict[str, Any] | None = None
-    certificate: dict[str, Any] | None = None
-    scores: dict[str, str] = field(default_factory=dict)
-    """Task name -> key of its scores stage."""
-    completions: dict[str, str] = field(default_factory=dict)
-    """Task name -> key of the answers that are scored, where the task has prompts."""
+        return f"{self.suite.name}-{content_key('run', self.record().model_dump())[:8]}"
 
 
 def run(
@@ -94,23 +89,22 @@ def run(
     progress: Progress,
     budget: Budget | None = None,
     launch: Launch = ALONE,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Take every row of the request all the way; returns the run's record, as written to RUNS/<name>/run.json.
 
-    Rows that could not finish have the state "failed: reason" or "incomplete: reason"; the record's "complete"
+    Rows that could not finish have the state "failed: reason" or "incomplete: reason"; the record's `complete`
     tells whether any did. Raises BudgetReached, after writing down what was reached.
     """
     stages = Stages(store, request.suite, progress, launch)
-    rows = [Row(SFT, 0)]
-    rows += [Row(label, 0) for label in request.checkpoints]
-    rows += [Row(method.name, seed) for method in request.methods for seed in request.training_seeds]
+    rows = [RowRecord(name=name, seed=0) for name in (SFT, *request.checkpoints)]
+    rows += [RowRecord(name=method.name, seed=seed) for method in request.methods for seed in request.training_seeds]
     with Evaluation(stages, request.judges, budget) as evaluation:
         way = _Way(request, evaluation, rows, store, name, dict(provenance()))
         for row in rows:
             way.fill(row)
         way.fill_canaries()
         way.keep_provenance()
-        if not way.write()["complete"]:
+        if not way.write().complete:
             seeds = request.training_seeds
             left = [m for m in request.methods if not all(stages.merged(m, seed).done for seed in seeds)]
             evaluation.check_models(request.tasks, request.checkpoints, training=bool(left))
@@ -132,7 +126,7 @@ class _Way:
 
     request: Request
     evaluation: Evaluation
-    rows: Sequence[Row]
+    rows: Sequence[RowRecord]
     store: Store
     name: str
     made_with: Mapping[str, Any]
@@ -141,9 +135,9 @@ class _Way:
     canaries: dict[str, Any] = field(default_factory=dict)
     """By the name of the task: what is known of its judge's biases."""
 
-    def go(self, row: Row, work: Callable[[Row], None]) -> None:
+    def go(self, row: RowRecord, work: Callable[[RowRecord], None]) -> None:
         """Do one part of a row's way; what goes wrong is the row's state, unless it is everybody's."""
-        if row.state != "pending":
+        if row.state != PENDING:
             return
         try:
             work(row)
@@ -155,19 +149,19 @@ class _Way:
             if row.name == SFT:
                 raise  # every other row is measured against this one
             expected = as_expected(error)
-            row.state = f"failed: {first_line(expected)}"
+            row.state = f"{FAILED}{first_line(expected)}"
             self.evaluation.progress.note(f"{row.name} seed {row.seed} failed: {expected}")
         self.write()
 
     def give_up(self, reasons: Mapping[str, str]) -> None:
         """Enter why methods cannot be trained at all, by name; the other rows go on."""
         for row in self.rows:
-            if row.name in reasons and row.state == "pending":
-                row.state = f"failed: {reasons[row.name]}"
+            if row.name in reasons and row.state == PENDING:
+                row.state = f"{FAILED}{reasons[row.name]}"
                 self.evaluation.progress.note(f"{row.name} seed {row.seed} failed: {reasons[row.name]}")
         self.write()
 
-    def make(self, row: Row) -> None:
+    def make(self, row: RowRecord) -> None:
         """Make everything of a row that needs its model: generate for all tasks, then score what needs no judge."""
         model = self.models[self.rows.index(row)] = self._model(row)
         for task in self.request.tasks:
@@ -191,7 +185,7 @@ class _Way:
                 self.canaries[task.name] = dict(self.evaluation.make_canaries(task).manifest)
                 self.write()
 
-    def judge(self, row: Row) -> None:
+    def judge(self, row: RowRecord) -> None:
         """Let the judges judge a row; it is done then."""
         model = self.models[self.rows.index(row)]
         for task in self.request.tasks:
@@ -204,22 +198,22 @@ class _Way:
             for task, record in found.items()
             if record.get(UNREAD)
         ]
-        row.state = "done"
+        row.state = DONE
         if missing:
-            row.state = f"incomplete: not scored: {', '.join(missing)}; the same command tries again"
+            row.state = f"{INCOMPLETE}not scored: {', '.join(missing)}; the same command tries again"
         elif unread:
             row.state = (
-                f"incomplete: the judge gave no verdict that can be read on {', '.join(unread)}; take another with"
+                f"{INCOMPLETE}the judge gave no verdict that can be read on {', '.join(unread)}; take another with"
                 " --judge, or correct its params"
             )
 
-    def _score(self, row: Row, model: Model, task: TaskRecipe) -> None:
+    def _score(self, row: RowRecord, model: Model, task: TaskRecipe) -> None:
         row.scores[task.name] = self.evaluation.make_scores(model, task, row.name).key
         if task.prompts is not None:
             row.completions[task.name] = self.evaluation.completions(model, task).key
         self.write()
 
-    def fill(self, row: Row) -> None:
+    def fill(self, row: RowRecord) -> None:
         """Enter what a finished row has, so that a repeated command never shows less than was there."""
         stages = self.evaluation.stages
         model: Model | None = stages.base if row.name == SFT else None
@@ -227,7 +221,8 @@ class _Way:
         if method is not None:
             policy, merged = stages.policy(method, row.seed), stages.merged(method, row.seed)
             if policy.done and merged.done:
-                row.training, row.certificate = dict(policy.manifest), dict(merged.manifest["certificate"])
+                row.policy, row.training = policy.key, dict(policy.manifest)
+                row.certificate = dict(merged.manifest["certificate"])
                 model = stages.merged_model(merged, row.seed)
         if model is None:
             return
@@ -237,9 +232,9 @@ class _Way:
         row.completions = {t.name: self.evaluation.completions(model, t).key for t in scored if t.prompts is not None}
         # Answers that were scored and are gone are made again: reports show them.
         if all(self.evaluation.finished(model, t) and self.evaluation.answered(model, t) for t in tasks):
-            row.state = "done"
+            row.state = DONE
 
-    def _model(self, row: Row) -> Model:
+    def _model(self, row: RowRecord) -> Model:
         stages = self.evaluation.stages
         if row.name == SFT:
             return stages.base
@@ -249,33 +244,39 @@ class _Way:
             return model
         if not stages.merged(method, row.seed).done:
             self.evaluation.close_engine()  # training wants the memory
-        row.training = dict(stages.make_policy(method, row.seed).manifest)
+        policy = stages.make_policy(method, row.seed)
+        row.policy, row.training = policy.key, dict(policy.manifest)
         model = stages.make_merged(method, row.seed)
         row.certificate = dict(stages.merged(method, row.seed).manifest["certificate"])
         return model
 
-    def _method(self, row: Row) -> MethodRecipe | None:
+    def _method(self, row: RowRecord) -> MethodRecipe | None:
         return next((method for method in self.request.methods if method.name == row.name), None)
 
     def keep_provenance(self) -> None:
         """Where this run was finished before and no row is to be made, its numbers are those of then."""
-        if self.name not in self.store.run_names() or any(row.state != "done" for row in self.rows):
+        if self.name not in self.store.run_names() or any(row.state != DONE for row in self.rows):
             return
-        before = self.store.read_run(self.name)
-        if before["complete"] and before["rows"] == [asdict(row) for row in self.rows]:
-            self.made_with = before["provenance"]
+        before = open_run(self.store, self.name).record
+        if before.complete and list(map(_measured, before.rows)) == list(map(_measured, self.rows)):
+            self.made_with = before.provenance
 
-    def write(self) -> dict[str, Any]:
+    def write(self) -> RunRecord:
         """Write the run's record as it stands."""
         stages = self.evaluation.stages
-        record: dict[str, Any] = {
-            "request": self.request.plain(),
-            "base": stages.base.key,
-            "data": {"key": stages.pairs.key, **stages.pairs.manifest} if self.request.methods else None,
-            "rows": [asdict(row) for row in self.rows],
-            "canaries": self.canaries,
-            "complete": all(row.state == "done" for row in self.rows),
-            "provenance": self.made_with,
-        }
-        self.store.write_run(self.name, record)
+        record = RunRecord(
+            request=self.request.record(),
+            base=stages.base.key,
+            data=DataRecord(key=stages.pairs.key, **stages.pairs.manifest) if self.request.methods else None,
+            rows=list(self.rows),
+            canaries=self.canaries,
+            complete=all(row.state == DONE for row in self.rows),
+            provenance=dict(self.made_with),
+        )
+        self.store.write_run(self.name, record.model_dump())
         return record
+
+
+def _measured(row: RowRecord) -> dict[str, Any]:
+    """What a row measured; a record of schema 2 says as much of it."""
+    return row.model_dump(exclude={"policy"})

@@ -10,7 +10,7 @@ from typing import Any
 
 from ropo_bench.making.judging import num_unanswered
 from ropo_bench.models.size import anatomy
-from ropo_bench.pipeline import SFT, Request
+from ropo_bench.pipeline import Request
 from ropo_bench.planning import PROMPT_SETS, REFERENCE_FREE, num_steps
 from ropo_bench.planning.requests import canary_requests, requests
 from ropo_bench.preferences.marks import special_tokens
@@ -18,6 +18,7 @@ from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.provenance import hardware
+from ropo_bench.runs.record import SFT
 from ropo_bench.sources.models import local_model
 from ropo_bench.sources.pairs import data_source, pinned_data
 from ropo_bench.sources.prompts import read_prompts

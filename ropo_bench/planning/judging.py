@@ -8,10 +8,11 @@ from typing import Any
 
 from ropo_bench import planning
 from ropo_bench.judging.canary_power import num_calls, num_grade_calls
-from ropo_bench.pipeline import SFT, Request
+from ropo_bench.pipeline import Request
 from ropo_bench.planning.inventory import DONE, Step, num_turns
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.runs.record import SFT
 
 
 def judging(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:
