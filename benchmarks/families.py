@@ -105,7 +105,7 @@ def examine(family: str, folder: Path) -> Finding:
             record = run(request, store, "families", progress)
     except RopoBenchError as error:
         return Finding(family, refusal=first_line(error))
-    failed = [row["state"] for row in record["rows"] if row["state"] != "done"]
+    failed = [row.state for row in record.rows if row.state != "done"]
     if failed:
         return Finding(family, refusal=failed[0])
     losses = [next(iter(JsonLines(path)))["loss"] for path in (folder / "runs").glob("cache/policy/*/train.jsonl")]

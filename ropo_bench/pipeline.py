@@ -7,15 +7,17 @@ row that fails says why and lets the others go on. Everything finished is kept: 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ropo_bench.errors import BudgetReached, first_line
 from ropo_bench.errors.failures import as_expected, note_work
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.request import SFT, Request
+from ropo_bench.request import Request
 from ropo_bench.runs.provenance import provenance
+from ropo_bench.runs.reading import open_run
+from ropo_bench.runs.record import DONE, FAILED, INCOMPLETE, PENDING, SFT, DataRecord, RowRecord, RunRecord
 from ropo_bench.stages import canaries, completions, merged, pairs, policy, preflight, scores
 from ropo_bench.stages.bench import Bench, Model
 from ropo_bench.store import Store
@@ -26,21 +28,6 @@ if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
 
 
-@dataclass
-class Row:
-    """One trained model (or the base) of a run: which stages made it and what it cost."""
-
-    name: str
-    seed: int
-    state: str = "pending"
-    training: dict[str, Any] | None = None
-    certificate: dict[str, Any] | None = None
-    scores: dict[str, str] = field(default_factory=dict)
-    """Task name -> key of its scores stage."""
-    completions: dict[str, str] = field(default_factory=dict)
-    """Task name -> key of the answers that are scored, where the task has prompts."""
-
-
 def run(
     request: Request,
     store: Store,
@@ -48,16 +35,15 @@ def run(
     progress: Progress,
     budget: Budget | None = None,
     launch: Launch = ALONE,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Take every row of the request all the way; returns the run's record, as written to RUNS/<name>/run.json.
 
-    Rows that could not finish have the state "failed: reason" or "incomplete: reason"; the record's "complete"
+    Rows that could not finish have the state "failed: reason" or "incomplete: reason"; the record's `complete`
     tells whether any did. Raises BudgetReached, after writing down what was reached.
     """
     bench = Bench(store, request.suite, progress, launch, request.judges, budget)
-    rows = [Row(SFT, 0)]
-    rows += [Row(label, 0) for label in request.checkpoints]
-    rows += [Row(method.name, seed) for method in request.methods for seed in request.training_seeds]
+    rows = [RowRecord(name=name, seed=0) for name in (SFT, *request.checkpoints)]
+    rows += [RowRecord(name=method.name, seed=seed) for method in request.methods for seed in request.training_seeds]
     with bench:
         if request.methods:
             pairs.make(bench)
@@ -66,7 +52,7 @@ def run(
             way.fill(row)
         way.fill_canaries()
         way.keep_provenance()
-        if not way.write()["complete"]:
+        if not way.write().complete:
             left = [method for method in request.methods if not way.is_merged(method)]
             preflight.check_models(bench, request.tasks, request.checkpoints, training=bool(left))
             if left:  # judging alone loads no torch
@@ -87,7 +73,7 @@ class _Way:
 
     request: Request
     bench: Bench
-    rows: Sequence[Row]
+    rows: Sequence[RowRecord]
     name: str
     made_with: Mapping[str, Any]
     models: dict[int, Model] = field(default_factory=dict)
@@ -95,9 +81,9 @@ class _Way:
     canaries: dict[str, Any] = field(default_factory=dict)
     """By the name of the task: what is known of its judge's biases."""
 
-    def go(self, row: Row, work: Callable[[Row], None]) -> None:
+    def go(self, row: RowRecord, work: Callable[[RowRecord], None]) -> None:
         """Do one part of a row's way; what goes wrong is the row's state, unless it is everybody's."""
-        if row.state != "pending":
+        if row.state != PENDING:
             return
         try:
             work(row)
@@ -109,19 +95,19 @@ class _Way:
             if row.name == SFT:
                 raise  # every other row is measured against this one
             expected = as_expected(error)
-            row.state = f"failed: {first_line(expected)}"
+            row.state = f"{FAILED}{first_line(expected)}"
             self.bench.progress.note(f"{row.name} seed {row.seed} failed: {expected}")
         self.write()
 
     def give_up(self, reasons: Mapping[str, str]) -> None:
         """Enter why methods cannot be trained at all, by name; the other rows go on."""
         for row in self.rows:
-            if row.name in reasons and row.state == "pending":
-                row.state = f"failed: {reasons[row.name]}"
+            if row.name in reasons and row.state == PENDING:
+                row.state = f"{FAILED}{reasons[row.name]}"
                 self.bench.progress.note(f"{row.name} seed {row.seed} failed: {reasons[row.name]}")
         self.write()
 
-    def make(self, row: Row) -> None:
+    def make(self, row: RowRecord) -> None:
         """Make everything of a row that needs its model: generate for all tasks, then score what needs no judge."""
         model = self.models[self.rows.index(row)] = self._model(row)
         for task in self.request.tasks:
@@ -147,7 +133,7 @@ class _Way:
         judged = [task for task in self.request.tasks if task.name in self.request.judges]
         return judged if self.request.canaries else []
 
-    def judge(self, row: Row) -> None:
+    def judge(self, row: RowRecord) -> None:
         """Let the judges judge a row; it is done then."""
         model = self.models[self.rows.index(row)]
         for task in self.request.tasks:
@@ -160,22 +146,22 @@ class _Way:
             for task, told in stages.items()
             if told.get(scores.UNREAD)
         ]
-        row.state = "done"
+        row.state = DONE
         if missing:
-            row.state = f"incomplete: not scored: {', '.join(missing)}; the same command tries again"
+            row.state = f"{INCOMPLETE}not scored: {', '.join(missing)}; the same command tries again"
         elif unread:
             row.state = (
-                f"incomplete: the judge gave no verdict that can be read on {', '.join(unread)}; take another with"
+                f"{INCOMPLETE}the judge gave no verdict that can be read on {', '.join(unread)}; take another with"
                 " --judge, or correct its params"
             )
 
-    def _score(self, row: Row, model: Model, task: TaskRecipe) -> None:
+    def _score(self, row: RowRecord, model: Model, task: TaskRecipe) -> None:
         row.scores[task.name] = scores.make(self.bench, model, task, row.name).key
         if task.prompts is not None:
             row.completions[task.name] = completions.stage(self.bench, model, task).key
         self.write()
 
-    def fill(self, row: Row) -> None:
+    def fill(self, row: RowRecord) -> None:
         """Enter what a finished row has, so that a repeated command never shows less than was there."""
         bench = self.bench
         model: Model | None = bench.base if row.name == SFT else None
@@ -184,7 +170,8 @@ class _Way:
             trained = policy.stage(bench, method, row.seed)
             whole = merged.stage(bench, trained.key)
             if trained.done and whole.done:
-                row.training, row.certificate = dict(trained.manifest), dict(whole.manifest["certificate"])
+                row.policy, row.training = trained.key, dict(trained.manifest)
+                row.certificate = dict(whole.manifest["certificate"])
                 model = merged.model(whole, row.seed)
         if model is None:
             return
@@ -194,14 +181,14 @@ class _Way:
         row.completions = {t.name: completions.stage(bench, model, t).key for t in scored if t.prompts is not None}
         # Answers that were scored and are gone are made again: reports show them.
         if all(scores.are_final(bench, model, t) and completions.are_there(bench, model, t) for t in tasks):
-            row.state = "done"
+            row.state = DONE
 
     def is_merged(self, method: MethodRecipe) -> bool:
         """Whether every seed of a method has its merged model."""
         trained = [policy.stage(self.bench, method, seed) for seed in self.request.training_seeds]
         return all(merged.stage(self.bench, stage.key).done for stage in trained)
 
-    def _model(self, row: Row) -> Model:
+    def _model(self, row: RowRecord) -> Model:
         bench = self.bench
         if row.name == SFT:
             return bench.base
@@ -212,37 +199,42 @@ class _Way:
         trained = policy.stage(bench, method, row.seed)
         if not merged.stage(bench, trained.key).done:
             bench.close_engine()  # training wants the memory
-        row.training = dict(policy.make(bench, method, row.seed).manifest)
+        row.policy, row.training = trained.key, dict(policy.make(bench, method, row.seed).manifest)
         model = merged.make(bench, trained, method.name, row.seed)
         row.certificate = dict(merged.stage(bench, trained.key).manifest["certificate"])
         return model
 
-    def _method(self, row: Row) -> MethodRecipe | None:
+    def _method(self, row: RowRecord) -> MethodRecipe | None:
         return next((method for method in self.request.methods if method.name == row.name), None)
 
     def keep_provenance(self) -> None:
         """Where this run was finished before and no row is to be made, its numbers are those of then."""
-        if self.name not in self.bench.store.run_names() or any(row.state != "done" for row in self.rows):
+        if self.name not in self.bench.store.run_names() or any(row.state != DONE for row in self.rows):
             return
-        before = self.bench.store.read_run(self.name)
-        if before["complete"] and before["rows"] == [asdict(row) for row in self.rows]:
-            self.made_with = before["provenance"]
+        before = open_run(self.bench.store, self.name).record
+        if before.complete and list(map(_measured, before.rows)) == list(map(_measured, self.rows)):
+            self.made_with = before.provenance
 
-    def write(self) -> dict[str, Any]:
+    def write(self) -> RunRecord:
         """Write the run's record as it stands."""
         bench = self.bench
-        record: dict[str, Any] = {
-            "request": self.request.plain(),
-            "base": bench.base.key,
-            "data": self._data() if self.request.methods else None,
-            "rows": [asdict(row) for row in self.rows],
-            "canaries": self.canaries,
-            "complete": all(row.state == "done" for row in self.rows),
-            "provenance": self.made_with,
-        }
-        self.bench.store.write_run(self.name, record)
+        record = RunRecord(
+            request=self.request.record(),
+            base=bench.base.key,
+            data=self._data() if self.request.methods else None,
+            rows=list(self.rows),
+            canaries=self.canaries,
+            complete=all(row.state == DONE for row in self.rows),
+            provenance=dict(self.made_with),
+        )
+        bench.store.write_run(self.name, record.model_dump())
         return record
 
-    def _data(self) -> dict[str, Any]:
+    def _data(self) -> DataRecord:
         stage = pairs.stage(self.bench)
-        return {"key": stage.key, **stage.manifest}
+        return DataRecord(key=stage.key, **stage.manifest)
+
+
+def _measured(row: RowRecord) -> dict[str, Any]:
+    """What a row measured; a record of schema 2 says as much of it."""
+    return row.model_dump(exclude={"policy"})

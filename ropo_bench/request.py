@@ -15,13 +15,12 @@ from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.rates import Rates, read_tuning, set_rates, tuning_path
 from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.runs.record import SFT, RequestRecord
 from ropo_bench.scoring import is_judged
 from ropo_bench.store import content_key
 
 if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
-
-SFT = "SFT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +76,23 @@ class Request:
         """The seeds of every method."""
         return range(self.first_seed, self.first_seed + self.seeds)
 
-    def plain(self) -> dict[str, Any]:
-        """The request as JSON."""
-        return {
-            "suite": self.suite.model_dump(),
-            "tasks": [task.model_dump() for task in self.tasks],
-            "methods": [method.model_dump() for method in self.methods],
-            "seeds": self.seeds,
-            "checkpoints": dict(self.checkpoints),
-            "judges": {task: judge.model_dump() for task, judge in self.judges.items()},
-            "canaries": self.canaries,
-            "first_seed": self.first_seed,
-            "rates": self.rates.model_dump(),
-        }
+    def record(self) -> RequestRecord:
+        """The request as the record of its run holds it."""
+        return RequestRecord(
+            suite=self.suite,
+            tasks=list(self.tasks),
+            methods=list(self.methods),
+            seeds=self.seeds,
+            checkpoints=dict(self.checkpoints),
+            judges=dict(self.judges),
+            canaries=self.canaries,
+            first_seed=self.first_seed,
+            rates=self.rates,
+        )
 
     def run_name(self) -> str:
         """The default name of its run: the suite and a hash of everything asked for."""
-        return f"{self.suite.name}-{content_key('run', self.plain())[:8]}"
+        return f"{self.suite.name}-{content_key('run', self.record().model_dump())[:8]}"
 
 
 def resolve(asked: Asked) -> Request:

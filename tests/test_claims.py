@@ -17,6 +17,7 @@ from ropo_bench.claims.needs import needs
 from ropo_bench.claims.rule import ALPHA, Evidence, Region, decide
 from ropo_bench.commands.claims import claims_command
 from ropo_bench.errors import UsageError
+from ropo_bench.runs.reading import open_run
 from ropo_bench.statistics import Sample, subtract
 from ropo_bench.statistics.crossed import sample_parts
 from ropo_bench.store import Store
@@ -151,7 +152,7 @@ def noisy(truth: float, seed: int, num: int = 60) -> dict[str, Any]:
 
 def verdicts(store: Store, folder: Path, *sentences: str) -> dict[str, str]:
     path = written(folder, "".join(f"- {sentence}\n" for sentence in sentences))
-    return {one.claim.text: one.verdict for one in decide_claims(store, "one", read_claims(path))}
+    return {one.claim.text: one.verdict for one in decide_claims(open_run(store, "one"), read_claims(path))}
 
 
 def test_claims_of_a_run(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ropo_bench.recipes.load import load_method, load_methods, load_suite
 from ropo_bench.recipes.rates import Point, Tuned, TuningRecord, set_rates, settings_key, write_tuning
 from ropo_bench.report import gather
 from ropo_bench.request import Asked, resolve
+from ropo_bench.runs.reading import open_run
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from tests import tiny_suite
@@ -95,7 +96,7 @@ def store(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     with Progress() as progress:
         plain = run(resolve(Asked("dpo,ropo", "tiny", 1, include=[folder])), found, "plain", progress)
         method = load_method("dpo", suite=load_suite("tiny", include=[folder]), include=[folder])
-        known = record({"dpo": tuned(method, 4e-3, at_edge=True)}, plain["base"], plain["data"]["sha256"])
+        known = record({"dpo": tuned(method, 4e-3, at_edge=True)}, plain.base, plain.data_sha256 or "")
         write_tuning(folder / "tuned.json", known)
         asked = Asked("dpo", "tiny", 1, include=[folder], rates="curve", tuning=folder / "tuned.json")
         run(resolve(asked), found, "curve", progress)
@@ -103,7 +104,7 @@ def store(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_a_table_says_which_rates_are_not_tuned(store: Store) -> None:
-    [line] = [line for line in leaderboard(store, "plain").footers if line.startswith("learning rates")]
+    [line] = [line for line in leaderboard(open_run(store, "plain")).footers if line.startswith("learning rates")]
     assert line == (
         "learning rates: dpo 0.01, ropo 0.01: one rate a method, not tuned; an order among these may be one of their"
         " learning rates"
@@ -111,7 +112,7 @@ def test_a_table_says_which_rates_are_not_tuned(store: Store) -> None:
 
 
 def test_a_table_of_curves_shows_the_choice_and_its_error(store: Store) -> None:
-    board = leaderboard(store, "curve")
+    board = leaderboard(open_run(store, "curve"))
     assert [row.name for row in board.rows] == ["SFT", "dpo"]
     assert {(c.a, c.b) for c in board.comparisons} == {("SFT", "dpo")}
     lines = [line for line in board.footers if line.startswith(("learning rates", "error of choosing"))]
@@ -120,27 +121,27 @@ def test_a_table_of_curves_shows_the_choice_and_its_error(store: Store) -> None:
         " the same for all, 3 seeds around the peak; at an end of the grid, where a better rate may lie beyond: dpo"
     )
     assert lines[1].startswith("error of choosing the rate on tiny-arena WR: dpo ± ")
-    assert len(store.read_run("curve")["rows"]) == 4  # the neighbours are in the record
+    assert len(open_run(store, "curve").record.rows) == 4  # the neighbours are in the record
 
 
 def test_a_report_has_the_curves_of_tuned_rows(store: Store) -> None:
-    data = gather(store, "curve")
+    data = gather(open_run(store, "curve"))
     [curve] = data.rate_curves
     assert (curve.row, curve.chosen, curve.corrected) == ("dpo", 4e-3, 49.0)
     assert [point.lr for point in curve.points] == [1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2]
     assert "learning-rates" not in data.left_out
-    assert gather(store, "plain").left_out["learning-rates"] == "this run has none"
+    assert gather(open_run(store, "plain")).left_out["learning-rates"] == "this run has none"
     assert {each.row for each in data.trajectories} == {"dpo"}  # and none of its neighbours
 
 
 def test_runs_side_by_side_keep_what_is_said_of_each(store: Store) -> None:
-    board = leaderboard(store, ["plain", "curve"])
+    board = leaderboard([open_run(store, name) for name in ("plain", "curve")])
     assert not any("@" in row.name for row in board.rows)
     assert sum(line.startswith("learning rates") for line in board.footers) == 2
 
 
 def test_a_run_without_methods_has_no_rates(store: Store) -> None:
-    record = store.read_run("plain")
-    assert rate_lines({**record, "request": {**record["request"], "methods": []}}) == []
-    old = {key: value for key, value in record["request"].items() if key != "rates"}
-    assert rate_lines({**record, "request": old}) == []
+    plain = open_run(store, "plain").record
+    for change in ({"methods": []}, {"rates": None}):
+        asked = plain.request.model_copy(update=change)
+        assert rate_lines(plain.model_copy(update={"request": asked})) == []

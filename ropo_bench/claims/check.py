@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -12,13 +11,14 @@ from ropo_bench.claims.needs import Needs, needs
 from ropo_bench.claims.reading import Claim
 from ropo_bench.claims.rule import ALPHA, Decision, Evidence, Region, Verdict, decide
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard import rows_of_table, samples_of, scores_of, seeds_of
+from ropo_bench.leaderboard import samples_of
 from ropo_bench.recipes.files import suggest
-from ropo_bench.recipes.task import Column, TaskRecipe
+from ropo_bench.recipes.task import Column
+from ropo_bench.runs.reading import Run
+from ropo_bench.runs.record import DONE, PENDING
 from ropo_bench.statistics import Difference, Sample, differences, level, subtract, visible_effect
 from ropo_bench.statistics.bounded import Scale
 from ropo_bench.statistics.difference import intervals
-from ropo_bench.store import Store
 from ropo_bench.types import Score, Test
 
 Seeds = Sequence[Sequence[Score]]
@@ -55,21 +55,18 @@ class Decided:
     decision: Decision | None = None
 
 
-def decide_claims(store: Store, run: str, claims: Sequence[Claim]) -> list[Decided]:
+def decide_claims(run: Run, claims: Sequence[Claim]) -> list[Decided]:
     """The verdict on every claim about a run, finished or not, in the order given.
 
     Raises UsageError for a row, task or metric that the run does not have.
     """
-    record = store.read_run(run)
-    tasks = {task["name"]: TaskRecipe.model_validate(task) for task in record["request"]["tasks"]}
-    columns = [_column(claim, run, record, tasks) for claim in claims]
-    scores = {name: scores_of(store, record, tasks[name]) for name in {claim.task for claim in claims}}
-    missing = [_missing(claim, record, scores[claim.task]) for claim in claims]
-    seeds = seeds_of(record)
-    shown = rows_of_table(record, [name for claim in claims for name in (claim.row, claim.other) if name])
+    columns = [_column(claim, run) for claim in claims]
+    scores = {name: run.scores(name) for name in {claim.task for claim in claims}}
+    missing = [_missing(claim, run, scores[claim.task]) for claim in claims]
+    shown = run.table_rows([name for claim in claims for name in (claim.row, claim.other) if name])
     table = {task: {name: own for name, own in rows.items() if name in shown} for task, rows in scores.items()}
     samples = {
-        (claim.task, claim.metric): samples_of(tasks[claim.task], column, table[claim.task], seeds)
+        (claim.task, claim.metric): samples_of(run.tasks[claim.task], column, table[claim.task], run.seeds)
         for claim, column, gap in zip(claims, columns, missing, strict=True)
         if gap is None
     }
@@ -92,15 +89,15 @@ def _decided(claim: Claim, numbers: Numbers | None, decision: Decision | None) -
     return Decided(claim, decision.verdict, None, numbers, decision)
 
 
-def _column(claim: Claim, run: str, record: Mapping[str, Any], tasks: Mapping[str, TaskRecipe]) -> Column:
+def _column(claim: Claim, run: Run) -> Column:
     """The column that a claim is about; raises UsageError, with the claim's place, where the run has none."""
-    rows = list(dict.fromkeys(row["name"] for row in record["rows"]))
+    rows, tasks = list(run.rows), run.tasks
     named = [("row", claim.row, rows)] + ([("other", claim.other, rows)] if claim.other else [])
     named += [("task", claim.task, list(tasks))]
     for part, name, known in named:
         if name not in known:
             what = "row" if part == "other" else part
-            raise _unknown(claim, part, f"run {run} has no {what} {name!r}", str(name), known)
+            raise _unknown(claim, part, f"run {run.name} has no {what} {name!r}", str(name), known)
     columns = {column.metric: column for column in tasks[claim.task].columns}
     if claim.metric not in columns:
         raise _unknown(claim, "metric", f"task {claim.task} has no column {claim.metric!r}", claim.metric, [*columns])
@@ -111,13 +108,13 @@ def _unknown(claim: Claim, part: str, problem: str, name: str, known: Sequence[s
     return UsageError(f"{claim.places[part]}: {problem}; {suggest(name, known) or 'known: ' + ', '.join(known)}")
 
 
-def _missing(claim: Claim, record: Mapping[str, Any], scores: Mapping[str, Seeds]) -> Decided | None:
+def _missing(claim: Claim, run: Run, scores: Mapping[str, Seeds]) -> Decided | None:
     """The claim without numbers: a row is not there yet, or measurements failed that the same command tries again."""
     for name in filter(None, (claim.row, claim.other)):
         if name not in scores:
-            states = [row["state"] for row in record["rows"] if row["name"] == name and row["state"] != "done"]
-            stopped = [state for state in states if not state.startswith("pending")]
-            reason = f"{name}: {(stopped or states or ['pending'])[0]}"
+            states = [row.state for row in run.rows[name] if row.state != DONE]
+            stopped = [state for state in states if state != PENDING]
+            reason = f"{name}: {(stopped or states or [PENDING])[0]}"
             return Decided(claim, "INCOMPLETE" if stopped else "PENDING", reason)
         own = [score for seed in scores[name] for score in seed if score.metric == claim.metric]
         failed = sum(score.status == "infrastructure-failed" for score in own)

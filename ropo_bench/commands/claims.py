@@ -14,9 +14,8 @@ import typer
 
 from ropo_bench.claims import Decided, decide_claims, exit_code, read_claims
 from ropo_bench.claims.rule import ALPHA, Region, decide
-from ropo_bench.commands.table import newest_run
+from ropo_bench.commands.table import named_run
 from ropo_bench.comparison.text import interval_text, number, p_text
-from ropo_bench.store import Store
 from ropo_bench.store.bounded import dump_json
 from ropo_bench.terminal.screen import say
 
@@ -31,15 +30,14 @@ READING = (
 
 def claims_command(run: str | None, file: Path, runs: Path, json: bool) -> None:
     """Decide and print; exits 1 where a claim is not supported, 4 where a row is unfinished, 3 where underpowered."""
-    store = Store(runs)
-    name = run or newest_run(store)
-    decided = decide_claims(store, name, read_claims(file))
+    opened = named_run(runs, run)
+    decided = decide_claims(opened, read_claims(file))
     code = exit_code([one.verdict for one in decided])
     if json:
-        value: dict[str, Any] = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "run": name, "exit_code": code}
-        say(dump_json(value | {"claims": [_as_json(one) for one in decided]}))
+        value: dict[str, Any] = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "run": opened.name}
+        say(dump_json(value | {"exit_code": code, "claims": [_as_json(one) for one in decided]}))
     else:
-        say(_as_text(name, decided), end="")
+        say(_as_text(opened.name, decided), end="")
     if code:
         raise typer.Exit(code)
 

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ropo_bench.comparison.items import ComparedColumn, ComparedRows, Flips, flips, most_changed
-from ropo_bench.comparison.rows import Side, choose, judged_against_base, obstacle, tasks_of
+from ropo_bench.comparison.rows import Side, choose, judged_against_base, obstacle
 from ropo_bench.comparison.rows import differences as settings_that_differ
 from ropo_bench.comparison.text import comparison_json, comparison_text
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard import leaderboard, rows_of_table, samples_of, scores_of, seeds_of
+from ropo_bench.leaderboard import leaderboard, samples_of
 from ropo_bench.recipes.task import Column, TaskRecipe
-from ropo_bench.runs.items import read_completions
+from ropo_bench.runs.reading import Run
+from ropo_bench.runs.record import SFT
 from ropo_bench.sources.prompts import read_prompts
 from ropo_bench.statistics import Sample, as_comparisons, differences, holm, visible_effect
-from ropo_bench.store import Store
+from ropo_bench.store import Stage, Store
 from ropo_bench.terminal.screen import say
 from ropo_bench.types import Comparison, Score
 
@@ -33,20 +34,20 @@ Seeds = Sequence[Sequence[Score]]
 
 def compare_command(first: str, second: str | None, rows: str | None, top: int, runs: Path, json: bool) -> None:
     """Print the comparison; raises UsageError where the rows are no pair."""
-    store = Store(runs)
-    pairs = choose(store, first, second, rows)
-    room = _Room(store, top)
-    found = [rows_ for a, b in pairs for rows_ in [room.compared(a, b)] if rows_.columns]
+    pairs = choose(Store(runs), first, second, rows)
+    room = _Room(top)
+    compared = [room.compare(a, b) for a, b in pairs]
+    compared = [pair for pair in compared if pair.columns]
     notes = list(dict.fromkeys(room.notes))
-    if not found:
+    if not compared:
         raise UsageError(f"compare: nothing to compare: {'; '.join(notes) or 'the rows share no task'}")
-    found = _adjusted(found, _of_table(store, pairs[0]))
-    notes = [*notes, READING, *_about(found)]
-    title = " and ".join(dict.fromkeys(side.run for side in pairs[0]))
+    compared = _adjusted(compared, _of_table(pairs[0]))
+    notes = [*notes, READING, *_about(compared)]
+    title = " and ".join(dict.fromkeys(side.run.name for side in pairs[0]))
     if json:
-        say(comparison_json(title, notes, found), end="")
+        say(comparison_json(title, notes, compared), end="")
         return
-    say(comparison_text(title, notes, found, _width()), end="")
+    say(comparison_text(title, notes, compared, _width()), end="")
 
 
 def _width() -> int:
@@ -59,55 +60,43 @@ def _width() -> int:
 
 @dataclass
 class _Room:
-    """The store that is read, and what there is to say about it."""
+    """How many changed prompts are shown, and what there is to say beside the numbers."""
 
-    store: Store
     top: int
     notes: list[str] = field(default_factory=list)
-    known_scores: dict[tuple[str, str], Mapping[str, Seeds]] = field(default_factory=dict)
     known_tables: dict[tuple[str, ...], dict[str, Sample]] = field(default_factory=dict)
 
-    def compared(self, a: Side, b: Side) -> ComparedRows:
+    def compare(self, a: Side, b: Side) -> ComparedRows:
         """Every task that both rows have finished and that makes a pair."""
         columns: list[ComparedColumn] = []
-        tasks = tasks_of(a.record)
-        shared = [name for name in tasks if name in tasks_of(b.record)]
+        tasks = a.run.tasks
+        shared = [name for name in tasks if name in b.run.tasks]
         compared, left_out = [], defaultdict(list)
         for name in shared:
-            reason = obstacle(name, a.record, b.record) or self._unfinished(name, a) or self._unfinished(name, b)
-            if reason is None and a.stages(name, "scores") == b.stages(name, "scores"):
+            reason = obstacle(name, a.run, b.run) or _unfinished(name, a) or _unfinished(name, b)
+            keys = [[stage.key for stage in side.run.score_stages(side.row, name)] for side in (a, b)]
+            if reason is None and keys[0] == keys[1]:
                 reason = f"{a.label} and {b.label} have the very same scores"
             if reason is not None:
                 left_out[reason].append(name)
                 continue
             columns += self._columns(tasks[name], a, b)
             compared.append(name)
-            common = len(set(a.stages(name, "scores")) & set(b.stages(name, "scores")))
+            common = len(set(keys[0]) & set(keys[1]))
             if common:
                 self.notes.append(
                     f"{a.label} and {b.label} are not independent: the same scores for {common} seed(s)"
                 )
         self.notes += [f"left out: {', '.join(names)}: {reason}" for reason, names in left_out.items()]
-        if a.run != b.run:
-            alone = [n for record in (a.record, b.record) for n in tasks_of(record) if n not in shared]
+        if a.run.name != b.run.name:
+            alone = [task for side in (a, b) for task in side.run.tasks if task not in shared]
             self.notes += [f"left out: {name}: in one run only" for name in alone]
             self.notes += [f"differs: {text}" for text in settings_that_differ(a, b, compared)]
             self.notes += [text for name in compared for text in self._opponents(tasks[name], a, b)]
         return ComparedRows(a.label, b.label, a.num_seeds, b.num_seeds, columns)
 
-    def _scores(self, side: Side, task: TaskRecipe) -> Mapping[str, Seeds]:
-        """The scores of all rows of a side's run on a task, read once."""
-        if (side.run, task.name) not in self.known_scores:
-            self.known_scores[side.run, task.name] = scores_of(self.store, side.record, task)
-        return self.known_scores[side.run, task.name]
-
-    def _unfinished(self, task: str, side: Side) -> str | None:
-        if side.row in self._scores(side, tasks_of(side.record)[task]):
-            return None
-        return f"{side.label} is not scored ({side.state})"
-
     def _columns(self, task: TaskRecipe, a: Side, b: Side) -> list[ComparedColumn]:
-        pair = tuple(self._scores(side, task)[side.row] for side in (a, b))
+        pair = tuple(side.run.scores(task.name)[side.row] for side in (a, b))
         seen = {score.metric for seeds in pair for one in seeds for score in one}
         return [
             self._column(task, column, (a, b), (pair[0], pair[1])) for column in task.columns if column.metric in seen
@@ -135,23 +124,23 @@ class _Room:
 
     def _table(self, task: TaskRecipe, column: Column, sides: tuple[Side, Side]) -> dict[str, Sample]:
         """All rows of both runs by label: what seeds do is learned from every row, as in the runs' own tables."""
-        runs = {side.run: side for side in sides}
-        shown = {run: rows_of_table(side.record) for run, side in runs.items()}
-        extra = [side.label for side in sides if len(runs) > 1 or side.row not in shown[side.run]]
+        runs = {side.run.name: side.run for side in sides}
+        shown = {name: run.table_rows() for name, run in runs.items()}
+        extra = [side.label for side in sides if len(runs) > 1 or side.row not in shown[side.run.name]]
         key = (task.name, column.metric, *runs, *sorted(extra))
         if key in self.known_tables:
             return self.known_tables[key]
         samples: dict[str, Sample] = {}
-        known: list[Sequence[str]] = []
+        known: list[Sequence[Stage]] = []
         asked = {side.label for side in sides}
-        for run, side in runs.items():
-            scores, prefix = self._scores(side, task), f"{run}:" if len(runs) > 1 else ""
-            rows = [Side(run, name, f"{prefix}{name}", side.record) for name in scores]
-            rows = [row for row in rows if row.row in shown[run] or row.label in asked]
-            kept = [row for row in rows if row.label in asked or row.stages(task.name, "scores") not in known]
-            known += [row.stages(task.name, "scores") for row in kept]
-            made = samples_of(task, column, {row.row: scores[row.row] for row in kept}, seeds_of(side.record))
-            samples |= {f"{prefix}{name}": sample for name, sample in made.items()}
+        for name, run in runs.items():
+            scores, prefix = run.scores(task.name), f"{name}:" if len(runs) > 1 else ""
+            stages = {row: run.score_stages(row, task.name) for row in scores}
+            rows = [row for row in scores if row in shown[name] or f"{prefix}{row}" in asked]
+            kept = [row for row in rows if f"{prefix}{row}" in asked or stages[row] not in known]
+            known += [stages[row] for row in kept]
+            made = samples_of(task, column, {row: scores[row] for row in kept}, run.seeds)
+            samples |= {f"{prefix}{row}": sample for row, sample in made.items()}
         self.known_tables[key] = samples
         return samples
 
@@ -167,18 +156,10 @@ class _Room:
         if compared.comparison is None:
             return compared
         turned: Flips = flips(column.metric, *pair, column.better)
-        answers = tuple(self._answers(task.name, side) for side in sides)
+        answers = tuple(_answers(task.name, side.run, side.row) for side in sides)
         categories = self._categories(task, pair)
         changes = most_changed(column.metric, *pair, self.top, categories, (answers[0], answers[1]))
         return replace(compared, flips=turned, changes=changes)
-
-    def _answers(self, task: str, side: Side) -> dict[str, tuple[str, ...]]:
-        """The first seed's first answers."""
-        keys = side.stages(task, "completions")
-        if not keys or not self.store.stage("completions", keys[0]).done:
-            return {}
-        completions = read_completions(self.store.stage("completions", keys[0]))
-        return {each.prompt_id: each.turns for each in completions if each.sample == 0}
 
     def _categories(self, task: TaskRecipe, pair: tuple[Seeds, Seeds]) -> Mapping[str, str]:
         """The prompts' own, or what a score says of itself where a task has no prompts."""
@@ -198,11 +179,25 @@ class _Room:
         """Whether the base model's answers, against which both were judged, are the same ones in both runs."""
         if not judged_against_base(task):
             return []
-        first, second = (self._answers(task.name, replace(side, row="SFT", label="SFT")) for side in (a, b))
+        first, second = (_answers(task.name, side.run, SFT) for side in (a, b))
         differ = sum(first[name] != second[name] for name in first.keys() & second.keys())
         if not differ:
             return []
         return [f"differs: {task.name}: {differ:,} of {len(first):,} answers of SFT, the opponent, are not the same"]
+
+
+def _unfinished(task: str, side: Side) -> str | None:
+    if side.run.score_stages(side.row, task):
+        return None
+    return f"{side.label} is not scored ({side.run.state(side.row)})"
+
+
+def _answers(task: str, run: Run, row: str) -> dict[str, tuple[str, ...]]:
+    """The first seed's first answers."""
+    stages = run.completion_stages(row, task)
+    if not stages or not stages[0].done:
+        return {}
+    return {answer.prompt_id: answer.turns for answer in run.read_completions(stages[0]) if answer.sample == 0}
 
 
 def _num_unscored(metric: str, seeds: Seeds) -> int:
@@ -213,11 +208,11 @@ Key = tuple[str, str, frozenset[str]]
 """A column of a task, and the two rows that are compared on it."""
 
 
-def _of_table(store: Store, sides: tuple[Side, Side]) -> dict[Key, Comparison]:
+def _of_table(sides: tuple[Side, Side]) -> dict[Key, Comparison]:
     """Of two rows of one run, the run's own table: there a pair has one verdict."""
-    if sides[0].run != sides[1].run:
+    if sides[0].run.name != sides[1].run.name:
         return {}
-    table = leaderboard(store, sides[0].run).comparisons
+    table = leaderboard(sides[0].run).comparisons
     return {(one.task, one.metric, frozenset((one.a, one.b))): one for one in table}
 
 

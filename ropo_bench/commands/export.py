@@ -6,22 +6,21 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from ropo_bench.commands.table import newest_run
+from ropo_bench.commands.table import named_run
 from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.judging.identity import request_key
 from ropo_bench.judging.ledger import ANSWERS
 from ropo_bench.judging.ledger import read_answers as read_judged
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.request import SFT
-from ropo_bench.runs.items import read_completions, read_scores
+from ropo_bench.runs.reading import Run
+from ropo_bench.runs.record import SFT
 from ropo_bench.scoring import find_scorer
 from ropo_bench.scoring.judged import Material
 from ropo_bench.sources.prompts import read_answers, read_prompts
 from ropo_bench.stages.judges import judge_folder
-from ropo_bench.store import Stage, Store
+from ropo_bench.store import Stage
 from ropo_bench.terminal.screen import say
 from ropo_bench.types import JudgeAnswer, Score
 
@@ -47,53 +46,45 @@ def export_command(run: str | None, out: Path, runs: Path) -> None:
 
     Raises UsageError where the run has nothing that is judged.
     """
-    store = Store(runs)
-    name = run or newest_run(store)
-    record = store.read_run(name)
-    made_at = datetime.fromisoformat(record["provenance"]["time_utc"]).timestamp()
+    opened = named_run(runs, run)
+    made_at = datetime.fromisoformat(opened.record.provenance["time_utc"]).timestamp()
     written: list[Path] = []
-    for task in (TaskRecipe.model_validate(task) for task in record["request"]["tasks"]):
+    for task in opened.record.request.tasks:
         if task.scorer in EXPORTED:
-            cells = list(_cells(store, record, task))
+            cells = list(_cells(opened, task))
             write = _alpaca_eval if task.scorer == "alpaca-eval" else _mt_bench
             written += write(out / task.name, cells, made_at)
     if not written:
-        raise UsageError(f"run {name}: no task of {', '.join(EXPORTED)} is scored in it; run one first, with --tasks")
+        raise UsageError(
+            f"run {opened.name}: no task of {', '.join(EXPORTED)} is scored in it; run one first, with --tasks"
+        )
     say("\n".join(str(path) for path in written))
 
 
-def _cells(store: Store, record: Mapping[str, Any], task: TaskRecipe) -> Iterator[_Cell]:
+def _cells(run: Run, task: TaskRecipe) -> Iterator[_Cell]:
     assert task.prompts is not None
     prompts = read_prompts(task.prompts)
-    judge = JudgeRecipe.model_validate(record["request"]["judges"][task.name])
-    answered = {row["name"]: row["completions"].get(task.name) for row in record["rows"] if row["name"] == SFT}
-    for row in record["rows"]:
-        if task.name not in row["scores"]:
+    judge = run.record.request.judges[task.name]
+    opponents = [] if task.baseline is not None else run.completion_stages(SFT, task.name)
+    for row in run.record.rows:
+        stage, answered = run.score_stage(row, task.name), run.completion_stage(row, task.name)
+        if stage is None or answered is None:
             continue
         if task.baseline is not None:
             baseline = read_answers(task.baseline, prompts)
         else:
-            baseline = read_completions(store.stage("completions", answered[SFT]))
-        completions = read_completions(store.stage("completions", row["completions"][task.name]))
-        material = Material(task, prompts, completions, baseline)
-        stage = store.stage("scores", row["scores"][task.name])
-        scores = read_scores(stage)
+            baseline = run.read_completions(opponents[0])
+        material = Material(task, prompts, run.read_completions(answered), baseline)
+        scores = run.read_scores(stage)
         answers = {}
         if judge.chats and task.scorer in JUDGMENTS:
             keys = {call.item: request_key(judge, call) for call in find_scorer(task).calls(material, judge)}
-            folder = judge_folder(store, judge)
+            folder = judge_folder(run.store, judge)
             judged = read_judged(folder, set(keys.values()))
             answers = {item: judged[key] for item, key in keys.items() if key in judged}
             _refuse_lost(folder / ANSWERS, stage, scores, keys.keys() - answers.keys())
-        yield _Cell(
-            row["name"] + (f"-seed{row['seed']}" if record["request"]["seeds"] > 1 and row["name"] != SFT else ""),
-            task.baseline or SFT,
-            task,
-            judge,
-            material,
-            answers,
-            scores,
-        )
+        seed = f"-seed{row.seed}" if run.record.request.seeds > 1 and row.name != SFT else ""
+        yield _Cell(row.name + seed, task.baseline or SFT, task, judge, material, answers, scores)
 
 
 def _refuse_lost(path: Path, stage: Stage, scores: Sequence[Score], unanswered: Collection[str]) -> None:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -34,7 +33,10 @@ from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.formats import from_json
 from ropo_bench.publishing import read_table
 from ropo_bench.publishing.publish import TABLE
+from ropo_bench.recipes.method import Recipe
 from ropo_bench.runs.provenance import provenance
+from ropo_bench.runs.reading import Run, open_run
+from ropo_bench.runs.record import RequestRecord
 from ropo_bench.store import Store, content_key, storage_errors
 from ropo_bench.store.bounded import read_bounded
 from ropo_bench.terminal.screen import say
@@ -52,13 +54,13 @@ def gate_command(
     measurement, and all lines are nights before it. confirm: a run of the same with fresh seeds, as the re-run.
     """
     store = Store(runs)
-    run = run or _newest_night(store)
-    stored = night_from(store, run)
+    opened = open_run(store, run or _newest_night(store))
+    stored = night_from(opened)
     chosen = baseline_of(baseline, stored.suite)
     nights = read_history(history or default_path(stored.suite), stored.suite, warn)
     tonight = as_tonight(stored, nights, str(provenance()["time_utc"]))
-    again = tonight.again or None if confirm is None else _fresh(store, run, confirm)
-    decision = decide(tonight, nights, chosen, rules_of(store, run), again)
+    again = tonight.again or None if confirm is None else _fresh(opened, open_run(store, confirm))
+    decision = decide(tonight, nights, chosen, rules_of(opened), again)
     report = report_on(tonight, decision, chosen, baseline, nights)
     say(to_json(report) if json else "\n".join(to_lines(report)))
     if decision.exit_code:
@@ -87,17 +89,17 @@ def warn(line: str) -> None:
     say(f"warning: {line}", file=sys.stderr)
 
 
-def night_from(store: Store, run: str) -> Night:
-    """A stored run as a night; raises UsageError where there is none."""
-    request = store.read_run(run)["request"]
-    return night_of(leaderboard(store, run), run, request["suite"]["name"], _recipes(request))
+def night_from(run: Run) -> Night:
+    """A stored run as a night."""
+    request = run.record.request
+    return night_of(leaderboard(run), run.name, request.suite.name, _recipes(request))
 
 
-def rules_of(store: Store, run: str) -> Rules:
+def rules_of(run: Run) -> Rules:
     """The `gate` section of the suite that a run was made with; by default all methods of the run are watched."""
-    request = store.read_run(run)["request"]
-    rules = Rules(**request["suite"].get("gate", {}))
-    return replace(rules, rows=rules.rows or [method["name"] for method in request["methods"]])
+    request = run.record.request
+    rules = Rules(**request.suite.gate.model_dump())
+    return replace(rules, rows=rules.rows or [method.name for method in request.methods])
 
 
 def baseline_of(text: str, suite: str) -> Baseline:
@@ -143,39 +145,40 @@ def report_on(
     return GateReport(night, decision, against, since, differences(last, night))
 
 
-def _fresh(store: Store, run: str, confirm: str) -> Mapping[str, Row]:
+def _fresh(run: Run, confirm: Run) -> Mapping[str, Row]:
     """The rows of a confirming run; raises UsageError where it is of something else, or has a seed of the run."""
-    _check_same(store, run, confirm)
-    first, second = (leaderboard(store, name) for name in (run, confirm))
+    _check_same(run, confirm)
+    first, second = leaderboard(run), leaderboard(confirm)
     seeds = {row.name: set(row.seeds) for row in first.rows if not row.reference}
     for row in second.rows:
         shared = seeds.get(row.name, set()) & set(row.seeds)
         if shared:
             raise UsageError(
-                f"--confirm {confirm}: row {row.name} has seed {min(shared)}, as {run} has; only fresh seeds confirm:"
-                f" repeat the run with --first-seed {max(seeds[row.name]) + 1}"
+                f"--confirm {confirm.name}: row {row.name} has seed {min(shared)}, as {run.name} has; only fresh"
+                f" seeds confirm: repeat the run with --first-seed {max(seeds[row.name]) + 1}"
             )
     return rows_of(second)
 
 
-def _check_same(store: Store, run: str, confirm: str) -> None:
+def _check_same(run: Run, confirm: Run) -> None:
     """Raise UsageError where base, data, or a task, method or judge of both runs are not the same."""
-    records = [store.read_run(name) for name in (run, confirm)]
-    asked = [{n: text for n, text in _recipes(one["request"]).items() if n != "suite"} for one in records]
+    records = (run.record, confirm.record)
+    asked = [{n: text for n, text in _recipes(record.request).items() if n != "suite"} for record in records]
     differ = [name for name in sorted(asked[0].keys() & asked[1].keys()) if asked[0][name] != asked[1][name]]
-    differ += ["base"] * (records[0]["base"] != records[1]["base"])
-    data = [one["data"] and one["data"]["sha256"] for one in records]
+    differ += ["base"] * (records[0].base != records[1].base)
+    data = [record.data_sha256 for record in records]
     differ += ["preference data"] * (None not in data and data[0] != data[1])
     if differ:
         raise UsageError(
-            f"--confirm {confirm}: {differ[0]} is not that of {run}; only a run of the same with fresh seeds confirms"
+            f"--confirm {confirm.name}: {differ[0]} is not that of {run.name}; only a run of the same with fresh"
+            " seeds confirms"
         )
 
 
-def _recipes(request: Mapping[str, Any]) -> dict[str, str]:
+def _recipes(request: RequestRecord) -> dict[str, str]:
     """Hashes of everything that was asked for, by name."""
-    recipes = {"suite": request["suite"]}
-    recipes |= {f"task {task['name']}": task for task in request["tasks"]}
-    recipes |= {f"method {method['name']}": method for method in request["methods"]}
-    recipes |= {f"judge of {task}": judge for task, judge in request["judges"].items()}
-    return {name: content_key("recipe", {"recipe": value})[:12] for name, value in recipes.items()}
+    recipes: dict[str, Recipe] = {"suite": request.suite}
+    recipes |= {f"task {task.name}": task for task in request.tasks}
+    recipes |= {f"method {method.name}": method for method in request.methods}
+    recipes |= {f"judge of {task}": judge for task, judge in request.judges.items()}
+    return {name: content_key("recipe", {"recipe": value.model_dump()})[:12] for name, value in recipes.items()}

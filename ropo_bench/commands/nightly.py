@@ -37,6 +37,7 @@ from ropo_bench.planning.fit import refuse_what_cannot_fit
 from ropo_bench.recipes.files import suggest
 from ropo_bench.request import Asked, Limits, Request, budget_of, resolve
 from ropo_bench.runs.provenance import provenance
+from ropo_bench.runs.reading import open_run
 from ropo_bench.store import Store, atomic_write_text, storage_errors
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.terminal.screen import say
@@ -77,7 +78,7 @@ class _Bench:
     def measure(self, request: Request, name: str) -> Mapping[str, Row]:
         """Run, as far as it is not stored, and read the rows."""
         run_pipeline(request, self.store, name, self.progress, self.budget, self.launch)
-        return rows_of(leaderboard(self.store, name))
+        return rows_of(leaderboard(open_run(self.store, name)))
 
 
 def nightly_command(
@@ -114,11 +115,12 @@ def nightly_command(
         tonight, decision = _night(bench, request, name, nightly, history, baseline)
     report = report_on(tonight, decision, baseline, nightly.baseline, history)
     _write(report, folder)
-    write_report(store, name, folder)
+    run = open_run(store, name)
+    write_report(run, folder)
     append(path, tonight)
     say(to_json(report) if json else "\n".join([*to_lines(report), f"report: {folder}", f"history: {path}"]))
     if decision.exit_code == UnfinishedRun.exit_code:
-        raise typer.Exit(unfinished_code(store.read_run(name)))
+        raise typer.Exit(unfinished_code(run.record))
     if decision.exit_code:
         raise typer.Exit(decision.exit_code)
 
@@ -127,7 +129,7 @@ def _refuse_another_suite(store: Store, name: str, request: Request) -> None:
     """Raise UsageError where the name is that of another suite's run; recipes may change from night to night."""
     if name not in store.run_names():
         return
-    suite = store.read_run(name)["request"]["suite"]["name"]
+    suite = open_run(store, name).record.request.suite.name
     if suite != request.suite.name:
         raise UsageError(
             f"--name {name}: there is a run of this name, of suite {suite}; give another --name, or delete "
@@ -161,10 +163,11 @@ def _night(
 ) -> tuple[Night, Decision]:
     """Measure, decide, and measure again with fresh seeds what is suspected."""
     bench.measure(request, name)
+    run = open_run(bench.store, name)
     # The record of a run that was only repeated tells of the day when it was made.
     here = dict(provenance())
     tonight = replace(
-        night_from(bench.store, name),
+        night_from(run),
         time=str(here["time_utc"]),
         provenance=here,
         repeats=[
@@ -173,7 +176,7 @@ def _night(
         ],
         anchor=nightly.new_anchor,
     )
-    rules = rules_of(bench.store, name)
+    rules = rules_of(run)
     decision = decide(tonight, history, baseline, rules)
     if decision.suspects:
         cells = ", ".join(f"{cell.row} {cell.column}" for cell in decision.suspects)

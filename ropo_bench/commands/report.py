@@ -9,6 +9,7 @@ from typing import Any
 
 from ropo_bench.commands.table import newest_run
 from ropo_bench.report import gather
+from ropo_bench.runs.reading import Run, open_run
 from ropo_bench.store import Store, atomic_file, atomic_write_text
 from ropo_bench.store.bounded import dump_json
 from ropo_bench.terminal.screen import say
@@ -28,7 +29,7 @@ def report_command(
     written = []
     for name in names or [newest_run(store)]:
         folder = store.run_folder(name) / "report" if out is None else out if len(names) < 2 else out / name
-        written.append(write_report(store, name, folder, against))
+        written.append(write_report(open_run(store, name), folder, against))
     if as_json:
         say(dump_json({"reports": written}))
         return
@@ -38,13 +39,13 @@ def report_command(
             say(f"  not shown in {section}: {reason}")
 
 
-def write_report(store: Store, name: str, folder: Path, against: str | None = None) -> dict[str, Any]:
+def write_report(run: Run, folder: Path, against: str | None = None) -> dict[str, Any]:
     """Write FOLDER/report.html and FOLDER/figures/NAME.{svg,pdf,png}; returns what was written, as JSON."""
     from ropo_bench.report.figures import FORMATS, figures, file_bytes, inline
     from ropo_bench.report.page import page
 
     began = time.perf_counter()
-    data = gather(store, name, against)
+    data = gather(run, against)
     files, elements = [], {}
     for title, figure in figures(data).items():
         made = {kind: file_bytes(figure, title, kind) for kind in FORMATS}
@@ -57,7 +58,7 @@ def write_report(store: Store, name: str, folder: Path, against: str | None = No
     text = page(data, elements)
     atomic_write_text(folder / PAGE, text)
     return {
-        "run": name,
+        "run": run.name,
         "page": str(folder / PAGE),
         "bytes": len(text.encode()),
         "figures": files,

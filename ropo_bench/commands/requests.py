@@ -6,37 +6,36 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ropo_bench.comparison.rows import differing
+from ropo_bench.recipes.method import MethodRecipe, Recipe
+from ropo_bench.recipes.rates import Rates
+from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.runs.record import RequestRecord
 
-Plain = Mapping[str, Any]
 GROWS = {"tasks", "seeds"}  # of a suite: told of the request itself
 SHOWN = {"description"}  # is no setting
 
 
-def what_is_lost(before: Plain, now: Plain) -> str | None:
-    """The first thing of a request (as in a run's record) that another one has not, or has otherwise; None: nothing.
+def what_is_lost(before: RequestRecord, now: RequestRecord) -> str | None:
+    """The first thing of a request that another one has not, or has otherwise; None: nothing.
 
     More methods, checkpoints, tasks or seeds are no loss, and neither are canaries that were not asked for before.
     """
-    changed = _setting("suite", _without(before["suite"], GROWS), _without(now["suite"], GROWS))
-    for what in ("tasks", "methods"):
-        changed = changed or _part(what.removesuffix("s"), _by_name(before[what]), _by_name(now[what]))
-    for what in ("judges", "checkpoints"):
-        changed = changed or _part(what.removesuffix("s"), before[what], now[what])
+    changed = _setting("suite", before.suite.model_dump(exclude=GROWS), now.suite.model_dump(exclude=GROWS))
+    changed = changed or _part("task", _by_name(before.tasks), _by_name(now.tasks))
+    changed = changed or _part("method", _by_name(before.methods), _by_name(now.methods))
+    changed = changed or _part("judge", before.judges, now.judges)
+    changed = changed or _part("checkpoint", before.checkpoints, now.checkpoints)
     changed = changed or _seeds(before, now)
-    if changed is None and before["canaries"] and not now["canaries"]:
+    if changed is None and before.canaries and not now.canaries:
         changed = "canaries yes | no"
-    return changed or _rates(before.get("rates") or {}, now.get("rates") or {})
+    return changed or _rates(before.rates, now.rates)
 
 
-def _by_name(recipes: Sequence[Plain]) -> Plain:
-    return {recipe["name"]: recipe for recipe in recipes}
+def _by_name(recipes: Sequence[TaskRecipe] | Sequence[MethodRecipe]) -> dict[str, TaskRecipe | MethodRecipe]:
+    return {recipe.name: recipe for recipe in recipes}
 
 
-def _without(value: Plain, keys: set[str]) -> Plain:
-    return {key: item for key, item in value.items() if key not in keys}
-
-
-def _part(what: str, before: Plain, now: Plain) -> str | None:
+def _part(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """The first named part that is not there any more, or is another."""
     for name, value in before.items():
         if name not in now:
@@ -48,20 +47,27 @@ def _part(what: str, before: Plain, now: Plain) -> str | None:
 
 
 def _setting(what: str, before: Any, now: Any) -> str | None:
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        before, now = _without(before, SHOWN), _without(now, SHOWN)
+    before, now = (_settings(value) for value in (before, now))
     return None if before == now else f"{what}: {differing(before, now)}"
 
 
-def _seeds(before: Plain, now: Plain) -> str | None:
-    first, now_first = before.get("first_seed", 0), now["first_seed"]
-    last, now_last = first + before["seeds"] - 1, now_first + now["seeds"] - 1
-    if not before["methods"] or (now_first <= first and last <= now_last):
+def _settings(value: Any) -> Any:
+    """A recipe without what is only shown of it; another value as it is."""
+    fields = value.model_dump() if isinstance(value, Recipe) else value
+    return {key: item for key, item in fields.items() if key not in SHOWN} if isinstance(fields, Mapping) else fields
+
+
+def _seeds(before: RequestRecord, now: RequestRecord) -> str | None:
+    first, last = before.first_seed, before.first_seed + before.seeds - 1
+    now_first, now_last = now.first_seed, now.first_seed + now.seeds - 1
+    if not before.methods or (now_first <= first and last <= now_last):
         return None
     return f"seeds {first} to {last} | {now_first} to {now_last}"
 
 
-def _rates(before: Plain, now: Plain) -> str | None:
+def _rates(before: Rates | None, now: Rates | None) -> str | None:
     """How learning rates were chosen; rows beside a chosen rate are methods, and told there."""
-    changed = before.get("how") != now.get("how") or (before.get("tuning") and before["tuning"] != now.get("tuning"))
-    return f"rates {before.get('how')} | {now.get('how')}" if changed else None
+    how, now_how = (None if rates is None else rates.how for rates in (before, now))
+    tuning, now_tuning = (None if rates is None else rates.tuning for rates in (before, now))
+    changed = how != now_how or (tuning is not None and tuning != now_tuning)
+    return f"rates {how} | {now_how}" if changed else None

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -21,13 +18,12 @@ from ropo_bench.planning.explain import reason_lines
 from ropo_bench.planning.fit import refuse_what_cannot_fit
 from ropo_bench.planning.inventory import Inventory
 from ropo_bench.request import Asked, Limits, Request, budget_of, resolve, untuned
+from ropo_bench.runs.reading import open_run
+from ropo_bench.runs.record import DONE, FAILED, RunRecord
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.terminal.screen import say
 from ropo_bench.training.team.launch import ALONE, Launch
-
-if TYPE_CHECKING:
-    pass
 
 
 def run_command(
@@ -60,19 +56,20 @@ def run_command(
         try:
             record = run_pipeline(request, store, name, progress, budget_of(request, limits), launch)
         except RopoBenchError:
-            if _any_scores(store, name):
-                print_leaderboard(store, name, "json" if json else "text")
+            stopped = open_run(store, name) if name in store.run_names() else None
+            if stopped is not None and any(row.scores for row in stopped.record.rows):
+                print_leaderboard(stopped, "json" if json else "text")
             raise
-    print_leaderboard(store, name, "json" if json else "text")
-    unfinished = [row for row in record["rows"] if row["state"] != "done"]
+    print_leaderboard(open_run(store, name), "json" if json else "text")
+    unfinished = [row for row in record.rows if row.state != DONE]
     if unfinished:
-        say(f"error: {len(unfinished)} of {len(record['rows'])} rows are not done (see above)", file=sys.stderr)
+        say(f"error: {len(unfinished)} of {len(record.rows)} rows are not done (see above)", file=sys.stderr)
         raise typer.Exit(unfinished_code(record))
 
 
-def unfinished_code(record: Mapping[str, Any]) -> int:
+def unfinished_code(record: RunRecord) -> int:
     """The exit code of a run with unfinished rows: 70 where an error of the program itself kept one from the end."""
-    internal = any(row["state"].startswith(f"failed: {INTERNAL}") for row in record["rows"])
+    internal = any(row.state.startswith(f"{FAILED}{INTERNAL}") for row in record.rows)
     return InternalError.exit_code if internal else UnfinishedRun.exit_code
 
 
@@ -84,15 +81,9 @@ def refuse_another_request(store: Store, name: str, request: Request) -> None:
     path = store.run_folder(name) / "run.json"
     if not path.exists():
         return
-    before = store.read_run(name)["request"]
-    difference = what_is_lost(before, jsonlib.loads(jsonlib.dumps(request.plain())))
+    difference = what_is_lost(open_run(store, name).record.request, request.record())
     if difference is not None:
         raise UsageError(
             f"--name {name}: there is a run of this name, of another request ({difference}); give another --name, or "
             f"delete {path} to replace it"
         )
-
-
-def _any_scores(store: Store, name: str) -> bool:
-    """Whether a run that stopped has something to show."""
-    return name in store.run_names() and any(row["scores"] for row in store.read_run(name)["rows"])

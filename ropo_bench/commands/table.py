@@ -13,6 +13,7 @@ from ropo_bench.leaderboard.formats import FORMATS, render
 from ropo_bench.leaderboard.literature import published
 from ropo_bench.leaderboard.terminal import to_text
 from ropo_bench.recipes.files import suggest
+from ropo_bench.runs.reading import Run, open_run
 from ropo_bench.store import Store
 from ropo_bench.terminal.console import Screen
 from ropo_bench.terminal.screen import say
@@ -28,7 +29,8 @@ def table_command(names: Sequence[str], format: str, style: str, runs: Path, aga
     _check("--format", format, ["text", *FORMATS])
     _check("--style", style, STYLES)
     store = Store(runs)
-    _print(store, names or [newest_run(store)], format, "paper" if style == "paper" else "full", against)
+    opened = [open_run(store, name) for name in names or [newest_run(store)]]
+    _print(opened, format, "paper" if style == "paper" else "full", against)
 
 
 def newest_run(store: Store) -> str:
@@ -39,14 +41,20 @@ def newest_run(store: Store) -> str:
     return max(names, key=lambda name: (store.run_folder(name) / "run.json").stat().st_mtime_ns)
 
 
-def print_leaderboard(store: Store, name: str, format: str) -> None:
+def named_run(runs: Path, name: str | None) -> Run:
+    """The run of this name in the folder `runs`, by default the newest."""
+    store = Store(runs)
+    return open_run(store, name or newest_run(store))
+
+
+def print_leaderboard(run: Run, format: str) -> None:
     """Print the whole table of a run as text or in one of FORMATS."""
-    _print(store, [name], format, "full")
+    _print([run], format, "full")
 
 
-def _print(store: Store, names: Sequence[str], format: str, style: Style, against: str | None = None) -> None:
-    board = leaderboard(store, names, against)
-    base = store.read_run(names[0])["request"]["suite"].get("published")
+def _print(runs: Sequence[Run], format: str, style: Style, against: str | None = None) -> None:
+    board = leaderboard(runs, against)
+    base = runs[0].record.request.suite.published
     literature = published(base, {(column.task, column.metric) for column in board.columns})
     if format != "text":
         say(render(board, format, style, literature), end="")

@@ -1,51 +1,37 @@
-"""What may be compared of two runs: their records side by side, what makes a pair meaningless, what only differs."""
+"""What may be compared of two runs: which rows, what makes a pair meaningless, what only differs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from ropo_bench.comparison.items import BATTLES
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.files import in_words, suggest
+from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.runs.reading import Run, open_run
 from ropo_bench.store import Store
-
-Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
     """One row of one run, and how it is called in the comparison."""
 
-    run: str
+    run: Run
     row: str
     label: str
-    record: Record = field(repr=False)
-
-    @property
-    def rows(self) -> list[Mapping[str, Any]]:
-        """What the record says of it, one a seed."""
-        return [row for row in self.record["rows"] if row["name"] == self.row]
 
     @property
     def num_seeds(self) -> int:
-        return len(self.rows)
+        return len(self.run.rows[self.row])
 
     @property
-    def state(self) -> str:
-        """ "done", or the first state of a seed that is not."""
-        return next((str(row["state"]) for row in self.rows if row["state"] != "done"), "done")
-
-    def recipe(self) -> Mapping[str, Any] | None:
+    def method(self) -> MethodRecipe | None:
         """The row's method as it was trained; None of the SFT model and of a checkpoint."""
-        return next((method for method in self.record["request"]["methods"] if method["name"] == self.row), None)
-
-    def stages(self, task: str, what: str) -> list[str]:
-        """Keys of the row's stages of one task ("scores", "completions"), one a seed that has it, in order."""
-        return [row[what][task] for row in self.rows if task in row[what]]
+        return next((method for method in self.run.record.request.methods if method.name == self.row), None)
 
 
 def choose(store: Store, first: str, second: str | None, rows: str | None) -> list[tuple[Side, Side]]:
@@ -56,76 +42,66 @@ def choose(store: Store, first: str, second: str | None, rows: str | None) -> li
     asked = None if rows is None else list(dict.fromkeys(name.strip() for name in rows.split(",")))
     if second is None:
         return list(combinations(_of_one_run(store, first, asked or []), 2))
-    (run_a, row_a, a), (run_b, row_b, b) = _spec(store, first), _spec(store, second)
+    (a, row_a), (b, row_b) = _spec(store, first), _spec(store, second)
     command = f"compare {first} {second}"
     if (row_a is None) != (row_b is None) or (row_a is not None and asked is not None):
         raise UsageError(f"{command}: give RUN:ROW on both sides, or two runs, of which --rows picks the rows")
-    if a["base"] != b["base"]:
-        bases = [f"{record['request']['suite']['base']} {record['base'][:12]}" for record in (a, b)]
+    if a.record.base != b.record.base:
+        bases = [f"{run.record.request.suite.base} {run.record.base[:12]}" for run in (a, b)]
         raise UsageError(f"{command}: different base models ({' | '.join(bases)}); compare rows of one base")
     if row_a is not None and row_b is not None:
         chosen = [(row_a, row_b)]
     else:
         for name in asked or []:
-            _known_row(name, run_a, a)
-            _known_row(name, run_b, b)
-        chosen = [(n, n) for n in _row_names(a) if n in (asked or _row_names(b))]
+            _known_row(name, a)
+            _known_row(name, b)
+        chosen = [(name, name) for name in a.rows if name in (asked or b.rows)]
     if not chosen:
-        names = " | ".join(", ".join(_row_names(record)) for record in (a, b))
-        raise UsageError(f"{command}: no row has one name in both ({names}); give {run_a}:ROW {run_b}:ROW")
-    if (run_a, chosen[0][0]) == (run_b, chosen[0][1]):
+        names = " | ".join(", ".join(run.rows) for run in (a, b))
+        raise UsageError(f"{command}: no row has one name in both ({names}); give {a.name}:ROW {b.name}:ROW")
+    if (a.name, chosen[0][0]) == (b.name, chosen[0][1]):
         raise UsageError(f"{command}: that is a row with itself; name another run or row")
-    return [(Side(run_a, x, f"{run_a}:{x}", a), Side(run_b, y, f"{run_b}:{y}", b)) for x, y in chosen]
+    return [(Side(a, x, f"{a.name}:{x}"), Side(b, y, f"{b.name}:{y}")) for x, y in chosen]
 
 
 def _of_one_run(store: Store, first: str, names: Sequence[str]) -> list[Side]:
-    run, row, record = _spec(store, first)
-    known = _row_names(record)
+    run, row = _spec(store, first)
+    known = list(run.rows)
     if row is not None or len(names) < 2:
         raise UsageError(
             f"compare {first}: name two runs, two RUN:ROW, or rows of one run, such as "
-            f"compare {run} --rows {','.join(known[-2:])}; its rows: {', '.join(known)}"
+            f"compare {run.name} --rows {','.join(known[-2:])}; its rows: {', '.join(known)}"
         )
-    return [Side(run, _known_row(name, run, record), name, record) for name in names]
+    return [Side(run, _known_row(name, run), name) for name in names]
 
 
-def _spec(store: Store, spec: str) -> tuple[str, str | None, Record]:
-    run, colon, row = spec.partition(":")
-    record = store.read_run(run)
-    return run, _known_row(row, run, record) if colon else None, record
+def _spec(store: Store, spec: str) -> tuple[Run, str | None]:
+    name, colon, row = spec.partition(":")
+    run = open_run(store, name)
+    return run, _known_row(row, run) if colon else None
 
 
-def _row_names(record: Record) -> list[str]:
-    return list(dict.fromkeys(row["name"] for row in record["rows"]))
-
-
-def _known_row(name: str, run: str, record: Record) -> str:
-    known = _row_names(record)
-    if name not in known:
-        raise UsageError(f"run {run} has no row {name!r}; {suggest(name, known) or 'known: ' + ', '.join(known)}")
+def _known_row(name: str, run: Run) -> str:
+    if name not in run.rows:
+        hint = suggest(name, list(run.rows)) or "known: " + ", ".join(run.rows)
+        raise UsageError(f"run {run.name} has no row {name!r}; {hint}")
     return name
 
 
-def tasks_of(record: Record) -> dict[str, TaskRecipe]:
-    """The tasks of a run by name."""
-    tasks = (TaskRecipe.model_validate(task) for task in record["request"]["tasks"])
-    return {task.name: task for task in tasks}
-
-
-def obstacle(task: str, a: Record, b: Record) -> str | None:
+def obstacle(task: str, a: Run, b: Run) -> str | None:
     """Why the scores of a task in two runs are no pair, in a few words; None where they are.
 
     Prompts, scorer, its options, the opponent and the judge must be the same. Decoding may differ, unless the
     opponent is the base model, whose answers it changes too.
     """
-    first, second = tasks_of(a)[task], tasks_of(b)[task]
+    first, second = a.tasks[task], b.tasks[task]
     keys = ["prompts", "scorer", "options", "baseline"]
     for key in keys + ["decoding"] * judged_against_base(first):
         left, right = getattr(first, key), getattr(second, key)
         if left != right:
             return f"its {key} differ: {differing(left, right)}"
-    left, right = (record["request"]["judges"].get(task) for record in (a, b))
-    return None if left == right else f"its judges differ: {differing(left, right)}"
+    judges = [run.record.request.judges.get(task) for run in (a, b)]
+    return None if judges[0] == judges[1] else f"its judges differ: {differing(*judges)}"
 
 
 def judged_against_base(task: TaskRecipe) -> bool:
@@ -135,13 +111,12 @@ def judged_against_base(task: TaskRecipe) -> bool:
 
 def differences(a: Side, b: Side, tasks: Sequence[str]) -> Iterator[str]:
     """What else differs between two rows of two runs, and so may be what the difference comes from."""
-    yield from _settings("method", a.recipe(), b.recipe())
+    yield from _settings("method", a.method, b.method)
     for task in tasks:
-        first, second = tasks_of(a.record)[task], tasks_of(b.record)[task]
-        yield from _settings(f"{task} decoding", first.decoding, second.decoding)
-    data = [None if side.record["data"] is None else side.record["data"]["sha256"][:16] for side in (a, b)]
-    yield from _settings("preference data", *data)
-    made = [dict(side.record["provenance"]) for side in (a, b)]
+        yield from _settings(f"{task} decoding", *(side.run.tasks[task].decoding for side in (a, b)))
+    records = [side.run.record for side in (a, b)]
+    yield from _settings("preference data", *(record.data and record.data.sha256[:16] for record in records))
+    made = [record.provenance for record in records]
     yield from _settings("code", *(_commit(one["code"]) for one in made))
     for key in ("ropo_bench", "packages", "python", "platform", "hardware"):
         yield from _settings(key, *(one[key] for one in made))

@@ -6,7 +6,7 @@ notes: the lines under the table.
 
 from __future__ import annotations
 
-from ropo_bench.leaderboard.build import SFT, leaderboard
-from ropo_bench.leaderboard.measured import compared, estimators, rows_of_table, samples_of, scores_of, seeds_of
+from ropo_bench.leaderboard.build import leaderboard
+from ropo_bench.leaderboard.measured import compare_scores, estimators, samples_of
 
-__all__ = ["SFT", "compared", "estimators", "leaderboard", "rows_of_table", "samples_of", "scores_of", "seeds_of"]
+__all__ = ["compare_scores", "estimators", "leaderboard", "samples_of"]

@@ -4,133 +4,120 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard.alike import alike_lines
 from ropo_bench.leaderboard.cells import Column, Leaderboard, Row
-from ropo_bench.leaderboard.joined import joined
-from ropo_bench.leaderboard.measured import Measured, answers_of, comparisons, measured, stages_of
-from ropo_bench.leaderboard.notes import dagger, found_canaries, notes, uncovered
-from ropo_bench.leaderboard.rates import choice_lines, neighbours_of, rate_lines
+from ropo_bench.leaderboard.joined import join_runs
+from ropo_bench.leaderboard.measured import Measured, compare_stored_rows, measure_row
+from ropo_bench.leaderboard.notes import canary_results, dagger, notes, uncovered
+from ropo_bench.leaderboard.rates import choice_lines, rate_lines
 from ropo_bench.recipes.files import suggest
 from ropo_bench.recipes.suite import PrimaryRecipe
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.store import Store
-
-SFT = "SFT"
-PENDING = "pending"
+from ropo_bench.runs.reading import Run
+from ropo_bench.runs.record import DONE, PENDING, SFT, RowRecord
 
 
-def leaderboard(store: Store, names: Sequence[str] | str, against: str | None = None) -> Leaderboard:
+def leaderboard(runs: Run | Sequence[Run], against: str | None = None) -> Leaderboard:
     """The table of a run, finished or not, or of several side by side.
 
     against: the row that all others are tested against first, in place of what the suite declares. Raises UsageError
-    when there is no such run, or runs differ in what makes them comparable (see `joined`).
+    when there is no such row, or runs differ in what makes them comparable (see `join_runs`).
     """
-    names = [names] if isinstance(names, str) else list(dict.fromkeys(names))
-    record = joined(store, names)
-    request = record["request"]
-    primary = primary_of(record, against)
-    tasks = [TaskRecipe.model_validate(task) for task in request["tasks"]]
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row in record["rows"]:
-        groups.setdefault(row["name"], []).append(row)
-    measured_rows = {task.name: _measured_rows(store, task, groups) for task in tasks}
-    neighbours = neighbours_of(record)  # of another row's rate: measured, but no rows of the table
-    groups = {label: seeds for label, seeds in groups.items() if label not in neighbours}
-    found = {
-        task: {label: row for label, row in rows.items() if label in groups} for task, rows in measured_rows.items()
-    }
-    rows = [_row(label, seeds, [found[task.name].get(label) for task in tasks]) for label, seeds in groups.items()]
-    canaries = found_canaries(record)
+    runs = [runs] if isinstance(runs, Run) else list({run.name: run for run in runs}.values())
+    run = join_runs(runs)
+    suite, tasks = run.record.request.suite, run.record.request.tasks
+    primary = primary_of(run, against)
+    labels = run.table_rows()  # not those of another row's rate, which are measured all the same
+    measured = {task.name: _measure_rows(run, task) for task in tasks}
+    shown = {task: {label: row for label, row in rows.items() if label in labels} for task, rows in measured.items()}
+    rows = [_row(label, run.rows[label], [shown[task.name].get(label) for task in tasks]) for label in labels]
+    canaries = canary_results(run.record)
     columns = [
         Column(t.name, c.metric, c.header + dagger(c, canaries.get(t.name, ())), c.decimals, c.better, t.is_tested(c))
         for t in tasks
         for c in t.columns
         if _measured_somewhere(rows, t.name, c.metric)
     ]
-    shown = {(column.task, column.metric) for column in columns}
-    rows = [replace(row, cells={key: cell for key, cell in row.cells.items() if key in shown}) for row in rows]
+    places = {(column.task, column.metric) for column in columns}
+    rows = [replace(row, cells={key: cell for key, cell in row.cells.items() if key in places}) for row in rows]
     return Leaderboard(
-        title=f"{' + '.join(names)} · base {request['suite']['base']} · data {request['suite']['data']}",
+        title=f"{run.name} · base {suite.base} · data {suite.data}",
         rows=rows,
         columns=columns,
         footers=[
-            *alike_lines(store, tasks, _without_reference(found)),
-            *_cautions(found),
-            *notes(store, record, tasks),
+            *alike_lines(run.store, tasks, _without_reference(shown)),
+            *_cautions(shown),
+            *notes(run),
             *uncovered(tasks, rows),
-            *dict.fromkeys(line for name in names for line in rate_lines(store.read_run(name))),
-            *choice_lines(record, tasks, measured_rows),
+            *dict.fromkeys(line for own in runs for line in rate_lines(own.record)),
+            *choice_lines(run.record, measured),
         ],
-        comparisons=comparisons(store, tasks, found, primary),
+        comparisons=compare_stored_rows(run.store, tasks, shown, primary),
         primary=None if primary is None else primary.model_dump(),
-        provenance=record["provenance"],
+        provenance=run.record.provenance,
     )
 
 
-def _measured_rows(
-    store: Store, task: TaskRecipe, groups: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> dict[str, Measured]:
-    """Every row that all seeds have finished."""
-    stages = {label: stages_of(store, seeds, task) for label, seeds in groups.items()}
-    return {
-        label: measured(
-            store, task, own, [row["seed"] for row in groups[label]], answers_of(store, groups[label], task)
-        )
-        for label, own in stages.items()
-        if own
-    }
+def _measure_rows(run: Run, task: TaskRecipe) -> dict[str, Measured]:
+    """Every row that all seeds have finished, by label."""
+    measured = {}
+    for label, seeds in run.seeds.items():
+        scores = run.score_stages(label, task.name)
+        if scores:
+            answers = [stage for stage in run.completion_stages(label, task.name) if stage.path.exists()]
+            measured[label] = measure_row(run.store, task, scores, seeds, answers)
+    return measured
 
 
-def primary_of(record: Mapping[str, Any], against: str | None = None) -> PrimaryRecipe | None:
+def primary_of(run: Run, against: str | None = None) -> PrimaryRecipe | None:
     """What a run's tables test first: against this row, or as its suite says; raises UsageError for no such row."""
-    declared = record["request"]["suite"].get("primary")
-    primary = None if declared is None else PrimaryRecipe.model_validate(declared)
+    declared = run.record.request.suite.primary
     if against is None:
-        return primary
-    rows = list(dict.fromkeys(row["name"] for row in record["rows"]))
+        return declared
+    rows = list(run.rows)
     if against not in rows:
         raise UsageError(f"--against {against}: no such row; {suggest(against, rows) or 'known: ' + ', '.join(rows)}")
-    return PrimaryRecipe(against=against, columns=None if primary is None else primary.columns)
+    return PrimaryRecipe(against=against, columns=None if declared is None else declared.columns)
 
 
 def _is_reference(label: str) -> bool:
-    """Whether a row is the SFT model, or in a table of two runs one of theirs (see joined)."""
+    """Whether a row is the SFT model, or in a table of two runs one of theirs (see join_runs)."""
     return label == SFT or label.startswith(f"{SFT} (")
 
 
-def _without_reference(found: Mapping[str, Mapping[str, Measured]]) -> dict[str, dict[str, Measured]]:
+def _without_reference(measured: Mapping[str, Mapping[str, Measured]]) -> dict[str, dict[str, Measured]]:
     """The methods: that one answers as the model it started from is no second result."""
     return {
-        task: {label: row for label, row in rows.items() if not _is_reference(label)} for task, rows in found.items()
+        task: {label: row for label, row in rows.items() if not _is_reference(label)}
+        for task, rows in measured.items()
     }
 
 
-def _cautions(found: Mapping[str, Mapping[str, Measured]]) -> list[str]:
-    """What must be known beside single cells. found: by task, then by row."""
+def _cautions(measured: Mapping[str, Mapping[str, Measured]]) -> list[str]:
+    """What must be known beside single cells. measured: by task, then by row."""
     return [
         f"{task}, {label}: {caution}"
-        for task, rows in found.items()
+        for task, rows in measured.items()
         for label, row in rows.items()
         for caution in row.cautions
     ]
 
 
-def _row(label: str, seeds: Sequence[Mapping[str, Any]], found: Sequence[Measured | None]) -> Row:
-    """One method over its seeds; a cell needs all of them."""
-    trained = [row["training"] for row in seeds if row["training"] is not None]
-    states = [row["state"] for row in seeds if row["state"] != "done"]
+def _row(label: str, seeds: Sequence[RowRecord], measured: Sequence[Measured | None]) -> Row:
+    """One method over its seeds; a cell needs all of them. measured: by task."""
+    trained = [row.training for row in seeds if row.training is not None]
+    states = [row.state for row in seeds if row.state != DONE]
     peaks = [t["peak_memory_bytes"] for t in trained if t["peak_memory_bytes"] is not None]
     return Row(
         name=label,
-        seeds=tuple(row["seed"] for row in seeds),
+        seeds=tuple(row.seed for row in seeds),
         trainable_params=trained[0]["trainable_params"] if trained else None,
         percent=100 * trained[0]["trainable_params"] / trained[0]["total_params"] if trained else None,
         train_seconds=sum(t["seconds"] for t in trained) / len(trained) if trained else None,
         peak_memory_bytes=max(peaks, default=None),
-        cells={(cell.task, cell.metric): cell for one in found if one is not None for cell in one.cells},
+        cells={(cell.task, cell.metric): cell for row in measured if row is not None for cell in row.cells},
         state=_state(states, len(seeds)),
         reference=_is_reference(label),
     )
@@ -140,7 +127,7 @@ def _state(open_states: Sequence[str], num_seeds: int) -> str:
     """Of a row from those of its seeds that are not done: a failure first, else how many seeds are done."""
     failures = [state for state in open_states if state != PENDING]
     if failures or not open_states:
-        return failures[0] if failures else "done"
+        return failures[0] if failures else DONE
     return PENDING if num_seeds == 1 else f"{PENDING}, {num_seeds - len(open_states)}/{num_seeds} seeds"
 
 

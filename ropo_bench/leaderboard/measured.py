@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -45,29 +45,7 @@ def estimators() -> dict[str, Estimator]:
     return {name: resolve_object(target, {}, "estimator") for name, target in ESTIMATORS.items()}
 
 
-def stages_of(store: Store, seeds: Sequence[Mapping[str, Any]], task: TaskRecipe) -> list[Stage]:
-    """The scores of a row's seeds on a task; empty unless every seed has them."""
-    keys = [row["scores"][task.name] for row in seeds if task.name in row["scores"]]
-    return [store.stage("scores", key) for key in keys] if len(keys) == len(seeds) else []
-
-
-def scores_of(store: Store, record: Mapping[str, Any], task: TaskRecipe) -> dict[str, list[list[Score]]]:
-    """By row, one list of scores a seed; only rows that are finished for this task, in the record's order."""
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for row in record["rows"]:
-        groups.setdefault(row["name"], []).append(row)
-    stages = {label: stages_of(store, seeds, task) for label, seeds in groups.items()}
-    return {label: [read_scores(stage) for stage in own] for label, own in stages.items() if own}
-
-
-def answers_of(store: Store, seeds: Sequence[Mapping[str, Any]], task: TaskRecipe) -> list[Stage]:
-    """The answers of a row's seeds to a task's prompts, those that are in the store."""
-    keys = [row["completions"][task.name] for row in seeds if task.name in row.get("completions", {})]
-    stages = [store.stage("completions", key) for key in keys]
-    return [stage for stage in stages if stage.path.exists()]
-
-
-def measured(
+def measure_row(
     store: Store,
     task: TaskRecipe,
     stages: Sequence[Stage],
@@ -92,20 +70,20 @@ def measured(
     with cached.begin() as todo:
         if todo:
             scores = [read_scores(stage) for stage in stages]
-            found = examine(task.name, task.columns, scores, estimators())
-            atomic_write_json(cached.path / MEASUREMENTS, [asdict(one.measurement) for one in found])
+            examined = examine(task.name, task.columns, scores, estimators())
+            atomic_write_json(cached.path / MEASUREMENTS, [asdict(column.measurement) for column in examined])
             completions = [completion for stage in answers for completion in read_completions(stage)]
             cautions = [*find_cautions(task.columns, scores), *find_degenerate(completions)]
             atomic_write_json(cached.path / CAUTIONS, cautions)
-            for index, one in enumerate(found):
-                if tested[index] and one.sample is not None:
-                    _write_sample(cached.path / _sample_name(index), one.sample)
+            for index, column in enumerate(examined):
+                if tested[index] and column.sample is not None:
+                    _write_sample(cached.path / _sample_name(index), column.sample)
             cached.finish({})
     cells = [Measurement(**fields) for fields in read_json(cached.file(MEASUREMENTS))]
     return Measured(cells, read_json(cached.file(CAUTIONS)), stages, cached, tuple(seeds))
 
 
-def comparisons(
+def compare_stored_rows(
     store: Store,
     tasks: Sequence[TaskRecipe],
     rows: Mapping[str, Mapping[str, Measured]],
@@ -116,7 +94,7 @@ def comparisons(
     return adjust(found, is_primary(tasks, primary))
 
 
-def compared(
+def compare_scores(
     tasks: Sequence[TaskRecipe],
     scores: Mapping[str, Mapping[str, Sequence[Sequence[Score]]]],
     seeds: Mapping[str, Sequence[int]],
@@ -130,21 +108,6 @@ def compared(
                 samples = samples_of(task, column, scores.get(task.name, {}), seeds)
                 found += compare_samples(task.name, column.metric, samples, list(combinations(samples, 2)))
     return adjust(found, is_primary(tasks, primary))
-
-
-def rows_of_table(record: Mapping[str, Any], asked: Collection[str] = ()) -> list[str]:
-    """The rows that a run's table shows, and those asked for; rows at the rates beside a chosen one are not shown."""
-    rates = record["request"].get("rates") or {}
-    names = dict.fromkeys(row["name"] for row in record["rows"])
-    return [name for name in names if name in asked or name not in rates.get("neighbours", {})]
-
-
-def seeds_of(record: Mapping[str, Any]) -> dict[str, list[int]]:
-    """The training seeds of every row of a run, in the record's order."""
-    seeds: dict[str, list[int]] = {}
-    for row in record["rows"]:
-        seeds.setdefault(row["name"], []).append(row["seed"])
-    return seeds
 
 
 def samples_of(

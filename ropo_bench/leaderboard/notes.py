@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ropo_bench.leaderboard.cells import Row, footers
+from ropo_bench.recipes.suite import MergeRecipe
 from ropo_bench.recipes.task import Column, TaskRecipe
+from ropo_bench.runs.reading import Run
+from ropo_bench.runs.record import DataRecord, RequestRecord, RowRecord, RunRecord
 from ropo_bench.statistics import LEAST_COVERAGE
-from ropo_bench.store import Store
 
 DEMO = (
     "pocket-arena has the demo's 240 prompts; for small differences take --suite pocket-reference: 1,760, five seeds"
@@ -17,73 +19,72 @@ DEMO = (
 SHOWN_VERSIONS = ("torch", "transformers", "peft")
 
 
-def notes(store: Store, record: Mapping[str, Any], tasks: Sequence[TaskRecipe]) -> list[str]:
-    """The lines under the table of a run's record."""
-    request, canaries = record["request"], found_canaries(record)
-    versions = record["provenance"]["packages"]
+def notes(run: Run) -> list[str]:
+    """The lines under the table of a run."""
+    record, tasks = run.record, run.record.request.tasks
+    versions = record.provenance["packages"]
     lines = footers(
-        seeds=sorted({row["seed"] for row in record["rows"]}),
-        data=_data(record["data"]),
+        seeds=sorted({row.seed for row in record.rows}),
+        data=_data(record.data),
         versions={key: versions[key] for key in SHOWN_VERSIONS if key in versions},
-        judges=_judges(tasks, request["judges"]),
-        canaries=_canary_lines(request, canaries),
-        spent=_spent(store, record["rows"], request["judges"], record["canaries"]),
-        prompts=num_prompts(store, record["rows"], tasks),
+        judges=_judges(record.request),
+        canaries=_canary_lines(record),
+        spent=_spent(run),
+        prompts=num_prompts(run),
         pocket=any((task.prompts or "").startswith("pocket:") for task in tasks),
-        certificate=_certificate(request["suite"]["merge"], record["rows"]),
+        certificate=_certificate(record.request.suite.merge, record.rows),
     )
-    lines += [*_thought_lines(store, record["rows"], tasks), *_other_models(store, record)]
+    lines += [*_thought_lines(run), *_other_models(run)]
     return [*lines, DEMO] if any(task.prompts == "pocket:arena" for task in tasks) else lines
 
 
-def _manifests(store: Store, rows: Sequence[Mapping[str, Any]], task: str) -> list[Mapping[str, Any]]:
+def _manifests(run: Run, task: str) -> list[Mapping[str, Any]]:
     """What is recorded of a task's scores, of the rows that have any."""
-    return [store.stage("scores", row["scores"][task]).manifest for row in rows if task in row["scores"]]
+    stages = [run.score_stage(row, task) for row in run.record.rows]
+    return [stage.manifest for stage in stages if stage is not None]
 
 
-def _thought_lines(store: Store, rows: Sequence[Mapping[str, Any]], tasks: Sequence[TaskRecipe]) -> list[str]:
+def _thought_lines(run: Run) -> list[str]:
     """Whether thoughts are part of the answers, and of how many they were left out."""
     lines = []
-    for task in tasks:
+    for task in run.record.request.tasks:
         if task.decoding is not None and task.decoding.thoughts == "keep":
             lines.append(f"{task.name}: thoughts are part of the answers (decoding.thoughts: keep)")
-        found = _manifests(store, rows, task.name)
-        left_out, cut = (sum(one.get(key, 0) for one in found) for key in ("num_thoughts", "num_cut_thoughts"))
+        manifests = _manifests(run, task.name)
+        keys = ("num_thoughts", "num_cut_thoughts")
+        left_out, cut = (sum(manifest.get(key, 0) for manifest in manifests) for key in keys)
         if left_out:
             ended = f"; {cut:,} ended within them and count as empty" if cut else ""
             lines.append(f"{task.name}: thoughts (up to </think>) were left out of {left_out:,} answers{ended}")
     return lines
 
 
-def _other_models(store: Store, record: Mapping[str, Any]) -> list[str]:
+def _other_models(run: Run) -> list[str]:
     """Answers that another model gave than the judge's recipe names, by task."""
     lines = []
-    for task, judge in record["request"]["judges"].items():
-        checked = record["canaries"].get(task, {}).get("tally")
-        tallies = [found["tally"] for found in _manifests(store, record["rows"], task) if "tally" in found]
+    for task, judge in run.record.request.judges.items():
+        manifests = [*_manifests(run, task), run.record.canaries.get(task, {})]
         total: Counter[str] = Counter()
-        for tally in [*tallies, *([checked] if checked else [])]:
+        for tally in [manifest["tally"] for manifest in manifests if manifest.get("tally")]:
             total.update(tally.get("other_models", {}))
         lines += [
-            f"{task}: {count:,} answers are by {name!r}, asked was {judge['model']!r} (--strict-model refuses them)"
+            f"{task}: {count:,} answers are by {name!r}, asked was {judge.model!r} (--strict-model refuses them)"
             for name, count in total.items()
         ]
     return lines
 
 
-def found_canaries(record: Mapping[str, Any]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+def canary_results(record: RunRecord) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """By task, what is known of the biases of its judge."""
-    return {task: checked["canaries"] for task, checked in record["canaries"].items()}
+    return {task: checked["canaries"] for task, checked in record.canaries.items()}
 
 
-def num_prompts(store: Store, rows: Sequence[Mapping[str, Any]], tasks: Sequence[TaskRecipe]) -> dict[str, int]:
+def num_prompts(run: Run) -> dict[str, int]:
     """Prompts of every task that has any, of those that are scored."""
-    found: dict[str, int] = {}
-    for task in tasks:
-        keys = [row["scores"][task.name] for row in rows if task.name in row["scores"]]
-        if keys and task.prompts is not None:
-            found[task.name] = store.stage("scores", keys[0]).manifest["num_prompts"]
-    return found
+    manifests = {
+        task.name: _manifests(run, task.name) for task in run.record.request.tasks if task.prompts is not None
+    }
+    return {task: own[0]["num_prompts"] for task, own in manifests.items() if own}
 
 
 def uncovered(tasks: Sequence[TaskRecipe], rows: Sequence[Row]) -> list[str]:
@@ -107,39 +108,43 @@ def uncovered(tasks: Sequence[TaskRecipe], rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def _data(data: Mapping[str, Any] | None) -> str | None:
+def _data(data: DataRecord | None) -> str | None:
     """The preference data of a run: its hash, and what of it was read."""
     if data is None:
         return None
-    left_out = f", {len(data['left_out']):,} left out" if data["left_out"] else ""
-    return f"{data['num_pairs']:,} pairs{left_out}, sha256 {data['sha256'][:16]}"
+    left_out = f", {len(data.left_out):,} left out" if data.left_out else ""
+    return f"{data.num_pairs:,} pairs{left_out}, sha256 {data.sha256[:16]}"
 
 
-def _judges(tasks: Sequence[TaskRecipe], judges: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _judges(request: RequestRecord) -> list[str]:
     """Who graded or judged which tasks, each once."""
-    found: dict[str, list[str]] = {}
-    for task in tasks:
-        if task.name in judges:
-            judge = judges[task.name]
-            found.setdefault(f"{judge['name']} ({judge['kind']} {judge['model']})", []).append(task.name)
+    tasks: dict[str, list[str]] = {}
+    for task in request.tasks:
+        if task.name in request.judges:
+            judge = request.judges[task.name]
+            tasks.setdefault(f"{judge.name} ({judge.kind} {judge.model})", []).append(task.name)
         elif "grader" in task.options:
-            found.setdefault(task.options["grader"], []).append(task.name)
-    return [f"{judge} on {', '.join(names)}" for judge, names in found.items()]
+            tasks.setdefault(task.options["grader"], []).append(task.name)
+    return [f"{judge} on {', '.join(names)}" for judge, names in tasks.items()]
 
 
 def dagger(column: Column, results: Sequence[Mapping[str, Any]]) -> str:
-    """Marks a column that a judge with a found bias decides; lengths are nobody's verdict."""
+    """A dagger where the judge of this column failed a canary.
+
+    Columns without a better direction (length) are never marked: no judge decides them.
+    """
     return " †" if column.better != "none" and any(result["passed"] is False for result in results) else ""
 
 
-def _canary_lines(request: Mapping[str, Any], canaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+def _canary_lines(record: RunRecord) -> list[str]:
     """What is known of the biases of each task's judge."""
     lines = []
-    for task in request["judges"]:
-        if not request["canaries"]:
+    results = canary_results(record)
+    for task in record.request.judges:
+        if not record.request.canaries:
             lines.append(f"{task}: unchecked (--no-canaries)")
-        elif task in canaries:
-            lines.append(f"{task}: " + "; ".join(map(_canary_text, canaries[task])))
+        elif task in results:
+            lines.append(f"{task}: " + "; ".join(map(_canary_text, results[task])))
     return lines
 
 
@@ -154,16 +159,13 @@ def _canary_text(result: Mapping[str, Any]) -> str:
     return text if seen is None else f"{text} ({result['n']} items find a bias of {seen:.3g} four times in five)"
 
 
-def _spent(
-    store: Store,
-    rows: Sequence[Mapping[str, Any]],
-    judged: Mapping[str, Any],
-    checked: Mapping[str, Mapping[str, Any]],
-) -> str | None:
+def _spent(run: Run) -> str | None:
     """What the judges of this table were asked, canaries among it; None where nobody was."""
-    stages = [store.stage("scores", key) for row in rows for task, key in row["scores"].items() if task in judged]
-    tallies = [stage.manifest["tally"] for stage in stages if "tally" in stage.manifest]
-    tallies += [found["tally"] for found in checked.values() if found["tally"]]
+    judged = run.record.request.judges
+    asked = [(row, task) for row in run.record.rows for task in row.scores if task in judged]
+    manifests = [run.store.stage("scores", row.scores[task]).manifest for row, task in asked]
+    tallies = [manifest["tally"] for manifest in manifests if "tally" in manifest]
+    tallies += [checked["tally"] for checked in run.record.canaries.values() if checked["tally"]]
     if not tallies:
         return None
     total = {key: sum(tally[key] for tally in tallies) for key in ("asked", "failed")}
@@ -172,26 +174,19 @@ def _spent(
     return f"{total['asked']:,} questions, {total['failed']:,} without an answer, {cost}"
 
 
-def _certificate(limits: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str | None:
+def _certificate(merge: MergeRecipe, rows: Sequence[RowRecord]) -> str | None:
     """What every merged model was held to, how many passed, and what the cast left of the smallest change."""
-    held = [row for row in rows if row["certificate"] is not None]
-    if not held:
+    certificates = [(row.certificate, row.name) for row in rows if row.certificate is not None]
+    if not certificates:
         return None
-    if "surviving_share" in limits:  # a record of before the certificate judged by function
-        return (
-            f"{len(held)} merged models passed ({limits['dtype']}): top-1 agreement >= "
-            f"{100 * limits['top1_agreement']:g} %, mean KL <= {limits['mean_kl']:g} nats, "
-            f">= {100 * limits['surviving_share']:g} % of the update survives the cast, "
-            f"|R^T R - I| <= {limits['orthogonality']:g}"
-        )
-    worst = min(held, key=lambda row: row["certificate"]["kept_change"])
-    applied, kept = worst["certificate"]["limits"], worst["certificate"]["kept_change"]
-    share = min(row["certificate"]["surviving_share"] for row in held)
+    worst, name = min(certificates, key=lambda held: held[0]["kept_change"])
+    limits, kept = worst["limits"], worst["kept_change"]
+    share = min(certificate["surviving_share"] for certificate, _ in certificates)
     return (
-        f"{len(held)} merged models passed ({limits['dtype']}): mean KL <= {applied['mean_kl']:g} nats; of what "
-        f"training changed in the logits, the merge keeps all but {100 * applied['merge_error']:g} % and the cast at "
-        f"least {100 * applied['kept_change']:g} % (here {100 * kept:.0f} %, {worst['name']}; of the weights' update "
+        f"{len(certificates)} merged models passed ({merge.dtype}): mean KL <= {limits['mean_kl']:g} nats; of what "
+        f"training changed in the logits, the merge keeps all but {100 * limits['merge_error']:g} % and the cast at "
+        f"least {100 * limits['kept_change']:g} % (here {100 * kept:.0f} %, {name}; of the weights' update "
         f"{100 * share:.0f} %, a note); weights, config, tokenizer and generation config as they should be; the "
-        f"engine's log-probabilities within {applied['engine_error']:g} nats; "
-        f"|R^T R - I| <= {applied['orthogonality']:g}"
+        f"engine's log-probabilities within {limits['engine_error']:g} nats; "
+        f"|R^T R - I| <= {limits['orthogonality']:g}"
     )

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ropo_bench.leaderboard.measured import Measured
 from ropo_bench.recipes.method import MethodRecipe
-from ropo_bench.recipes.rates import Neighbour, Rates
-from ropo_bench.recipes.task import TaskRecipe
-
-Record = Mapping[str, Any]
+from ropo_bench.recipes.rates import Rates
+from ropo_bench.runs.record import RunRecord
 
 
-def rates_of(record: Record) -> Rates | None:
+def rates_of(record: RunRecord) -> Rates | None:
     """How a run's learning rates were chosen; None for a run without methods, or from before this was recorded."""
-    request = record["request"]
-    return Rates.model_validate(request["rates"]) if request.get("rates") and request["methods"] else None
+    return record.request.rates if record.request.methods else None
 
 
-def neighbours_of(record: Record) -> Mapping[str, Neighbour]:
-    """The rows that are there for another row's choice, by name; they are no rows of the table."""
-    rates = rates_of(record)
-    return {} if rates is None else rates.neighbours
-
-
-def rate_lines(record: Record) -> list[str]:
+def rate_lines(record: RunRecord) -> list[str]:
     """The lines under a table: which methods train at tuned rates, how those were found, and which do not."""
     rates = rates_of(record)
     if rates is None:
         return []
-    methods = [MethodRecipe.model_validate(method) for method in record["request"]["methods"]]
-    methods = [method for method in methods if method.name not in rates.neighbours]
-    data = record["data"]["sha256"] if record["data"] else None
-    tuned = [method for method in methods if rates.is_tuned(method, record["base"], data)]
+    methods = [method for method in record.request.methods if method.name not in rates.neighbours]
+    tuned = [method for method in methods if rates.is_tuned(method, record.base, record.data_sha256)]
     others = [method for method in methods if method not in tuned]
     lines = [_tuned_line(rates, tuned)] if tuned else []
     if others:
@@ -61,9 +49,7 @@ def _listed(methods: Sequence[MethodRecipe]) -> str:
     return ", ".join(f"{method.name} {method.train.lr:g}" for method in methods)
 
 
-def choice_lines(
-    record: Record, tasks: Sequence[TaskRecipe], measured: Mapping[str, Mapping[str, Measured]]
-) -> list[str]:
+def choice_lines(record: RunRecord, measured: Mapping[str, Mapping[str, Measured]]) -> list[str]:
     """For a run of curves, a line a tested column: how far its methods' cells hang on which rate was chosen.
 
     measured: by task, then by row, neighbours among them.
@@ -72,7 +58,7 @@ def choice_lines(
     if rates is None or rates.tuning is None or not rates.neighbours:
         return []
     lines = []
-    for task in tasks:
+    for task in record.request.tasks:
         for place, column in enumerate(task.columns):
             if task.is_tested(column):
                 rows = {name: row.cells[place].value for name, row in measured[task.name].items()}
@@ -91,9 +77,8 @@ def _error_of(name: str, rates: Rates, values: Mapping[str, float | None]) -> fl
     own = {row: near.share for row, near in rates.neighbours.items() if near.method == name}
     chosen = next(p.share for p in rates.tuning.methods[name].points if p.lr == rates.tuning.methods[name].lr)
     shares = {name: chosen, **own}
-    found = [(values.get(row), share) for row, share in shares.items()]
-    known = [(value, share) for value, share in found if value is not None]
-    return choice_error(*zip(*known, strict=True)) if len(known) == len(found) and own else None
+    known = [(value, share) for row, share in shares.items() if (value := values.get(row)) is not None]
+    return choice_error(*zip(*known, strict=True)) if len(known) == len(shares) and own else None
 
 
 def choice_error(values: Sequence[float], shares: Sequence[float]) -> float:

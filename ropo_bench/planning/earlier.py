@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ropo_bench.leaderboard import estimators, scores_of
+from ropo_bench.leaderboard import estimators
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.request import SFT, Request
+from ropo_bench.request import Request
+from ropo_bench.runs.reading import Run, open_run
+from ropo_bench.runs.record import SFT, RunRecord
 from ropo_bench.sources.models import local_model
 from ropo_bench.sources.pairs import data_source
 from ropo_bench.statistics import Sample, estimate, subtract
@@ -59,45 +60,38 @@ def earlier(store: Store, request: Request, task: TaskRecipe) -> Earlier | None:
     Rows count that were trained there from the same base on the same data, both by content; the differences of a
     checkpoint are those of whatever made it.
     """
-    records = {name: store.read_run(name) for name in store.run_names()}
-    here = [record for record in records.values() if _same(record, request, task)]
-    contents = _contents(store, request) if here else {}
-    sizes = [
-        (*_size(record, task), name)
-        for name, record in records.items()
-        if record in here and _same_contents(record, contents)
-    ]
+    runs = {name: open_run(store, name) for name in store.run_names()}
+    alike = {name: run for name, run in runs.items() if _same(run, request, task)}
+    contents = _contents(store, request) if alike else {}
+    sizes = [(*_size(run, task), name) for name, run in alike.items() if _same_contents(run.record, contents)]
     num_seeds, num_rows, name = max(sizes, default=(0, 0, ""))
     if not num_rows:
         return None
-    scores = scores_of(store, records[name], task)
+    scores = alike[name].scores(task.name)
     columns: dict[str, Measured] = {}
     for column in task.columns:
         if task.is_tested(column):
             # One seed tells less than several; figures of different meaning cannot be pooled.
-            trained = {row for row in _trained(records[name]) if len(scores.get(row, ())) == num_seeds}
+            trained = {row for row in _trained(alike[name]) if len(scores.get(row, ())) == num_seeds}
             whole = {row: seeds for row, seeds in scores.items() if row == SFT or row in trained}
             samples = {row: estimate(task.name, column, seeds, estimators()) for row, seeds in whole.items()}
-            found = _measured({row: sample for row, sample in samples.items() if sample is not None})
-            columns |= {} if found is None else {column.metric: found}
+            measured = _measured({row: sample for row, sample in samples.items() if sample is not None})
+            columns |= {} if measured is None else {column.metric: measured}
     return Earlier(name, num_rows, num_seeds, columns)
 
 
-def _size(record: Mapping[str, Any], task: TaskRecipe) -> tuple[int, int]:
+def _size(run: Run, task: TaskRecipe) -> tuple[int, int]:
     """(most seeds that a trained row was measured with, how many rows have so many); all or none of a row count."""
-    groups: dict[str, list[bool]] = {}
-    trained = _trained(record)
-    for row in record["rows"]:
-        if row["name"] in trained:
-            groups.setdefault(row["name"], []).append(task.name in row["scores"])
-    counts = [len(seeds) for seeds in groups.values() if all(seeds)]
+    trained = _trained(run)
+    stages = [run.score_stages(row, task.name) for row in run.rows if row in trained]
+    counts = [len(seeds) for seeds in stages if seeds]
     most = max(counts, default=0)
     return most, counts.count(most)
 
 
-def _trained(record: Mapping[str, Any]) -> set[str]:
+def _trained(run: Run) -> set[str]:
     """The rows that the run itself trained."""
-    return {method["name"] for method in record["request"]["methods"]}
+    return {method.name for method in run.record.request.methods}
 
 
 def _contents(store: Store, request: Request) -> dict[str, str]:
@@ -107,21 +101,20 @@ def _contents(store: Store, request: Request) -> dict[str, str]:
     return found | ({"data": store.file_hash(data)} if data.is_file() else {})
 
 
-def _same_contents(record: Mapping[str, Any], contents: Mapping[str, str]) -> bool:
-    there = {"base": record["base"], "data": record["data"] and record["data"]["sha256"]}
+def _same_contents(record: RunRecord, contents: Mapping[str, str]) -> bool:
+    there = {"base": record.base, "data": record.data_sha256}
     return all(there[what] == content for what, content in contents.items())
 
 
-def _same(record: Mapping[str, Any], request: Request, task: TaskRecipe) -> bool:
+def _same(run: Run, request: Request, task: TaskRecipe) -> bool:
     """Whether a run measured the same thing: base, data, judge, and all of the task but how it is shown."""
-    suite, shown = record["request"]["suite"], {"columns", "description"}
-    if (suite["base"], suite["data"]) != (request.suite.base, request.suite.data):
+    asked, shown = run.record.request, {"columns", "description"}
+    if (asked.suite.base, asked.suite.data) != (request.suite.base, request.suite.data):
         return False
-    judge = request.judges.get(task.name)
-    if record["request"]["judges"].get(task.name) != (None if judge is None else judge.model_dump()):
+    if asked.judges.get(task.name) != request.judges.get(task.name):
         return False
-    there = [TaskRecipe.model_validate(one) for one in record["request"]["tasks"] if one["name"] == task.name]
-    return any(one.model_dump(exclude=shown) == task.model_dump(exclude=shown) for one in there)
+    own = run.tasks.get(task.name)
+    return own is not None and own.model_dump(exclude=shown) == task.model_dump(exclude=shown)
 
 
 def _measured(samples: Mapping[str, Sample]) -> Measured | None:

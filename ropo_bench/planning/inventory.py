@@ -15,8 +15,9 @@ from ropo_bench.planning.requests import canary_requests, requests
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.request import SFT, Request
+from ropo_bench.request import Request
 from ropo_bench.runs.provenance import hardware
+from ropo_bench.runs.record import SFT
 from ropo_bench.sources.models import local_model
 from ropo_bench.sources.pairs import data_source
 from ropo_bench.sources.prompts import read_prompts

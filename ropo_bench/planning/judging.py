@@ -11,7 +11,8 @@ from ropo_bench.judging.canary_power import num_calls, num_grade_calls
 from ropo_bench.planning.inventory import DONE, Step, num_turns
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.request import SFT, Request
+from ropo_bench.request import Request
+from ropo_bench.runs.record import SFT
 
 
 def judging(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:

@@ -16,7 +16,8 @@ from ropo_bench.errors import UsageError
 from ropo_bench.planning.earlier import Earlier, earlier
 from ropo_bench.planning.inventory import num_turns
 from ropo_bench.recipes.task import Column, TaskRecipe
-from ropo_bench.request import SFT, Request
+from ropo_bench.request import Request
+from ropo_bench.runs.record import SFT
 from ropo_bench.statistics import planned_effect, planned_error, prompts_needed, seeds_needed
 from ropo_bench.statistics.families import SHARED
 from ropo_bench.store import Store

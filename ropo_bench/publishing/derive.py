@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 import ropo_bench
-from ropo_bench.leaderboard import compared, estimators
+from ropo_bench.leaderboard import compare_scores, estimators
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.publishing.scores import ScoresOf
 from ropo_bench.recipes.suite import PrimaryRecipe
@@ -32,7 +32,7 @@ def derive(board: Leaderboard, tasks: Sequence[TaskRecipe], scores: ScoresOf) ->
         rows.append(replace(row, cells=cells))
     seeds = {row.name: row.seeds for row in board.rows}
     primary = None if board.primary is None else PrimaryRecipe.model_validate(board.primary)
-    return replace(board, rows=rows, comparisons=compared(tasks, scores, seeds, primary))
+    return replace(board, rows=rows, comparisons=compare_scores(tasks, scores, seeds, primary))
 
 
 def versions() -> Mapping[str, str]:

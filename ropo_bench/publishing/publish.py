@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard import leaderboard, scores_of
+from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.leaderboard.formats import to_json
 from ropo_bench.leaderboard.markdown import to_markdown
@@ -19,8 +19,8 @@ from ropo_bench.publishing import record as records
 from ropo_bench.publishing.derive import derive, versions
 from ropo_bench.publishing.names import keys_in, paths_in, without
 from ropo_bench.publishing.scores import from_bytes, published_scores, to_bytes
-from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.store import Store, atomic_folder, atomic_write_text
+from ropo_bench.runs.reading import Run
+from ropo_bench.store import atomic_folder, atomic_write_text
 
 SCHEMA = "ropo-bench/result"
 SCHEMA_VERSION = 1
@@ -38,32 +38,30 @@ class Published:
     unchanged: bool
 
 
-def publish(store: Store, name: str, out: Path, commits: Sequence[str] = ()) -> Published:
+def publish(run: Run, out: Path, commits: Sequence[str] = ()) -> Published:
     """Write the result of a finished run to the folder `out`; the same run gives the same bytes.
 
     commits: see record.check. Raises UsageError for a run that may not be published or another result in `out`,
     UnfinishedRun for rows that are not done.
     """
-    record = store.read_run(name)
-    made_by = records.check(name, record, commits)
-    names = records.local_names(record)
-    tasks = [TaskRecipe.model_validate(task) for task in record["request"]["tasks"]]
+    made_by = records.check(run, commits)
+    request = run.record.request.model_dump(exclude_unset=True)  # an older record says nothing of newer keys
+    names = records.local_names(request)
+    tasks = run.record.request.tasks
     metrics = {task.name: {column.metric for column in task.columns} for task in tasks}
-    table = leaderboard(store, name)
+    table = leaderboard(run)
     shown = {row.name for row in table.rows}
-    found = {
-        task.name: {row: own for row, own in scores_of(store, record, task).items() if row in shown} for task in tasks
-    }
-    scores = to_bytes(published_scores(found, metrics))
+    measured = {task: {row: own for row, own in run.scores(task).items() if row in shown} for task in run.tasks}
+    scores = to_bytes(published_scores(measured, metrics))
     board = derive(without_paths(table, names), tasks, from_bytes(scores, SCORES))
     files = {
-        "recipe.json": _json(without(record["request"], names)),
-        "provenance.json": _json(without(records.provenance(name, record, made_by, store), names)),
-        "certificates.json": _json(records.certificates(record)),
-        "training.csv": records.training_table(record, store).encode(),
+        "recipe.json": _json(without(request, names)),
+        "provenance.json": _json(without(records.provenance(run, made_by), names)),
+        "certificates.json": _json(records.certificates(run.record)),
+        "training.csv": records.training_table(run).encode(),
         SCORES: scores,
     } | _table(board)
-    _refuse_what_is_private(name, files)
+    _refuse_what_is_private(run.name, files)
     files[MANIFEST] = _json(_manifest(files))
     unchanged = _is_there(out, files)
     if not unchanged:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ropo_bench.leaderboard import SFT, leaderboard
+from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.board import Leaderboard
-from ropo_bench.leaderboard.rates import neighbours_of
-from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.report import parts, samples, texts, training
 from ropo_bench.report.data import ReportData, is_grade, is_win_rate
 from ropo_bench.report.rates import rate_curves
-from ropo_bench.report.trained import Shelf, Trained
-from ropo_bench.store import Store
+from ropo_bench.report.trained import Shelf
+from ropo_bench.runs.reading import Run
 
 NONE = "this run has none"
 NOTHING_YET = "nothing of it is there yet"
@@ -21,15 +19,15 @@ Place = tuple[str, int]
 """A row and one of its seeds."""
 
 
-def gather(store: Store, name: str, against: str | None = None) -> ReportData:
-    """The data of a report on a run, finished or not; raises UsageError where there is no such run."""
-    board = leaderboard(store, name, against)
-    shelf = _shelf(store, name)
+def gather(run: Run, against: str | None = None) -> ReportData:
+    """The data of a report on a run, finished or not; raises UsageError where it has no row `against`."""
+    board = leaderboard(run, against)
+    shelf = Shelf(run)
     battles, battles_left_out = samples.battles(shelf)
     data = ReportData(
         title=board.title,
         board=board,
-        rate_curves=rate_curves(store.read_run(name)),
+        rate_curves=rate_curves(run.record),
         trajectories=training.trajectories(shelf),
         drifts=training.drifts(shelf),
         categories=parts.categories(shelf),
@@ -39,18 +37,6 @@ def gather(store: Store, name: str, against: str | None = None) -> ReportData:
         battles=battles,
     )
     return replace(data, left_out=_left_out(data, shelf, battles_left_out))
-
-
-def _shelf(store: Store, name: str) -> Shelf:
-    record = store.read_run(name)
-    models: dict[str, list[Trained]] = {}
-    neighbours = neighbours_of(record)
-    for row in [row for row in record["rows"] if row["name"] not in neighbours]:
-        models.setdefault(row["name"], []).append(Trained(row["name"], row["seed"], row))
-    methods = frozenset(method["name"] for method in record["request"]["methods"]) - neighbours.keys()
-    return Shelf(
-        store, models, methods, [TaskRecipe.model_validate(task) for task in record["request"]["tasks"]], SFT
-    )
 
 
 def _left_out(data: ReportData, shelf: Shelf, battles: Sequence[str]) -> dict[str, str]:

@@ -1,15 +1,16 @@
-"""The rows of a table with what the store has of each: the runs' records, their tasks, scores and completions."""
+"""The rows of a run's table with what the store has of each: scores, answers and the log of their training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import ClassVar, TypeVar
 
 from ropo_bench.recipes.task import Column, TaskRecipe
-from ropo_bench.runs.items import read_completions, read_scores
-from ropo_bench.store import Stage, Store
+from ropo_bench.runs.reading import Run
+from ropo_bench.runs.record import SFT, RowRecord
+from ropo_bench.store import Stage
 from ropo_bench.types import Completion, Score
 
 T = TypeVar("T")
@@ -21,45 +22,44 @@ class Trained:
 
     row: str
     seed: int
-    record: Mapping[str, Any]
+    record: RowRecord
 
 
-@dataclass
+@dataclass(frozen=True)
 class Shelf:
-    """The models of some runs by row, and their tasks; what was read once is kept."""
+    """The models that a run's table shows, by row, with their tasks, scores and answers."""
 
-    store: Store
-    models: Mapping[str, Sequence[Trained]]
-    methods: frozenset[str]
-    """Names of the rows that are trained here."""
-    tasks: Sequence[TaskRecipe]
-    reference: str
+    run: Run
+    reference: ClassVar[str] = SFT
     """The row that others are measured against: the SFT model."""
-    _scores: dict[str, list[Score]] = field(default_factory=dict)
-    _completions: dict[str, list[Completion]] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Trained]:
         return (model for models in self.models.values() for model in models)
 
+    @cached_property
+    def models(self) -> dict[str, list[Trained]]:
+        """By row, one a seed."""
+        return {row: [Trained(row, seed.seed, seed) for seed in self.run.rows[row]] for row in self.run.table_rows()}
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """Names of the rows that are trained here."""
+        return frozenset(method.name for method in self.run.record.request.methods) - self.run.neighbours.keys()
+
+    @property
+    def tasks(self) -> Sequence[TaskRecipe]:
+        """In the order of their columns."""
+        return self.run.record.request.tasks
+
     def scores(self, model: Trained, task: TaskRecipe) -> list[Score] | None:
         """A model's scores on a task, None where there are none yet."""
-        key = model.record["scores"].get(task.name)
-        stage = None if key is None else self.store.stage("scores", key)
-        if stage is None or not stage.done:
-            return None
-        if stage.key not in self._scores:
-            self._scores[stage.key] = read_scores(stage)
-        return self._scores[stage.key]
+        stage = self.run.score_stage(model.record, task.name)
+        return None if stage is None or not stage.done else self.run.read_scores(stage)
 
     def completions(self, model: Trained, task: TaskRecipe) -> list[Completion] | None:
         """A model's answers to a task's prompts, None where there are none yet."""
-        key = model.record["completions"].get(task.name)
-        stage = None if key is None else self.store.stage("completions", key)
-        if stage is None or not stage.done:
-            return None
-        if stage.key not in self._completions:
-            self._completions[stage.key] = read_completions(stage)
-        return self._completions[stage.key]
+        stage = self.run.completion_stage(model.record, task.name)
+        return None if stage is None or not stage.done else self.run.read_completions(stage)
 
     def scored_rows(self, task: TaskRecipe) -> dict[str, list[list[Score]]]:
         """One list of scores a seed, of every row whose seeds are all scored."""
@@ -70,14 +70,8 @@ class Shelf:
         return _whole({row: [self.completions(model, task) for model in seeds] for row, seeds in self.models.items()})
 
     def policy(self, model: Trained) -> Stage | None:
-        """The stage that trained a model: the one whose manifest its record repeats; None where there is none."""
-        training = model.record["training"]
-        return next((stage for stage in self._policies if stage.manifest == training), None)
-
-    @cached_property
-    def _policies(self) -> list[Stage]:
-        """Every finished policy in the store."""
-        return list(self.store.finished("policy"))
+        """The stage that trained a model; None where there is none."""
+        return self.run.policy_stage(model.record)
 
 
 def main_column(task: TaskRecipe, scores: Sequence[Score]) -> Column | None:

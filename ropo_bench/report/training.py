@@ -68,7 +68,7 @@ def _geometry(shelf: Shelf, model: Trained) -> Mapping[str, Geometry]:
             for score in scores:
                 measured[score.item][score.metric] = score.value
             return measured
-    modules = (model.record["certificate"] or {}).get("modules", ())
+    modules = (model.record.certificate or {}).get("modules", ())
     return {
         module["name"].removesuffix(".weight"): {ours: module[theirs] for ours, theirs in _OF_CERTIFICATE.items()}
         for module in modules

@@ -33,7 +33,8 @@ from ropo_bench.store.keys import content_key, file_hash, folder_hash
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 2
-RUN_SCHEMA = 2
+RUN_SCHEMA = 3
+READABLE = (2, RUN_SCHEMA)  # of 2, rows do not name the stage that trained them
 DERIVED = ("measured", "compared")  # made from scores by whichever command reads them
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _MAKE = "repeat the command that makes it (run, eval, nightly or tune)"
@@ -275,11 +276,11 @@ class Store:
             close = difflib.get_close_matches(name, self.run_names(), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(self.run_names()) or 'none'}"
             raise UsageError(f"run {name!r}: not in {self.root}; {hint}")
-        mend = f"delete it and repeat the command that made the run, with --name {name}: {_KEPT}"
-        record = read_sealed(path, mend)
+        record = read_sealed(path, self.run_mend(name))
         schema = record.pop("schema", None)
-        if schema != RUN_SCHEMA:
-            raise StorageError(f"{path}: a run of schema {schema}, this program reads {RUN_SCHEMA}; {mend}")
+        if schema not in READABLE:
+            known = " and ".join(map(str, READABLE))
+            raise StorageError(f"{path}: a run of schema {schema}, this program reads {known}; {self.run_mend(name)}")
         return record
 
     def finished_inputs(self, name: str) -> Iterator[Mapping[str, Any]]:
@@ -289,6 +290,10 @@ class Store:
                 manifest = json.loads(path.read_text(encoding="utf-8"))
                 if isinstance(manifest, dict) and isinstance(manifest.get("inputs"), dict):
                     yield manifest["inputs"]
+
+    def run_mend(self, name: str) -> str:
+        """How a run's record that cannot be read is made again, as the end of a message."""
+        return f"delete it and repeat the command that made the run, with --name {name}: {_KEPT}"
 
     def finished(self, name: str) -> Iterator[Stage]:
         """Every finished stage of a name, by key; raises StorageError for one that is damaged."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,15 @@ from ropo_bench.commands.run import refuse_another_request
 from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.request import Asked, resolve
 from ropo_bench.store import Store
+from tests import stored_run
 
 ASKED = {"methods": "dpo", "suite": "pocket", "seeds": 2, "first_seed": 1}
 
 
 def store_of(folder: Path, **changes: object) -> Store:
     store = Store(folder)
-    store.write_run("mine", {"request": json.loads(json.dumps(resolve(Asked(**(ASKED | changes))).plain()))})  # type: ignore[arg-type]
+    asked = resolve(Asked(**(ASKED | changes))).record()  # type: ignore[arg-type]
+    store.write_run("mine", stored_run.record(asked).model_dump())
     return store
 
 

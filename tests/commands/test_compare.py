@@ -79,9 +79,8 @@ def test_holm_is_over_the_tested_columns_and_over_the_others(
 
 def test_two_runs_say_what_differs(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     first = stored_run.write(store, "one", {"SFT": [values(WORSE)], "a": [values(WORSE)]})
-    request = json.loads(json.dumps(first["request"]))
-    request["methods"] = [{"name": "a", "description": "another", "train": {"lr": 5e-4}}]
-    made = {**first["provenance"], "packages": {"torch": "2.14.0"}}
+    request = first.request.model_copy(update={"methods": [stored_run.method("a", 5e-4)]})
+    made = {**first.provenance, "packages": {"torch": "2.14.0"}}
     rows = {"SFT": [values(WORSE)], "a": [values(BETTER)]}
     stored_run.write(store, "two", rows, request=request, provenance=made)
     found = compared(store, capsys, "one", "two")

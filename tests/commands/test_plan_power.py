@@ -15,6 +15,7 @@ from ropo_bench.errors import UsageError
 from ropo_bench.planning.power import Wanted, columns_compared, power, wanted
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.request import Asked, Limits, Request, resolve
+from ropo_bench.runs.reading import open_run
 from ropo_bench.store import Store
 from tests import tiny_suite
 
@@ -159,14 +160,16 @@ def test_an_earlier_run_of_the_same_suite_and_task_is_the_basis(
     assert after["row"]["standard_error"] == pytest.approx(pooled, rel=0.05)
     other = resolve(Asked("dpo", "tiny", include=[tmp_path / "suite"], base=str(tmp_path / "another")))
     assert entries(other, Store(runs))["tiny-arena.win_rate"]["row"] is None
-    store, record = Store(runs), Store(runs).read_run("first")
-    trained = [row for row in record["rows"] if row["name"] != "SFT"]
-    more = [*record["rows"], *({**row, "seed": row["seed"] + 2} for row in trained)]
-    elsewhere = {"first": {"rows": more, "base": "0" * 64}, "second": {"rows": more, "data": {"sha256": "0" * 64}}}
-    checkpoints = {"methods": [], "checkpoints": {row["name"]: "elsewhere" for row in trained}}
-    elsewhere["third"] = {"rows": more, "data": None, "request": record["request"] | checkpoints}
+    store, record = Store(runs), open_run(Store(runs), "first").record
+    assert record.data is not None
+    trained = [row for row in record.rows if row.name != "SFT"]
+    more = [*record.rows, *(row.model_copy(update={"seed": row.seed + 2}) for row in trained)]
+    other_data = record.data.model_copy(update={"sha256": "0" * 64})
+    elsewhere: dict[str, dict[str, Any]] = {"first": {"base": "0" * 64}, "second": {"data": other_data}}
+    checkpoints = {"methods": [], "checkpoints": {row.name: "elsewhere" for row in trained}}
+    elsewhere["third"] = {"data": None, "request": record.request.model_copy(update=checkpoints)}
     for name, changes in elsewhere.items():
-        store.write_run(f"elsewhere-{name}", record | changes)
+        store.write_run(f"elsewhere-{name}", record.model_copy(update={"rows": more, **changes}).model_dump())
         assert entries(resolve(asked), Store(runs), "5")["tiny-arena.win_rate"] == after, name
     files = sorted(runs.rglob("*"))
     record = plan(resolve(asked), Store(runs), planning.given_machine(80, 1))

@@ -10,6 +10,7 @@ from ropo_bench.commands.table import table_command
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard.formats import FORMATS, from_json, to_json
 from ropo_bench.store import Store
+from tests import stored_run
 from tests.stored_run import ARENA, write
 
 BATTLES = ARENA | {"prompts": None, "decoding": None}  # what was answered is of no interest here
@@ -78,8 +79,9 @@ def test_a_suite_that_names_its_base_has_the_published_rows_beside_it(
     alpaca = BATTLES | {"name": "alpaca-eval-2"}
     record = write(store, "ours", {"SFT": [{"alpaca-eval-2": {"win_rate": [50.0] * 8}}]}, [alpaca])
     assert "published" not in printed(capsys, store, "ours", format="text", style="paper")
-    record["request"]["suite"]["published"] = "Llama-3-8B-Base"
-    store.write_run("ours", record)
+    suite = record.request.suite.model_copy(update={"published": "Llama-3-8B-Base"})
+    asked = record.request.model_copy(update={"suite": suite})
+    store.write_run("ours", stored_run.record(asked, record.rows).model_dump())
     text = printed(capsys, store, "ours", format="text", style="paper")
     assert "── published (not ours) ─" in text
     assert "15.5 [1]" in text

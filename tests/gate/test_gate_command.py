@@ -11,7 +11,7 @@ import typer
 from ropo_bench.commands.gate import gate_command
 from ropo_bench.errors import UsageError
 from ropo_bench.store import Store
-from tests.stored_run import QUIZ, write
+from tests.stored_run import QUIZ, method, write
 
 RIGHT = {"quiz": {"accuracy": [100.0, 0.0, 100.0, 100.0]}}
 
@@ -35,21 +35,22 @@ def test_only_a_run_of_the_same_confirms(tmp_path: Path, what: str) -> None:
     rows = {"SFT": [RIGHT], "ropo": [RIGHT]}
     write(store, "night", rows, tasks=(QUIZ,))
     again = write(store, "again", rows, tasks=(QUIZ,))
-    for row in again["rows"]:
-        row["seed"] = 1
-    store.write_run("again", again)
+    for row in again.rows:
+        row.seed = 1
+    store.write_run("again", again.model_dump())
     with pytest.raises(typer.Exit):  # INCONCLUSIVE: there is no baseline yet
         gate(store, "rolling:14", "again")
+    assert again.data is not None
     match what:
         case "base":
-            again["base"] = "c" * 64
+            again.base = "c" * 64
         case "preference data":
-            again["data"]["sha256"] = "e" * 64
+            again.data.sha256 = "e" * 64
         case "task quiz":
-            again["request"]["tasks"][0]["options"] = {"shots": 1}
+            again.request.tasks[0].options["shots"] = 1
         case _:
-            again["request"]["methods"][0]["train"] = {"lr": 1.0}
-    store.write_run("again", again)
+            again.request.methods[0] = method("ropo", lr=1.0)
+    store.write_run("again", again.model_dump())
     with pytest.raises(UsageError, match=f"--confirm again: {what} is not that of night"):
         gate(store, "rolling:14", "again")
 

@@ -15,8 +15,9 @@ from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.formats import to_json
 from ropo_bench.request import Asked, Limits
+from ropo_bench.runs.reading import open_run
 from ropo_bench.store import Store
-from tests import tiny_suite
+from tests import stored_run, tiny_suite
 
 
 def suite(folder: Path, base: Path, grader: str) -> Path:
@@ -112,7 +113,7 @@ def test_gate_reads_what_nightly_wrote(
     history = place / "history.jsonl"
     before = history.read_text()
     baseline = place / "baseline.json"
-    baseline.write_text(to_json(leaderboard(Store(place / "runs"), "night")))
+    baseline.write_text(to_json(leaderboard(open_run(Store(place / "runs"), "night"))))
     gate_command("night", str(baseline), history, None, place / "runs", False)
     assert capsys.readouterr().out.splitlines()[-1].startswith("GO: ")
     earlier = place / "earlier.jsonl"  # without the line of the broken night, and its re-run
@@ -190,7 +191,9 @@ def test_no_report_of_an_earlier_night_stands_in_a_crashed_nights_place(
 def test_a_night_takes_no_other_suites_name(base_folder: Path, tmp_path: Path) -> None:
     tiny_suite.write(tmp_path, base_folder)
     store = Store(tmp_path / "runs")
-    store.write_run("mine", {"request": {"suite": {"name": "pocket"}}})
+    asked = stored_run.request()
+    other = asked.model_copy(update={"suite": asked.suite.model_copy(update={"name": "pocket"})})
+    store.write_run("mine", stored_run.record(other).model_dump())
     wanted = NightlyAsked(history=tmp_path / "h.jsonl")
     with pytest.raises(UsageError, match="--name mine: there is a run of this name, of suite pocket; give another"):
         nightly_command(Asked("ropo", "tiny", include=[tmp_path]), wanted, store.root, "mine", True, Limits())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.cells import text_table
+from ropo_bench.runs.reading import open_run
 from ropo_bench.store import Store
 from tests.stored_run import Values, write
 
@@ -29,7 +30,7 @@ def test_a_group_is_named_under_the_table_and_only_where_it_agrees(tmp_path: Pat
             "ropo": [seed(won[::-1], [100.0] * 200)],
         },
     )
-    lines = [note for note in text_table(leaderboard(store, "one")).notes if "same score" in note]
+    lines = [note for note in text_table(leaderboard(open_run(store, "one"))).notes if "same score" in note]
     assert lines == [
         "dpo and kto give the same score on 99.5 % of the items of arena WR % (alike from 99 %);"
         " they are one result there, not two"

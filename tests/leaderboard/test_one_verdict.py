@@ -14,9 +14,12 @@ from ropo_bench.claims import decide_claims, read_claims
 from ropo_bench.commands.compare import compare_command
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.publishing.scores import from_bytes
+from ropo_bench.recipes.suite import PrimaryRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.report import gather
 from ropo_bench.runs.items import write_scores
+from ropo_bench.runs.reading import open_run
+from ropo_bench.runs.record import RowRecord
 from ropo_bench.store import Store, content_key
 from ropo_bench.types import Comparison
 from tests import stored_run
@@ -46,10 +49,11 @@ def compared(
 
 def check(store: Store, run: str, folder: Path, capsys: pytest.CaptureFixture[str], num_claims: int) -> int:
     """Hold every way of asking against the table; returns how many comparisons it has."""
-    board = leaderboard(store, run)
+    opened = open_run(store, run)
+    board = leaderboard(opened)
     table = by_pair(board.comparisons)
     rows = [row.name for row in board.rows]
-    assert by_pair(gather(store, run).board.comparisons) == table
+    assert by_pair(gather(opened).board.comparisons) == table
     again = compared(store, run, rows, capsys)
     assert again.keys() == table.keys()
     for key, known in table.items():
@@ -61,7 +65,7 @@ def check(store: Store, run: str, folder: Path, capsys: pytest.CaptureFixture[st
     chosen = [list(table.values())[place] for place in np.random.default_rng(0).permutation(len(table))[:num_claims]]
     path = folder / "claims.yaml"
     path.write_text("".join(f"- {c.a} > {c.b} on {c.task}.{c.metric}\n" for c in chosen))
-    for comparison, decided in zip(chosen, decide_claims(store, run, read_claims(path)), strict=True):
+    for comparison, decided in zip(chosen, decide_claims(opened, read_claims(path)), strict=True):
         assert decided.numbers is not None
         evidence = decided.numbers.evidence
         assert evidence.p_at is not None
@@ -81,7 +85,6 @@ def test_of_the_published_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ]
     tested = [task for task in tested if task.columns]
     scores = from_bytes((PUBLISHED / "scores.jsonl.gz").read_bytes(), "scores")
-    record = stored_run.write(store, "published", {"SFT": [{}]})
     rows = []
     for name in scores[tested[0].name]:
         for seed in range(len(scores[tested[0].name][name])):
@@ -92,10 +95,9 @@ def test_of_the_published_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]
                     write_scores(stage, scores[task.name][name][seed])
                     stage.finish({"num_failed": 0, "num_scores": 1, "num_prompts": 1, "seconds": 0.0})
                 keys[task.name] = stage.key
-            rows.append({"name": name, "seed": seed, "state": "done", "training": None, "certificate": None})
-            rows[-1] |= {"scores": keys, "completions": {}}
-    request = {**record["request"], "tasks": [task.model_dump() for task in tested]}
-    store.write_run("published", {**record, "request": request, "rows": rows})
+            rows.append(RowRecord(name=name, seed=seed, state="done", scores=keys))
+    asked = stored_run.request([task.model_dump() for task in tested])
+    store.write_run("published", stored_run.record(asked, rows).model_dump())
     num_rows = len(scores[tested[0].name])
     assert check(store, "published", tmp_path, capsys, 25) == len(tested) * len(
         list(combinations(range(num_rows), 2))
@@ -120,9 +122,11 @@ def test_of_random_records(seed: int, tmp_path: Path, capsys: pytest.CaptureFixt
             }
             for _ in range(num_seeds)
         ]
-    suite = {"name": "tiny", "base": "tiny:base", "data": "pairs.jsonl", "merge": {}}
     record = stored_run.write(store, "one", rows)
     if seed > 1:
-        suite["primary"] = {"against": "SFT", "columns": ["arena.win_rate"]}
-        store.write_run("one", {**record, "request": {**record["request"], "suite": suite}})
+        primary = PrimaryRecipe(against="SFT", columns=["arena.win_rate"])
+        asked = record.request.model_copy(
+            update={"suite": record.request.suite.model_copy(update={"primary": primary})}
+        )
+        store.write_run("one", stored_run.record(asked, record.rows).model_dump())
     assert check(store, "one", tmp_path, capsys, 8) == 20

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard import compared, leaderboard, scores_of, seeds_of
-from ropo_bench.leaderboard.measured import comparisons, measured
+from ropo_bench.leaderboard import compare_scores, leaderboard
+from ropo_bench.leaderboard.board import Leaderboard
+from ropo_bench.leaderboard.measured import compare_stored_rows, measure_row
+from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import write_scores
+from ropo_bench.runs.reading import open_run
 from ropo_bench.statistics import holm
 from ropo_bench.store import Store
 from ropo_bench.types import Score
@@ -40,6 +43,10 @@ def rows(num_seeds: int, *names: str, first: int = 0) -> dict[str, Sequence[dict
     }
 
 
+def table(store: Store, *names: str) -> Leaderboard:
+    return leaderboard([open_run(store, name) for name in names])
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path)
@@ -47,7 +54,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_all_pairs_are_compared_on_the_tested_columns_and_corrected_together(store: Store) -> None:
     write(store, "one", rows(1, "dpo", "ropo"))
-    board = leaderboard(store, "one")
+    board = table(store, "one")
     found = [(c.task, c.metric, c.a, c.b, c.test) for c in board.comparisons]
     pairs = [("SFT", "dpo"), ("SFT", "ropo"), ("dpo", "ropo")]
     assert found == [
@@ -64,57 +71,57 @@ def test_all_pairs_are_compared_on_the_tested_columns_and_corrected_together(sto
 
 
 def test_from_scores_alone_the_comparisons_are_the_same(store: Store) -> None:
-    record = write(store, "three", rows(3, "dpo", "ropo"))
-    board = leaderboard(store, "three")
+    write(store, "three", rows(3, "dpo", "ropo"))
+    board = table(store, "three")
     assert {c.test for c in board.comparisons} == {"crossed t"}
-    scores = {task.name: scores_of(store, record, task) for task in TASKS}
-    assert compared(TASKS, scores, seeds_of(record)) == board.comparisons
+    run = open_run(store, "three")
+    assert compare_scores(TASKS, {task: run.scores(task) for task in run.tasks}, run.seeds) == board.comparisons
 
 
 def test_a_second_look_computes_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     write(store, "three", rows(3, "dpo"))
-    board = leaderboard(store, "three")
+    board = table(store, "three")
     for name in ("examine", "compare_samples", "read_scores"):
-        monkeypatch.delattr(measured.__module__ + "." + name)
-    assert leaderboard(store, "three") == board
-    assert leaderboard(Store(store.root), "three") == board
+        monkeypatch.delattr(measure_row.__module__ + "." + name)
+    assert table(store, "three") == board
+    assert table(Store(store.root), "three") == board
 
 
 def test_what_is_not_finished_is_pending_and_not_compared(store: Store) -> None:
     made = rows(2, "dpo", "ropo")
     half = [made["ropo"][0], {}]
     record = write(store, "run", {**made, "ropo": half, "oft": None})
-    record["rows"][3]["state"] = "failed: out of memory"
-    store.write_run("run", record)
-    board = leaderboard(store, "run")
+    record.rows[3].state = "failed: out of memory"
+    store.write_run("run", record.model_dump())
+    board = table(store, "run")
     states = {row.name: (row.state, len(row.cells)) for row in board.rows}
     assert states == {
         "SFT": ("done", 3), "dpo": ("done", 3), "ropo": ("failed: out of memory", 0), "oft": ("pending", 0),
     }  # fmt: skip
-    record["rows"][3]["state"], record["rows"][4]["state"] = "done", "pending"
-    store.write_run("half", record)
-    assert [row.label for row in leaderboard(store, "half").rows][2] == "ropo (pending, 1/2 seeds)"
+    record.rows[3].state, record.rows[4].state = "done", "pending"
+    store.write_run("half", record.model_dump())
+    assert [row.label for row in table(store, "half").rows][2] == "ropo (pending, 1/2 seeds)"
     assert {(c.a, c.b) for c in board.comparisons} == {("SFT", "dpo")}
-    assert list(scores_of(store, record, TASKS[0])) == ["SFT", "dpo"]
+    assert list(open_run(store, "half").scores("arena")) == ["SFT", "dpo"]
 
 
 def test_runs_stand_side_by_side(store: Store) -> None:
     first, second = rows(2, "dpo", "ropo"), rows(2, "dpo", "ropo", first=1)
     write(store, "monday", first)
     write(store, "tuesday", {"SFT": second["SFT"], "dpo": first["dpo"], "ropo": second["ropo"]})
-    board = leaderboard(store, ["monday", "tuesday"])
+    board = table(store, "monday", "tuesday")
     assert [row.name for row in board.rows] == ["SFT", "dpo", "ropo (monday)", "ropo (tuesday)"]
     assert board.title.startswith("monday + tuesday · ")
     assert len(board.comparisons) == 2 * 6
     assert list(board.provenance["runs"]) == ["monday", "tuesday"]
-    assert leaderboard(store, ["monday", "monday"]) == leaderboard(store, "monday")
+    assert table(store, "monday", "monday") == table(store, "monday")
 
 
 def test_the_reference_of_each_run_is_one(store: Store) -> None:
     """SFT rows whose scores differ (other code, or one is not scored yet) stand apart, and are no methods."""
     write(store, "monday", rows(2, "dpo"))
     write(store, "tuesday", {**rows(2, "ropo", first=1), "SFT": None})
-    board = leaderboard(store, ["monday", "tuesday"])
+    board = table(store, "monday", "tuesday")
     assert [(row.name, row.reference) for row in board.rows if "SFT" in row.name] == [
         ("SFT (monday)", True),
         ("SFT (tuesday)", True),
@@ -125,10 +132,10 @@ def test_two_tasks_of_the_same_scores_have_cells_of_their_own(store: Store) -> N
     again = {**QUIZ, "name": "again"}
     right = {"accuracy": [100.0, 0.0, 100.0]}
     record = write(store, "run", {"SFT": [{"quiz": right, "again": right}]}, tasks=(QUIZ, again))
-    for row in record["rows"]:
-        row["scores"]["again"] = row["scores"]["quiz"]
-    store.write_run("run", record)
-    (row,) = leaderboard(store, "run").rows
+    for row in record.rows:
+        row.scores["again"] = row.scores["quiz"]
+    store.write_run("run", record.model_dump())
+    (row,) = table(store, "run").rows
     assert list(row.cells) == [("quiz", "accuracy"), ("again", "accuracy")]
 
 
@@ -150,24 +157,24 @@ def test_runs_that_differ_in_what_is_measured_have_no_common_table(
     write(store, "a", rows(1, "dpo"))
     write(store, "b", rows(1, "ropo"), **changes)
     with pytest.raises(UsageError, match=f"runs a and b: no common table, they differ in {says}") as caught:
-        leaderboard(store, ["a", "b"])
+        table(store, "a", "b")
     assert "\n" not in str(caught.value)
 
 
 def test_judges_must_be_the_same(store: Store) -> None:
     for name, model in (("a", "gpt-4"), ("b", "gpt-4.1")):
         record = write(store, name, rows(1, "dpo"))
-        record["request"]["judges"] = {"arena": {"name": model, "kind": "openai", "model": model}}
-        store.write_run(name, record)
+        record.request.judges["arena"] = JudgeRecipe(name=model, description="a judge", model=model)
+        store.write_run(name, record.model_dump())
     with pytest.raises(UsageError, match=r"the judge of arena: gpt-4 and gpt-4\.1"):
-        leaderboard(store, ["a", "b"])
+        table(store, "a", "b")
 
 
 def test_a_large_table_is_read_in_no_time(store: Store) -> None:
     write(store, "large", rows(5, *(f"m{i}" for i in range(13))))
-    cold = leaderboard(store, "large")
+    cold = table(store, "large")
     began = time.process_time()
-    assert leaderboard(Store(store.root), "large") == cold
+    assert table(Store(store.root), "large") == cold
     assert time.process_time() - began < 2
     assert len(cold.comparisons) == 2 * 14 * 13 // 2
 
@@ -188,18 +195,18 @@ def test_refitted_columns_are_compared_on_the_prompts_that_both_have(store: Stor
         with stage.begin():
             write_scores(stage, scores)
             stage.finish({})
-        found[name] = measured(store, task, [stage])
-    [comparison] = comparisons(store, [task], {task.name: found})
+        found[name] = measure_row(store, task, [stage])
+    [comparison] = compare_stored_rows(store, [task], {task.name: found})
     assert (comparison.n, comparison.test) == (36, "bootstrap t")
 
 
 def test_the_mean_that_a_cell_does_not_print_stands_under_the_table(store: Store) -> None:
     task = {**ARENA, "columns": [{"metric": "grade", "header": "grade", "estimator": "ratio"}]}
     record = write(store, "one", {"SFT": [{"arena": {"grade": [8.0, 9.0]}}]}, tasks=(task,))
-    stage = store.stage("scores", record["rows"][0]["scores"]["arena"])
+    stage = store.stage("scores", record.rows[0].scores["arena"])
     turns = {"p0:1": 8.0, "p0:2": 2.0, "p1:1": 9.0}
     write_scores(stage, [Score(item, item.split(":")[0], "grade", value) for item, value in turns.items()])
-    board = leaderboard(store, "one")
+    board = table(store, "one")
     [row] = board.rows
     assert row.cells["arena", "grade"].value == pytest.approx(19 / 3)
     assert board.footers[0].startswith("arena, SFT: grade 6.33 is the mean over scored items")

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ropo_bench.runs.reading import Run, open_run
+from ropo_bench.runs.record import RunRecord
 from ropo_bench.store import Store
 
 COMMIT = "0123456789" * 4
@@ -24,11 +26,11 @@ def change(path: Path, edit: Callable[[Any], None]) -> None:
     path.write_text(json.dumps(value, indent=1))
 
 
-def altered(store: Store, into: Path, edit: Callable[[dict[str, Any]], None]) -> Store:
-    """Another store with the same stages and a run record that differs."""
+def altered(run: Run, into: Path, edit: Callable[[RunRecord], None]) -> Run:
+    """The run in another store with the same stages, its record changed."""
     into.mkdir()
-    (into / "cache").symlink_to(store.root / "cache")
-    record = store.read_run("mine")
+    (into / "cache").symlink_to(run.store.root / "cache")
+    record = run.record.model_copy(deep=True)
     edit(record)
-    Store(into).write_run("mine", record)
-    return Store(into)
+    Store(into).write_run(run.name, record.model_dump())
+    return open_run(Store(into), run.name)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,7 +11,8 @@ from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.formats import from_json
 from ropo_bench.publishing import publish
 from ropo_bench.publishing.names import paths_in
-from ropo_bench.store import Store
+from ropo_bench.runs.reading import Run
+from ropo_bench.runs.record import RunRecord
 from tests.publishing.editing import COMMIT, altered, texts
 
 
@@ -31,8 +31,8 @@ def test_a_result_is_small_and_holds_numbers_not_texts(result: Path) -> None:
     assert {key for line in scores for key in line} <= {"task", "metric", "item", "cluster", "detail", "rows"}
 
 
-def test_it_says_what_the_runs_own_table_says(made: tuple[Store, str], result: Path) -> None:
-    published, board = from_json((result / "table.json").read_text()), leaderboard(*made)
+def test_it_says_what_the_runs_own_table_says(made: Run, result: Path) -> None:
+    published, board = from_json((result / "table.json").read_text()), leaderboard(made)
     assert [row.cells for row in published.rows] == [row.cells for row in board.rows]
     assert list(published.comparisons) == list(board.comparisons)
     assert len(published.comparisons) == 3
@@ -60,32 +60,31 @@ def test_the_training_table_has_each_logs_first_and_last_losses(result: Path) ->
         assert float(row["loss.last_tenth"]) < float(row["loss.first"])
 
 
-def test_the_same_run_gives_the_same_bytes_and_another_is_refused(
-    made: tuple[Store, str], copy: Path, tmp_path: Path
-) -> None:
-    assert publish(*made, copy).unchanged
-    again = publish(*made, tmp_path / "again")
+def test_the_same_run_gives_the_same_bytes_and_another_is_refused(made: Run, copy: Path, tmp_path: Path) -> None:
+    assert publish(made, copy).unchanged
+    again = publish(made, tmp_path / "again")
     assert not again.unchanged
     assert {p.name: p.read_bytes() for p in again.folder.iterdir()} == {
         p.name: p.read_bytes() for p in copy.iterdir()
     }
     (copy / "table.md").write_text("another")
     with pytest.raises(UsageError, match=r"another result \(table.md differs\)"):
-        publish(*made, copy)
+        publish(made, copy)
     assert (copy / "table.md").read_text() == "another"
 
 
-def dirty(record: dict[str, Any]) -> None:
-    record["rows"][1]["training"]["made_with"]["code"]["dirty"] = True
+def dirty(record: RunRecord) -> None:
+    assert record.rows[1].training is not None
+    record.rows[1].training["made_with"]["code"]["dirty"] = True
 
 
-def no_checkout(record: dict[str, Any]) -> None:
-    record["provenance"]["code"] = {"commit": None, "dirty": None}
+def no_checkout(record: RunRecord) -> None:
+    record.provenance["code"] = {"commit": None, "dirty": None}
 
 
-def failed(record: dict[str, Any]) -> None:
-    record["rows"][2]["state"] = "failed: the loss is NaN at step 3"
-    record["complete"] = False
+def failed(record: RunRecord) -> None:
+    record.rows[2].state = "failed: the loss is NaN at step 3"
+    record.complete = False
 
 
 @pytest.mark.parametrize(
@@ -97,36 +96,36 @@ def failed(record: dict[str, Any]) -> None:
     ],
 )
 def test_what_may_not_be_published(
-    made: tuple[Store, str],
+    made: Run,
     tmp_path: Path,
-    edit: Callable[[dict[str, Any]], None],
+    edit: Callable[[RunRecord], None],
     error: type[RopoBenchError],
     words: str,
 ) -> None:
-    store = altered(made[0], tmp_path / "runs", edit)
+    run = altered(made, tmp_path / "runs", edit)
     with pytest.raises(error, match=words) as refusal:
-        publish(store, "mine", tmp_path / "out")
+        publish(run, tmp_path / "out")
     assert "\n" not in str(refusal.value)
     assert refusal.value.exit_code == (4 if error is UnfinishedRun else 2)
     assert not (tmp_path / "out").exists()
 
 
-def test_several_commits_must_all_be_named(made: tuple[Store, str], tmp_path: Path) -> None:
-    def two(record: dict[str, Any]) -> None:
-        record["provenance"]["code"]["commit"] = "f" * 40
+def test_several_commits_must_all_be_named(made: Run, tmp_path: Path) -> None:
+    def two(record: RunRecord) -> None:
+        record.provenance["code"]["commit"] = "f" * 40
 
-    store = altered(made[0], tmp_path / "runs", two)
+    run = altered(made, tmp_path / "runs", two)
     with pytest.raises(UsageError, match=r"made by 2 commits.*--commit 012345678901 --commit ffffffffffff"):
-        publish(store, "mine", tmp_path / "out", [COMMIT])
+        publish(run, tmp_path / "out", [COMMIT])
     with pytest.raises(UsageError, match="--commit abc: nothing in it was made by that"):
-        publish(store, "mine", tmp_path / "out", ["abc"])
-    publish(store, "mine", tmp_path / "out", ["012345", "fff"])
+        publish(run, tmp_path / "out", ["abc"])
+    publish(run, tmp_path / "out", ["012345", "fff"])
     assert json.loads((tmp_path / "out/provenance.json").read_text())["commits"] == [COMMIT, "f" * 40]
 
 
-def test_a_key_in_a_recipe_is_not_published(made: tuple[Store, str], tmp_path: Path) -> None:
-    def leak(record: dict[str, Any]) -> None:
-        record["request"]["tasks"][0]["options"]["header"] = "sk-" + "a1" * 12
+def test_a_key_in_a_recipe_is_not_published(made: Run, tmp_path: Path) -> None:
+    def leak(record: RunRecord) -> None:
+        record.request.tasks[0].options["header"] = "sk-" + "a1" * 12
 
     with pytest.raises(UsageError, match=r"recipe.json would hold what looks like a key: sk-a1a\.\.\.;"):
-        publish(altered(made[0], tmp_path / "runs", leak), "mine", tmp_path / "out")
+        publish(altered(made, tmp_path / "runs", leak), tmp_path / "out")

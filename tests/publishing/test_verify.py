@@ -17,7 +17,7 @@ from ropo_bench.commands.publish import publish_command
 from ropo_bench.commands.verify import verify_command
 from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.publishing import read_table, results_in, verify
-from ropo_bench.store import Store
+from ropo_bench.runs.reading import Run
 from tests.publishing.editing import change
 
 
@@ -154,12 +154,10 @@ def test_damaged_scores_are_said_so(copy: Path) -> None:
     assert "not a file of scores" in str(found.reason)
 
 
-def test_a_result_needs_a_folder_of_its_own(
-    made: tuple[Store, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_result_needs_a_folder_of_its_own(made: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"--out \.: give a folder of its own"):
-        publish_command("mine", Path(), [], made[0].root, True)
+        publish_command("mine", Path(), [], made.store.root, True)
 
 
 def test_a_file_with_a_key_is_found_and_the_key_is_not_spread(copy: Path) -> None:
@@ -196,11 +194,11 @@ def test_a_folder_without_a_result_is_said_so(tmp_path: Path) -> None:
         results_in(tmp_path / "nothing")
 
 
-def test_the_commands_print_json(made: tuple[Store, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    publish_command("mine", tmp_path / "out", [], made[0].root, True)
+def test_the_commands_print_json(made: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    publish_command("mine", tmp_path / "out", [], made.store.root, True)
     said = json.loads(capsys.readouterr().out)
     assert said["total_bytes"] == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
-    publish_command(None, tmp_path / "out", [], made[0].root, False)
+    publish_command(None, tmp_path / "out", [], made.store.root, False)
     assert "there already, unchanged" in capsys.readouterr().out
     verify_command([tmp_path], False)
     assert capsys.readouterr().out.startswith("OK  ")

@@ -12,6 +12,8 @@ from ropo_bench.pipeline import run
 from ropo_bench.report import gather
 from ropo_bench.report.data import ReportData
 from ropo_bench.request import Asked, resolve
+from ropo_bench.runs.reading import open_run
+from ropo_bench.runs.record import RowRecord
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from tests import tiny_suite
@@ -40,11 +42,11 @@ def store(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def data(store: Store) -> ReportData:
-    return gather(store, "tiny")
+    return gather(open_run(store, "tiny"))
 
 
 def test_gathering_again_gives_the_same(store: Store, data: ReportData) -> None:
-    assert gather(store, "tiny") == data
+    assert gather(open_run(store, "tiny")) == data
 
 
 def test_trajectories_are_the_logs_of_training(data: ReportData) -> None:
@@ -93,11 +95,11 @@ def test_of_a_finished_run_only_what_it_does_not_measure_is_left_out(data: Repor
 
 
 def test_of_an_unfinished_run_the_report_says_what_is_missing(store: Store) -> None:
-    record = store.read_run("tiny")
-    *done, last = record["rows"]
-    pending = {"state": "pending", "training": None, "certificate": None, "scores": {}, "completions": {}}
-    store.write_run("half", record | {"rows": [*done, last | pending]})
-    half = gather(store, "half")
+    record = open_run(store, "tiny").record
+    *done, last = record.rows
+    pending = RowRecord(name=last.name, seed=last.seed)
+    store.write_run("half", record.model_copy(update={"rows": [*done, pending]}).model_dump())
+    half = gather(open_run(store, "half"))
     assert half.left_out["trajectories"] == "not there yet: ropo seed 1"
     assert half.left_out["win-rates"] == "nothing of it is there yet"  # a row waits for all its seeds
     assert half.left_out["distinct-n"] == "not there yet: ropo"
@@ -106,12 +108,11 @@ def test_of_an_unfinished_run_the_report_says_what_is_missing(store: Store) -> N
 
 
 def test_without_the_energy_task_the_certificates_tell_the_drift(store: Store, data: ReportData) -> None:
-    record = store.read_run("tiny")
-    request = record["request"]
-    tasks = [task for task in request["tasks"] if task["name"] != "energy"]
-    store.write_run("certified", record | {"request": request | {"tasks": tasks}})
+    record = open_run(store, "tiny").record
+    record.request.tasks = [task for task in record.request.tasks if task.name != "energy"]
+    store.write_run("certified", record.model_dump())
     measured = {(each.layer, each.module): each for each in data.drifts}
-    certified = gather(store, "certified").drifts
+    certified = gather(open_run(store, "certified")).drifts
     assert {each.module for each in certified} == {"self_attn.q_proj", "self_attn.v_proj"}  # what ropo trains
     for each in certified:
         other = measured[each.layer, each.module]

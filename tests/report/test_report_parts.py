@@ -11,11 +11,13 @@ from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.report.parts import categories, forgetting
 from ropo_bench.report.samples import battles
 from ropo_bench.report.texts import cut_to_shortest, diversity
-from ropo_bench.report.trained import Shelf, Trained
+from ropo_bench.report.trained import Shelf
 from ropo_bench.runs.items import write_scores
+from ropo_bench.runs.reading import Run
+from ropo_bench.runs.record import RowRecord
 from ropo_bench.store import Store
 from ropo_bench.types import Completion, Score, Status
-from tests.stored_run import prompts_file
+from tests.stored_run import prompts_file, record, request
 
 
 def task(name: str, metric: str, **more: Any) -> TaskRecipe:
@@ -26,7 +28,7 @@ def task(name: str, metric: str, **more: Any) -> TaskRecipe:
 def shelf(folder: Path, recipe: TaskRecipe, rows: Mapping[str, Sequence[Sequence[Score]]]) -> Shelf:
     """A shelf of one task: row -> one list of scores a seed, an empty one where it is not scored yet."""
     store = Store(folder)
-    models: dict[str, list[Trained]] = {}
+    entries = []
     for row, seeds in rows.items():
         for seed, scores in enumerate(seeds):
             stage = store.stage("scores", f"{row}-{seed}")
@@ -34,20 +36,20 @@ def shelf(folder: Path, recipe: TaskRecipe, rows: Mapping[str, Sequence[Sequence
                 with stage.begin():
                     write_scores(stage, scores)
                     stage.finish({})
-            record = {"scores": {recipe.name: stage.key}, "completions": {}, "training": None, "certificate": None}
-            models.setdefault(row, []).append(Trained(row, seed, record))
-    return Shelf(store, models, frozenset(set(rows) - {"SFT"}), [recipe], "SFT")
+            entries.append(RowRecord(name=row, seed=seed, scores={recipe.name: stage.key}))
+    asked = request([recipe.model_dump()], [row for row in rows if row != "SFT"])
+    return Shelf(Run(store, "one", record(asked, entries)))
 
 
 def answers(found: Shelf, recipe: TaskRecipe, texts: Mapping[tuple[str, int], Sequence[Sequence[str]]]) -> None:
     """Completions of (row, seed): for each prompt p0, p1 ... its samples."""
     for model in found:
         key = f"{model.row}-{model.seed}"
-        model.record["completions"][recipe.name] = key
-        stage = found.store.stage("completions", key)
+        model.record.completions[recipe.name] = key
+        stage = found.run.store.stage("completions", key)
         with stage.begin():
             stage.finish({})
-        found._completions[key] = [
+        found.run._completions[key] = [
             Completion(f"p{i}", sample, (text,), (len(text.split()),))
             for i, samples in enumerate(texts[model.row, model.seed])
             for sample, text in enumerate(samples)
