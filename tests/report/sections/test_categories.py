@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ropo_bench.report.sections.categories import SECTION, gather, left_out
+from tests.report.page_example import draw, points, report_data
 from tests.report.stored_example import grades, stored, task
-from tests.reporting.page_example import draw, points, report_data
 
 
 def test_a_category_is_measured_over_its_own_prompts(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from ropo_bench.report.sections.learning_rates import SECTION
-from tests.reporting.page_example import draw, points, report_data
+from tests.report.page_example import draw, points, report_data
 
 
 def test_a_curve_has_its_band_its_choice_and_its_failures() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropo_bench.report.sections.tradeoffs import LENGTH, pareto
-from tests.reporting.page_example import draw, replaced, report_data, with_lengths
+from tests.report.page_example import draw, replaced, report_data, with_lengths
 
 
 def test_names_stand_beside_their_points_without_covering_each_other() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from ropo_bench.report.sections.win_rates import SECTION
-from tests.reporting.page_example import draw, points, report_data
+from tests.report.page_example import draw, points, report_data
 
 
 def test_a_forest_plot_has_a_mark_and_an_interval_a_measured_row() -> None:

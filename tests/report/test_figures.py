@@ -12,7 +12,7 @@ from ropo_bench.report.figures.style import INK, marks
 from ropo_bench.report.gather import SECTIONS
 from ropo_bench.report.sections import drift, tradeoffs, win_rates
 from ropo_bench.report.sections.section import Part, ReportData, Section
-from tests.reporting.page_example import draw, report_data, stored, with_lengths
+from tests.report.page_example import draw, report_data, stored, with_lengths
 
 HOSTILE = 'a & <b> "$x^2$"'
 

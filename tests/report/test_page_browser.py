@@ -13,8 +13,8 @@ import pytest
 from ropo_bench.report.figures import inline_svg
 from ropo_bench.report.page import page as write_page
 from ropo_bench.report.sections import samples
-from tests.reporting.open_report import Report
-from tests.reporting.page_example import HOSTILE, report_data
+from tests.report.open_report import Report
+from tests.report.page_example import HOSTILE, report_data
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(

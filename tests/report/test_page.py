@@ -17,7 +17,7 @@ from ropo_bench.report.page.provenance import facts
 from ropo_bench.report.sections import samples
 from ropo_bench.report.sections.samples import Samples
 from ropo_bench.report.sections.section import Part, ReportData
-from tests.reporting.page_example import HOSTILE, battles, board, replaced, report_data
+from tests.report.page_example import HOSTILE, battles, board, replaced, report_data
 
 
 def test_a_json_block_cannot_end_its_script_and_reads_back() -> None:
