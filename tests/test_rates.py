@@ -14,6 +14,7 @@ from ropo_bench.pipeline import run
 from ropo_bench.recipes.load import load_method, load_methods, load_suite
 from ropo_bench.recipes.rates import Point, Tuned, TuningRecord, set_rates, settings_key, write_tuning
 from ropo_bench.report import gather
+from ropo_bench.report.sections import learning_rates, trajectories
 from ropo_bench.request import Asked, resolve
 from ropo_bench.runs.reading import open_run
 from ropo_bench.store import Store
@@ -126,12 +127,12 @@ def test_a_table_of_curves_shows_the_choice_and_its_error(store: Store) -> None:
 
 def test_a_report_has_the_curves_of_tuned_rows(store: Store) -> None:
     data = gather(open_run(store, "curve"))
-    [curve] = data.rate_curves
+    [curve] = data.of(learning_rates.SECTION) or []
     assert (curve.row, curve.chosen, curve.corrected) == ("dpo", 4e-3, 49.0)
     assert [point.lr for point in curve.points] == [1e-3, 2e-3, 4e-3, 8e-3, 1.6e-2]
     assert "learning-rates" not in data.left_out
     assert gather(open_run(store, "plain")).left_out["learning-rates"] == "this run has none"
-    assert {each.row for each in data.trajectories} == {"dpo"}  # and none of its neighbours
+    assert {each.row for each in data.of(trajectories.SECTION) or []} == {"dpo"}  # and none of its neighbours
 
 
 def test_runs_side_by_side_keep_what_is_said_of_each(store: Store) -> None:

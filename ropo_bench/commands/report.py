@@ -41,13 +41,13 @@ def report_command(
 
 def write_report(run: Run, folder: Path, against: str | None = None) -> dict[str, Any]:
     """Write FOLDER/report.html and FOLDER/figures/NAME.{svg,pdf,png}; returns what was written, as JSON."""
-    from ropo_bench.report.figures import FORMATS, figures, file_bytes, inline
+    from ropo_bench.report.figures import FORMATS, file_bytes, inline
     from ropo_bench.report.page import page
 
     began = time.perf_counter()
     data = gather(run, against)
     files, elements = [], {}
-    for title, figure in figures(data).items():
+    for title, figure in data.figures().items():
         made = {kind: file_bytes(figure, title, kind) for kind in FORMATS}
         elements[title] = inline(made["svg"], title)
         for kind, content in made.items():

@@ -10,7 +10,8 @@ import pytest
 from ropo_bench.commands.report import report_command
 from ropo_bench.pipeline import run
 from ropo_bench.report import gather
-from ropo_bench.report.data import ReportData
+from ropo_bench.report.sections import distinct_n, drift, samples, tradeoffs, trajectories
+from ropo_bench.report.sections.section import D, ReportData, Section
 from ropo_bench.request import Asked, resolve
 from ropo_bench.runs.reading import open_run
 from ropo_bench.runs.record import RowRecord
@@ -45,13 +46,20 @@ def data(store: Store) -> ReportData:
     return gather(open_run(store, "tiny"))
 
 
+def of(data: ReportData, section: Section[D]) -> D:
+    """What the report has for a section that cannot be empty."""
+    found = data.of(section)
+    assert found is not None
+    return found
+
+
 def test_gathering_again_gives_the_same(store: Store, data: ReportData) -> None:
     assert gather(open_run(store, "tiny")) == data
 
 
 def test_trajectories_are_the_logs_of_training(data: ReportData) -> None:
-    assert [(each.row, each.seed) for each in data.trajectories] == [("ropo", 0), ("ropo", 1)]
-    for each in data.trajectories:
+    assert [(each.row, each.seed) for each in of(data, trajectories.SECTION)] == [("ropo", 0), ("ropo", 1)]
+    for each in of(data, trajectories.SECTION):
         assert each.steps == tuple(range(1, 13))  # 12 pairs, 4 a batch, 4 epochs
         assert each.values["loss"][0] == pytest.approx(log(2), abs=1e-4)
         assert {"logps/chosen", "logps/rejected", "rewards/margins"} <= each.values.keys()
@@ -59,33 +67,37 @@ def test_trajectories_are_the_logs_of_training(data: ReportData) -> None:
 
 
 def test_a_rotation_keeps_the_energy_of_every_module(data: ReportData) -> None:
-    assert {each.row for each in data.drifts} == {"ropo"}
-    assert len(data.drifts) == 2 * 7  # layers, linear modules
-    assert all(0 <= (each.energy_drift or 0.0) < 1e-6 for each in data.drifts)
-    assert {each.layer for each in data.drifts} == {0, 1}
+    drifts = of(data, drift.ENERGY)
+    assert drifts == of(data, drift.ANGLE)
+    assert {each.row for each in drifts} == {"ropo"}
+    assert len(drifts) == 2 * 7  # layers, linear modules
+    assert all(0 <= (each.energy_drift or 0.0) < 1e-6 for each in drifts)
+    assert {each.layer for each in drifts} == {0, 1}
 
 
 def test_battles_agree_with_the_table(data: ReportData) -> None:
-    assert [battle.prompt_id for battle in data.battles] == ["p0", "p1", "p2", "p3"]
+    battles = of(data, samples.SECTION).battles
+    assert [battle.prompt_id for battle in battles] == ["p0", "p1", "p2", "p3"]
     worth = {"won": 100.0, "tie": 50.0, "lost": 0.0, None: 0.0}
-    ours = [worth[a.verdict] for battle in data.battles for a in battle.answers if a.row == "ropo"]
+    ours = [worth[a.verdict] for battle in battles for a in battle.answers if a.row == "ropo"]
     assert len(ours) == 4 * 2
     row = next(row for row in data.board.rows if row.name == "ropo")
     assert fmean(ours) == row.cells["tiny-arena", "win_rate"].value
-    assert all(battle.opponent == "SFT" for battle in data.battles)
-    assert {a.verdict for battle in data.battles for a in battle.answers if a.row == "SFT"} == {None}
+    assert all(battle.opponent == "SFT" for battle in battles)
+    assert {a.verdict for battle in battles for a in battle.answers if a.row == "SFT"} == {None}
 
 
 def test_diversity_is_of_every_row_at_no_more_words_than_before(data: ReportData) -> None:
-    assert [(each.row, each.n) for each in data.diversity] == [
-        (row, n) for row in ("SFT", "ropo") for n in (1, 2, 3, 4)
-    ]
-    assert all(0 < each.num_words <= each.whole_words for each in data.diversity)
-    assert len({each.num_words for each in data.diversity}) == 1  # matched
+    diversity = of(data, distinct_n.SECTION)
+    assert [(each.row, each.n) for each in diversity] == [(row, n) for row in ("SFT", "ropo") for n in (1, 2, 3, 4)]
+    assert all(0 < each.num_words <= each.whole_words for each in diversity)
+    assert len({each.num_words for each in diversity}) == 1  # matched
 
 
 def test_lengths_are_those_of_the_table(data: ReportData) -> None:
-    (length,) = [each.measurement for each in data.lengths if (each.task, each.row) == ("tiny-arena", "ropo")]
+    (length,) = [
+        each.measurement for each in of(data, tradeoffs.LENGTH) if (each.task, each.row) == ("tiny-arena", "ropo")
+    ]
     row = next(row for row in data.board.rows if row.name == "ropo")
     assert length.value == row.cells["tiny-arena", "length"].value
 
@@ -104,15 +116,15 @@ def test_of_an_unfinished_run_the_report_says_what_is_missing(store: Store) -> N
     assert half.left_out["win-rates"] == "nothing of it is there yet"  # a row waits for all its seeds
     assert half.left_out["distinct-n"] == "not there yet: ropo"
     assert half.left_out["samples"] == "not there yet: ropo seed 1"
-    assert len(half.trajectories) == 1
+    assert len(of(half, trajectories.SECTION)) == 1
 
 
 def test_without_the_energy_task_the_certificates_tell_the_drift(store: Store, data: ReportData) -> None:
     record = open_run(store, "tiny").record
     record.request.tasks = [task for task in record.request.tasks if task.name != "energy"]
     store.write_run("certified", record.model_dump())
-    measured = {(each.layer, each.module): each for each in data.drifts}
-    certified = gather(open_run(store, "certified")).drifts
+    measured = {(each.layer, each.module): each for each in of(data, drift.ENERGY)}
+    certified = of(gather(open_run(store, "certified")), drift.ENERGY)
     assert {each.module for each in certified} == {"self_attn.q_proj", "self_attn.v_proj"}  # what ropo trains
     for each in certified:
         other = measured[each.layer, each.module]

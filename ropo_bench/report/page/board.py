@@ -9,7 +9,7 @@ from ropo_bench.leaderboard.board import Column, Leaderboard, Row
 from ropo_bench.leaderboard.cells import Cell, text_table
 from ropo_bench.leaderboard.separation import Separation, is_separated, separations
 from ropo_bench.report.page.findings import notes
-from ropo_bench.report.page.plain import minus
+from ropo_bench.report.sections.tables import minus
 from ropo_bench.types import Comparison
 
 # What the training cost: header of text_table -> the number that its column sorts by.

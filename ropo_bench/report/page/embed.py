@@ -1,4 +1,4 @@
-"""What goes into the page whole: battles as a JSON block, figures as elements, the script by its hash."""
+"""What goes into the page whole: data as a JSON block, figures as elements, the script by its hash."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from ropo_bench.report.data import Battle, is_win_rate
 
 _UNSAFE_IN_SCRIPT = re.compile("[<>&\u2028\u2029\ud800-\udfff]")
 _VIEW_BOX = re.compile(r'viewBox="0 0 ([0-9.]+) ')
@@ -32,26 +29,6 @@ def json_block(value: Any) -> str:
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return _UNSAFE_IN_SCRIPT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def battles_json(battles: Sequence[Battle]) -> str:
-    """The data block that matching.js describes."""
-    return json_block([_battle(battle) for battle in battles])
-
-
-def _battle(battle: Battle) -> dict[str, Any]:
-    answers = [
-        {
-            "row": each.row, "seed": each.seed, "turns": each.turns, "tokens": each.num_tokens,
-            "value": each.value, "grades": each.grades, "status": each.status, "verdict": each.verdict,
-        }
-        for each in battle.answers
-    ]  # fmt: skip
-    return {
-        "task": battle.task, "id": battle.prompt_id, "category": battle.category, "prompt": battle.prompt,
-        "metric": battle.metric, "decimals": 1 if is_win_rate(battle.metric) else 2,
-        "opponent": battle.opponent, "opponentTurns": battle.opponent_turns, "answers": answers,
-    }  # fmt: skip
 
 
 def drawing(name: str, svg: str, label: str) -> Drawing:

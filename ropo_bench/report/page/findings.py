@@ -6,8 +6,8 @@ from ropo_bench.leaderboard.board import NOTHING, Leaderboard
 from ropo_bench.leaderboard.cells import text_table
 from ropo_bench.leaderboard.conclusions import conclusions
 from ropo_bench.leaderboard.separation import ALPHA, Separation, is_separated, separations
-from ropo_bench.report.page.plain import Line, PlainTable, minus
 from ropo_bench.report.page.provenance import is_fact
+from ropo_bench.report.sections.tables import Line, PlainTable, minus
 from ropo_bench.types import Comparison
 
 

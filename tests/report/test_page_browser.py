@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.report.figures import figures, inline_svg
+from ropo_bench.report.figures import inline_svg
 from ropo_bench.report.page import page as write_page
-from tests.reporting.open_report import Report
-from tests.reporting.page_example import HOSTILE, report_data
+from ropo_bench.report.sections import samples
+from tests.report.open_report import Report
+from tests.report.page_example import HOSTILE, report_data
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(
@@ -33,7 +34,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, str]:
-    return {name: inline_svg(figure, name) for name, figure in figures(report_data()).items()}
+    return {name: inline_svg(figure, name) for name, figure in report_data().figures().items()}
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +113,9 @@ def test_filters(fresh: Report) -> None:
 
 @pytest.mark.parametrize("seed", ["0", ""])
 def test_quick_filters_find_what_the_data_say(fresh: Report, seed: str) -> None:
-    battles = report_data(seeds=2).battles
+    shown = report_data(seeds=2).of(samples.SECTION)
+    assert shown is not None
+    battles = shown.battles
     own = [[each for each in battle.answers if seed in ("", str(each.seed))] for battle in battles]
     fresh.tab.locator("select[name=seed]").select_option(seed)
     fresh.quick("unscored")

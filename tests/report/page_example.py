@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ropo_bench.leaderboard.board import Column, Leaderboard, Row
-from ropo_bench.report.data import (
-    Answer,
-    Battle,
-    Category,
-    Diversity,
-    Drift,
-    Forgetting,
-    RateCurve,
-    RatePoint,
-    ReportData,
-    Trajectory,
-    Verdict,
-)
+from ropo_bench.report.gather import SECTIONS
+from ropo_bench.report.sections import tradeoffs, win_rates
+from ropo_bench.report.sections.categories import Category
+from ropo_bench.report.sections.distinct_n import Diversity
+from ropo_bench.report.sections.drift import Drift
+from ropo_bench.report.sections.forgetting import Forgetting
+from ropo_bench.report.sections.learning_rates import RateCurve, RatePoint
+from ropo_bench.report.sections.samples import Answer, Battle, Samples, Verdict
+from ropo_bench.report.sections.section import D, Part, ReportData, Section
+from ropo_bench.report.sections.stored import StoredRun
+from ropo_bench.report.sections.tradeoffs import Length
+from ropo_bench.report.sections.trajectories import Trajectory
+from ropo_bench.report.trained import Shelf
+from ropo_bench.store import Store
 from ropo_bench.types import Comparison, Measurement
 
 HOSTILE = (
@@ -110,6 +113,26 @@ def battles(count: int = 40, characters: int = 120, seeds: int = 1, rows: Sequen
     return found
 
 
+def stored(table: Leaderboard) -> StoredRun:
+    """A run of which nothing is stored but its table."""
+    return StoredRun(Shelf(Store(Path("nowhere")), {}, frozenset(), [], "SFT"), table, {})
+
+
+def filled(table: Leaderboard, found: Mapping[str, Any]) -> ReportData:
+    """A report on a table, with what was found for some of its sections, by name."""
+    run = stored(table)
+    of_table = {
+        section.name: section.gather(run) for section in (win_rates.SECTION, tradeoffs.PARAMETERS, tradeoffs.SECONDS)
+    }
+    return ReportData(table, [Part(section, {**of_table, **found}.get(section.name)) for section in SECTIONS])
+
+
+def replaced(data: ReportData, section: Section[D], found: D) -> ReportData:
+    """The report with other data for one section."""
+    parts = [Part(section, found) if part.section.name == section.name else part for part in data.parts]
+    return replace(data, parts=parts)
+
+
 def report_data(count: int = 40, characters: int = 120, seeds: int = 1) -> ReportData:
     rows = ("dpo", "ropo")
     steps = tuple(range(1, 41))
@@ -178,14 +201,31 @@ def report_data(count: int = 40, characters: int = 120, seeds: int = 1) -> Repor
         for kind in ("job", "animal")
         for row in rows
     ]
-    return ReportData(
-        title="Report on night <1> · base pocket:sft",
-        board=board(),
-        rate_curves=rate_curves,
-        trajectories=trajectories,
-        drifts=drifts,
-        categories=categories,
-        diversity=diversity,
-        forgetting=forgetting,
-        battles=battles(count, characters, seeds),
-    )
+    found = {
+        "learning-rates": rate_curves,
+        "trajectories": trajectories,
+        "energy-drift": drifts,
+        "angle-drift": drifts,
+        "categories": categories,
+        "distinct-n": diversity,
+        "forgetting": forgetting,
+        "samples": Samples(battles(count, characters, seeds)),
+    }
+    return filled(board(), found)
+
+
+def with_lengths(data: ReportData) -> ReportData:
+    """The report with mean lengths of answers."""
+    rows = {"SFT": 30.0, "dpo": 33.0, "ropo": 31.5}
+    lengths = [Length("pocket-arena", row, Measurement("", "", value, 0.5, 9, 0)) for row, value in rows.items()]
+    return replaced(data, tradeoffs.LENGTH, lengths)
+
+
+def draw(section: Section[Any], data: ReportData) -> Any:
+    """The figure of one section, as it is drawn for the report."""
+    return Part(section, data.of(section)).figure(data.board)
+
+
+def points(panel: Any) -> list[tuple[float, float]]:
+    """Where markers stand in a panel: lines of a single point."""
+    return [(line.get_xdata()[0], line.get_ydata()[0]) for line in panel.lines if len(line.get_xdata()) == 1]

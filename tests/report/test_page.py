@@ -6,17 +6,18 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import replace
 
 from ropo_bench.leaderboard.board import Leaderboard, Row
-from ropo_bench.report.data import ReportData
+from ropo_bench.report.gather import SECTIONS
 from ropo_bench.report.page import page
 from ropo_bench.report.page.board import shown_board
 from ropo_bench.report.page.embed import json_block
 from ropo_bench.report.page.findings import comparison_table, findings
-from ropo_bench.report.page.plain import tables
 from ropo_bench.report.page.provenance import facts
-from tests.reporting.page_example import HOSTILE, battles, board, report_data
+from ropo_bench.report.sections import samples
+from ropo_bench.report.sections.samples import Samples
+from ropo_bench.report.sections.section import Part, ReportData
+from tests.report.page_example import HOSTILE, battles, board, replaced, report_data
 
 
 def test_a_json_block_cannot_end_its_script_and_reads_back() -> None:
@@ -85,13 +86,14 @@ def test_all_paired_differences_are_listed_the_clearest_first() -> None:
 def test_an_empty_run_has_a_page() -> None:
     empty = Leaderboard("new", [Row("SFT", state="pending", reference=True), Row("dpo", state="pending")], [])
     assert findings(empty) == ["There is nothing to compare yet: 0 of 2 rows are measured."]
-    html = page(ReportData("new", empty, left_out={"samples": "nothing is judged yet"}), {})
+    parts = [Part(section) for section in SECTIONS if section is not samples.SECTION]
+    html = page(ReportData(empty, [*parts, Part(samples.SECTION, None, "nothing is judged yet")]), {})
     assert "Not shown: nothing is judged yet" in html
     assert 'id="battles"' not in html
 
 
 def test_tables_of_numbers() -> None:
-    found = tables(report_data())
+    found = {part.section.name: tables for part in report_data().parts if (tables := part.tables())}
     assert set(found) == {"categories", "trajectories", "energy-drift", "angle-drift", "distinct-n", "forgetting"}
     dpo = found["trajectories"][0].lines[0]
     # First and last four of 40 steps, mean over seeds: -61 - 0.2 * 2.5 and -61 - 0.2 * 38.5.
@@ -109,9 +111,10 @@ def test_provenance_is_readable() -> None:
 
 
 def test_the_data_block_holds_every_answer() -> None:
-    data = replace(report_data(), battles=battles(3, seeds=2))
+    shown = battles(3, seeds=2)
+    data = replaced(report_data(), samples.SECTION, Samples(shown))
     block = re.search(r'id="battles">(.*?)</script>', page(data, {}), re.DOTALL)
     assert block is not None
     read = json.loads(block[1])
     assert [len(each["answers"]) for each in read] == [8, 8, 8]
-    assert read[0]["answers"][1]["turns"] == list(data.battles[0].answers[1].turns)
+    assert read[0]["answers"][1]["turns"] == list(shown[0].answers[1].turns)
