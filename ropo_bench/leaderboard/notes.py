@@ -179,6 +179,8 @@ def _certificate(merge: MergeRecipe, rows: Sequence[RowRecord]) -> str | None:
     certificates = [(row.certificate, row.name) for row in rows if row.certificate is not None]
     if not certificates:
         return None
+    if any("kept_change" not in certificate for certificate, _ in certificates):
+        return _certificate_by_weights(certificates[0][0]["limits"], len(certificates))
     worst, name = min(certificates, key=lambda held: held[0]["kept_change"])
     limits, kept = worst["limits"], worst["kept_change"]
     share = min(certificate["surviving_share"] for certificate, _ in certificates)
@@ -188,5 +190,15 @@ def _certificate(merge: MergeRecipe, rows: Sequence[RowRecord]) -> str | None:
         f"least {100 * limits['kept_change']:g} % (here {100 * kept:.0f} %, {name}; of the weights' update "
         f"{100 * share:.0f} %, a note); weights, config, tokenizer and generation config as they should be; the "
         f"engine's log-probabilities within {limits['engine_error']:g} nats; "
+        f"|R^T R - I| <= {limits['orthogonality']:g}"
+    )
+
+
+def _certificate_by_weights(limits: Mapping[str, Any], count: int) -> str:
+    """The same of a run from before the certificate judged by function."""
+    return (
+        f"{count} merged models passed ({limits['dtype']}): top-1 agreement >= "
+        f"{100 * limits['top1_agreement']:g} %, mean KL <= {limits['mean_kl']:g} nats, "
+        f">= {100 * limits['surviving_share']:g} % of the update survives the cast, "
         f"|R^T R - I| <= {limits['orthogonality']:g}"
     )

@@ -5,9 +5,10 @@ Whoever reads a run takes a `runs.reading.Run`, which finds the stages that a re
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.method import MethodRecipe
@@ -20,6 +21,9 @@ SFT = "SFT"
 DONE, PENDING = "done", "pending"
 FAILED, INCOMPLETE = "failed: ", "incomplete: "
 """Beginnings of a state that goes on with the reason."""
+
+
+RETIRED_LIMIT = "surviving_share"
 
 
 class _Record(BaseModel):
@@ -90,7 +94,7 @@ class RowRecord(_Record):
 
 
 class RunRecord(_Record):
-    """A run, finished or not."""
+    """A run, finished or not. Records of schema 2 are read too: what newer ones have beside them gets its default."""
 
     request: RequestRecord
     """What was asked for."""
@@ -107,7 +111,29 @@ class RunRecord(_Record):
     provenance: dict[str, Any]
     """Code, versions, hardware and time (UTC) of the command that made its last number, see runs.provenance."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_the_limits_of_then(cls, fields: Any) -> Any:
+        """Certificates once judged by weights: a limit that recipes lack now stands with what was held to it."""
+        merge = _at(fields, "request", "suite", "merge")
+        if not isinstance(merge, dict) or RETIRED_LIMIT not in merge:
+            return fields
+        fields = deepcopy(fields)
+        limits = dict(merge)
+        del fields["request"]["suite"]["merge"][RETIRED_LIMIT]
+        for row in fields.get("rows", ()):
+            if isinstance(row, dict) and isinstance(row.get("certificate"), dict):
+                row["certificate"].setdefault("limits", limits)
+        return fields
+
     @property
     def data_sha256(self) -> str | None:
         """The content of the preference data; None where nothing is trained."""
         return None if self.data is None else self.data.sha256
+
+
+def _at(value: Any, *path: str) -> Any:
+    """What stands at a path of nested mappings; None where nothing does."""
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

@@ -13,6 +13,7 @@ import pytest
 from ropo_bench.errors import StorageError
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.runs.reading import open_run
+from ropo_bench.runs.record import RunRecord
 from ropo_bench.store import Store
 from tests import stored_run
 
@@ -85,3 +86,21 @@ def test_what_this_version_cannot_read_is_told_with_its_key(
     store.write_run("now", {**fields, place: {**fields[place], **change}})
     with pytest.raises(StorageError, match=rf"now/run\.json: {says}.*; delete it and repeat .* with --name now"):
         open_run(store, "now")
+
+
+def test_a_limit_that_recipes_have_no_more_stands_with_what_was_held_to_it() -> None:
+    fields = json.loads(SCHEMA_2.read_text())
+    del fields["schema"]
+    limits = {
+        "dtype": "float32",
+        "top1_agreement": 0.999,
+        "mean_kl": 1e-5,
+        "surviving_share": 0.5,
+        "orthogonality": 1e-5,
+    }
+    fields["request"]["suite"]["merge"] = limits
+    fields["rows"][1]["certificate"] = {"surviving_share": 0.9}
+    record = RunRecord.model_validate(fields)
+    assert record.request.suite.merge.mean_kl == 1e-5
+    assert record.rows[1].certificate == {"surviving_share": 0.9, "limits": limits}
+    assert fields["request"]["suite"]["merge"] == limits

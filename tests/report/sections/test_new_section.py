@@ -13,6 +13,7 @@ import pytest
 
 from ropo_bench.commands.report import report_command
 from ropo_bench.report import gather
+from ropo_bench.runs.reading import open_run
 from ropo_bench.store import Store
 from tests import stored_run
 
@@ -74,7 +75,7 @@ def write(store: Store, folder: Path, capsys: pytest.CaptureFixture[str]) -> Map
 def test_it_is_in_the_page_the_figures_and_the_json(
     listed: ModuleType, store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert gather(store, "known").of(listed.SECTION) == {"SFT": 1, "dpo": 2}
+    assert gather(open_run(store, "known")).of(listed.SECTION) == {"SFT": 1, "dpo": 2}
     written = write(store, tmp_path / "report", capsys)
     html = Path(written["page"]).read_text("utf-8")
     assert '<section id="num-seeds" aria-labelledby="num-seeds-title">' in html
@@ -96,7 +97,7 @@ def test_without_its_line_it_is_nowhere(store: Store, tmp_path: Path, capsys: py
 
 def test_what_it_has_none_of_is_only_said(listed: ModuleType, store: Store, tmp_path: Path) -> None:
     stored_run.write(store, "new", {"SFT": None, "dpo": None})
-    data = gather(store, "new")
+    data = gather(open_run(store, "new"))
     assert data.of(listed.SECTION) is None
     assert data.left_out["num-seeds"] == "nothing of it is there yet"
     assert data.figures() == {}
