@@ -1,4 +1,4 @@
-"""A run's record becomes a table: its rows and columns, who differs from whom, and where it all comes from."""
+"""Runs become a table: its rows and columns, who differs from whom, and where it all comes from."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Run:
         return [name for name in self.rows if name in asked or name not in self.neighbours]
 
     def state(self, name: str) -> str:
-        """ "done", or the first state of a row's seeds that is not."""
+        """The first state of a row's seeds that is not "done"; "done" where every seed is."""
         return next((row.state for row in self.rows[name] if row.state != DONE), DONE)
 
     # -- stages ----------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class RowRecord(_Record):
     seed: int
     """Training seed; 0 of a model that is not trained here."""
     state: str = PENDING
-    """ "done", "pending", or "failed: reason" or "incomplete: reason"."""
+    """How far it is: "done", "pending", or "failed: " or "incomplete: " and the reason."""
     training: dict[str, Any] | None = None
     """What its training recorded of itself: parameters, steps, seconds, peak memory in bytes; None where none was."""
     certificate: dict[str, Any] | None = None
