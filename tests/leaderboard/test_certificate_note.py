@@ -16,12 +16,12 @@ def row(name: str, kept: float, share: float, merge: MergeRecipe) -> RowRecord:
 def test_it_tells_the_limits_of_the_dtype_and_the_least_that_a_cast_left() -> None:
     merge = MergeRecipe(dtype="float16")
     rows = [row("dpo", 0.79, 0.37, merge), row("ropo", 0.99, 0.9, merge), RowRecord(name="SFT", seed=0)]
-    line = _certificate(merge.model_dump(), rows)
+    line = _certificate(merge, rows)
     assert line is not None
     assert line.startswith("2 merged models passed (float16): mean KL <= 0.001 nats")
     assert "at least 10 % (here 79 %, dpo; of the weights' update 37 %, a note)" in line
     assert "the engine's log-probabilities within 0.02 nats" in line
-    assert _certificate(merge.model_dump(), rows[2:]) is None
+    assert _certificate(merge, rows[2:]) is None
 
 
 def test_records_of_before_are_told_as_they_were() -> None:
@@ -32,7 +32,7 @@ def test_records_of_before_are_told_as_they_were() -> None:
         "surviving_share": 0.5,
         "orthogonality": 1e-5,
     }
-    assert _certificate(limits, [RowRecord(name="dpo", seed=0, certificate={"limits": limits})]) == (
+    assert _certificate(MergeRecipe(), [RowRecord(name="dpo", seed=0, certificate={"limits": limits})]) == (
         "1 merged models passed (float32): top-1 agreement >= 99.9 %, mean KL <= 1e-05 nats, >= 50 % of the update "
         "survives the cast, |R^T R - I| <= 1e-05"
     )
