@@ -14,8 +14,8 @@ import typer
 
 from ropo_bench.claims import Decided, decide_claims, exit_code, read_claims
 from ropo_bench.claims.rule import ALPHA, Region, decide
-from ropo_bench.commands.table import named_run
 from ropo_bench.comparison.text import interval_text, number, p_text
+from ropo_bench.runs.reading import named_run
 from ropo_bench.store.bounded import dump_json
 from ropo_bench.terminal.screen import say
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import typer
 
-from ropo_bench.commands.table import newest_run
 from ropo_bench.errors import UsageError
 from ropo_bench.gate import (
     Baseline,
@@ -35,7 +34,7 @@ from ropo_bench.publishing import read_table
 from ropo_bench.publishing.publish import TABLE
 from ropo_bench.recipes.method import Recipe
 from ropo_bench.runs.provenance import provenance
-from ropo_bench.runs.reading import Run, open_run
+from ropo_bench.runs.reading import Run, newest_run, open_run
 from ropo_bench.runs.record import RequestRecord
 from ropo_bench.store import Store, content_key, storage_errors
 from ropo_bench.store.bounded import read_bounded

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ropo_bench.commands.table import named_run
 from ropo_bench.publishing import publish
+from ropo_bench.runs.reading import named_run
 from ropo_bench.store.bounded import dump_json
 from ropo_bench.terminal.screen import say
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.commands.table import newest_run
 from ropo_bench.report import gather
-from ropo_bench.runs.reading import Run, open_run
+from ropo_bench.runs.reading import Run, newest_run, open_run
 from ropo_bench.store import Store, atomic_file, atomic_write_text
 from ropo_bench.store.bounded import dump_json
 from ropo_bench.terminal.screen import say

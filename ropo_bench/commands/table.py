@@ -13,7 +13,7 @@ from ropo_bench.leaderboard.formats import FORMATS, render
 from ropo_bench.leaderboard.literature import published
 from ropo_bench.leaderboard.terminal import to_text
 from ropo_bench.recipes.files import suggest
-from ropo_bench.runs.reading import Run, open_run
+from ropo_bench.runs.reading import Run, newest_run, open_run
 from ropo_bench.store import Store
 from ropo_bench.terminal.console import Screen
 from ropo_bench.terminal.screen import say
@@ -31,20 +31,6 @@ def table_command(names: Sequence[str], format: str, style: str, runs: Path, aga
     store = Store(runs)
     opened = [open_run(store, name) for name in names or [newest_run(store)]]
     _print(opened, format, "paper" if style == "paper" else "full", against)
-
-
-def newest_run(store: Store) -> str:
-    """The run that was written last; raises UsageError when there is none."""
-    names = store.run_names()
-    if not names:
-        raise UsageError(f"{store.root}: no runs there; start one with: ropo-bench run")
-    return max(names, key=lambda name: (store.run_folder(name) / "run.json").stat().st_mtime_ns)
-
-
-def named_run(runs: Path, name: str | None) -> Run:
-    """The run of this name in the folder `runs`, by default the newest."""
-    store = Store(runs)
-    return open_run(store, name or newest_run(store))
 
 
 def print_leaderboard(run: Run, format: str) -> None:

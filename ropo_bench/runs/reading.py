@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from ropo_bench.errors import StorageError
+from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.recipes.errors import problems
 from ropo_bench.recipes.rates import Neighbour
 from ropo_bench.recipes.task import TaskRecipe
@@ -119,3 +120,17 @@ class Run:
         """By row, one list of scores a seed; only rows whose seeds are all scored, in the record's order."""
         stages = {name: self.score_stages(name, task) for name in self.rows}
         return {name: [self.read_scores(stage) for stage in own] for name, own in stages.items() if own}
+
+
+def newest_run(store: Store) -> str:
+    """The run that was written last; raises UsageError when there is none."""
+    names = store.run_names()
+    if not names:
+        raise UsageError(f"{store.root}: no runs there; start one with: ropo-bench run")
+    return max(names, key=lambda name: (store.run_folder(name) / "run.json").stat().st_mtime_ns)
+
+
+def named_run(runs: Path, name: str | None) -> Run:
+    """The run of this name in the folder `runs`, by default the newest."""
+    store = Store(runs)
+    return open_run(store, name or newest_run(store))

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from ropo_bench import planning
-from ropo_bench.commands.plan.command import plan, plan_command
+from ropo_bench.commands.plan.command import plan_command
 from ropo_bench.commands.run import run_command
 from ropo_bench.errors import BudgetReached, UsageError
 from ropo_bench.planning.fit import refuse_what_cannot_fit
+from ropo_bench.planning.plan import plan
 from ropo_bench.recipes.load import load_judge, load_task
 from ropo_bench.recipes.method import TrainRecipe
 from ropo_bench.request import Asked, Limits, resolve

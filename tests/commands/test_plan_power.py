@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from ropo_bench import planning
-from ropo_bench.commands.plan.command import plan, plan_command
+from ropo_bench.commands.plan.command import plan_command
 from ropo_bench.commands.run import run_command
 from ropo_bench.errors import UsageError
+from ropo_bench.planning.plan import plan
 from ropo_bench.planning.power import Wanted, columns_compared, power, wanted
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.request import Asked, Limits, Request, resolve
