@@ -1,4 +1,8 @@
-"""ropo-bench: which preference-optimisation method is better, by how much, and whether to believe it."""
+"""ropo-bench: which preference-optimisation method is better, by how much, and whether to believe it.
+
+From Python: `import ropo_bench as rb`, then `rb.run(methods=["ropo", "dpo"])` or `rb.open_run("NAME").table()`; see
+ropo_bench.api. Nothing heavy is imported before a name is touched.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,47 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ropo_bench.adapters import RopoConfig as RopoConfig
+    from ropo_bench.api import FinishedRun as FinishedRun
+    from ropo_bench.api import open_run as open_run
+    from ropo_bench.api import run as run
+    from ropo_bench.api import score_alpaca_eval as score_alpaca_eval
+    from ropo_bench.losses import Loss as Loss
+    from ropo_bench.losses import PairLogps as PairLogps
+    from ropo_bench.recipes.load import load_method as load_method
+    from ropo_bench.recipes.load import load_suite as load_suite
+    from ropo_bench.recipes.load import load_task as load_task
+    from ropo_bench.statistics import Sample as Sample
+    from ropo_bench.types import Score as Score
 
 __version__ = "0.1.0"
-__all__ = ["RopoConfig", "__version__"]
+_PLACES = {
+    "run": "ropo_bench.api",
+    "open_run": "ropo_bench.api",
+    "FinishedRun": "ropo_bench.api",
+    "score_alpaca_eval": "ropo_bench.api",
+    "load_suite": "ropo_bench.recipes.load",
+    "load_method": "ropo_bench.recipes.load",
+    "load_task": "ropo_bench.recipes.load",
+    "Loss": "ropo_bench.losses",
+    "PairLogps": "ropo_bench.losses",
+    "Score": "ropo_bench.types",
+    "Sample": "ropo_bench.statistics",
+    "RopoConfig": "ropo_bench.adapters",
+}
+"""Name -> the module that it is taken from when it is first touched. RopoConfig registers RoPO in PEFT."""
+__all__ = ["__version__", *sorted(_PLACES)]  # noqa: PLE0604 (names of a table)
 
 
 def __getattr__(name: str) -> Any:
-    """Import RopoConfig (and with it torch and peft) only when it is touched; that registers RoPO in PEFT."""
-    if name == "RopoConfig":
-        from ropo_bench.adapters import RopoConfig
+    """Import what is asked for, and only then."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'ropo_bench' has no attribute {name!r}")
+    from importlib import import_module
 
-        return RopoConfig
-    raise AttributeError(f"module 'ropo_bench' has no attribute {name!r}")
+    value = getattr(import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -170,7 +170,7 @@ class _Way:
             trained = policy.stage(bench, method, row.seed)
             whole = merged.stage(bench, trained.key)
             if trained.done and whole.done:
-                row.policy, row.training = trained.key, dict(trained.manifest)
+                row.policy, row.merged, row.training = trained.key, whole.key, dict(trained.manifest)
                 row.certificate = dict(whole.manifest["certificate"])
                 model = merged.model(whole, row.seed)
         if model is None:
@@ -195,12 +195,14 @@ class _Way:
         method = self._method(row)
         if method is None:
             model, row.certificate = merged.make_checkpoint(bench, self.request.checkpoints[row.name], row.name)
+            row.merged = None if row.certificate is None else model.key
             return model
         trained = policy.stage(bench, method, row.seed)
         if not merged.stage(bench, trained.key).done:
             bench.close_engine()  # training wants the memory
         row.policy, row.training = trained.key, dict(policy.make(bench, method, row.seed).manifest)
         model = merged.make(bench, trained, method.name, row.seed)
+        row.merged = model.key
         row.certificate = dict(merged.stage(bench, trained.key).manifest["certificate"])
         return model
 
@@ -237,4 +239,4 @@ class _Way:
 
 def _measured(row: RowRecord) -> dict[str, Any]:
     """What a row measured; a record of schema 2 says as much of it."""
-    return row.model_dump(exclude={"policy"})
+    return row.model_dump(exclude={"policy", "merged"})

@@ -91,6 +91,10 @@ class Run:
             stages = [self.store.stage("policy", row.policy)]
         return next((stage for stage in stages if stage.done and stage.manifest == row.training), None)
 
+    def model_folder(self, row: RowRecord) -> Path | None:
+        """The merged weights of a row, checked as they were certified; None where the record names none."""
+        return None if row.merged is None else self.store.stage("merged", row.merged).folder("model")
+
     def score_stages(self, name: str, task: str) -> list[Stage]:
         """The scores of a row's seeds on a task, in order; empty unless every seed has them."""
         stages = [self.score_stage(row, task) for row in self.rows.get(name, ())]

@@ -91,6 +91,8 @@ class RowRecord(_Record):
     """Task name -> key of the answers that are scored, where the task has prompts."""
     policy: str | None = None
     """Key of the stage that trained it; None where nothing did, and in a record of schema 2."""
+    merged: str | None = None
+    """Key of the stage with its merged weights; None where nothing was merged, and in a record of schema 2."""
 
 
 class RunRecord(_Record):
