@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropo_bench.comparison.columns import compare_rows
+from ropo_bench.comparison.requests import refuse_another_request
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.board import Leaderboard
@@ -24,7 +25,7 @@ from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
 from ropo_bench.planning.fit import refuse_what_cannot_fit
 from ropo_bench.recipes.files import suggest
-from ropo_bench.request import Asked, Limits, budget_of, refuse_another_request, resolve
+from ropo_bench.request import Asked, Limits, budget_of, resolve
 from ropo_bench.runs.reading import Run, named_run
 from ropo_bench.runs.reading import open_run as open_stored_run
 from ropo_bench.runs.record import RowRecord
@@ -64,7 +65,7 @@ def run(
     runs: str | Path = "runs",
     name: str | None = None,
 ) -> FinishedRun:
-    """Train, merge, generate, judge: what `ropo-bench run` does, with the same defaults; what is done is not repeated.
+    """Train, merge, generate, judge: what `ropo-bench run` does, by the same defaults; what is done is kept.
 
     sets: {"loss.beta": 0.05, "ropo.train.lr": 1e-4}. checkpoints: row -> folder or hub id of a model trained
     elsewhere. None: the suite decides. Rows that could not finish have their reason in `state`. Raises UsageError
@@ -116,9 +117,7 @@ def score_alpaca_eval(path: str | Path, *, lc_c: float | None = None, rule: str 
     parts = ("value", "standard_error", "low", "high", "n", "n_unscored")
     rows = {
         row.model: {
-            (metric, part): getattr(found, part, None)
-            for metric, found in row.measurements.items()
-            for part in parts
+            (metric, part): getattr(found, part, None) for metric, found in row.measurements.items() for part in parts
         }
         for row in measured
     }

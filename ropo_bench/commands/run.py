@@ -8,16 +8,16 @@ from pathlib import Path
 
 import typer
 
-from ropo_bench.commands.requests import what_is_lost
 from ropo_bench.commands.table import print_leaderboard
-from ropo_bench.errors import InternalError, RopoBenchError, UnfinishedRun, UsageError
+from ropo_bench.comparison.requests import refuse_another_request
+from ropo_bench.errors import InternalError, RopoBenchError, UnfinishedRun
 from ropo_bench.errors.failures import INTERNAL
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
 from ropo_bench.planning.explain import reason_lines
 from ropo_bench.planning.fit import refuse_what_cannot_fit
 from ropo_bench.planning.inventory import Inventory
-from ropo_bench.request import Asked, Limits, Request, budget_of, resolve, untuned
+from ropo_bench.request import Asked, Limits, budget_of, resolve, untuned
 from ropo_bench.runs.reading import open_run
 from ropo_bench.runs.record import DONE, FAILED, RunRecord
 from ropo_bench.store import Store
@@ -71,19 +71,3 @@ def unfinished_code(record: RunRecord) -> int:
     """The exit code of a run with unfinished rows: 70 where an error of the program itself kept one from the end."""
     internal = any(row.state.startswith(f"{FAILED}{INTERNAL}") for row in record.rows)
     return InternalError.exit_code if internal else UnfinishedRun.exit_code
-
-
-def refuse_another_request(store: Store, name: str, request: Request) -> None:
-    """Raise UsageError where a run of this name is there whose record this request would replace.
-
-    The same request goes on; one that asks for more (methods, checkpoints, seeds, tasks) keeps all that is there.
-    """
-    path = store.run_folder(name) / "run.json"
-    if not path.exists():
-        return
-    difference = what_is_lost(open_run(store, name).record.request, request.record())
-    if difference is not None:
-        raise UsageError(
-            f"--name {name}: there is a run of this name, of another request ({difference}); give another --name, or "
-            f"delete {path} to replace it"
-        )

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ropo_bench.comparison.rows import differing
+from ropo_bench.errors import UsageError
 from ropo_bench.recipes.method import MethodRecipe, Recipe
 from ropo_bench.recipes.rates import Rates
 from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.request import Request
+from ropo_bench.runs.reading import open_run
 from ropo_bench.runs.record import RequestRecord
+from ropo_bench.store import Store
 
 GROWS = {"tasks", "seeds"}  # of a suite: told of the request itself
 SHOWN = {"description"}  # is no setting
@@ -71,3 +75,19 @@ def _rates(before: Rates | None, now: Rates | None) -> str | None:
     tuning, now_tuning = (None if rates is None else rates.tuning for rates in (before, now))
     changed = how != now_how or (tuning is not None and tuning != now_tuning)
     return f"rates {how} | {now_how}" if changed else None
+
+
+def refuse_another_request(store: Store, name: str, request: Request) -> None:
+    """Raise UsageError where a run of this name is there whose record this request would replace.
+
+    The same request goes on; one that asks for more (methods, checkpoints, seeds, tasks) keeps all that is there.
+    """
+    path = store.run_folder(name) / "run.json"
+    if not path.exists():
+        return
+    difference = what_is_lost(open_run(store, name).record.request, request.record())
+    if difference is not None:
+        raise UsageError(
+            f"--name {name}: there is a run of this name, of another request ({difference}); give another --name, or "
+            f"delete {path} to replace it"
+        )
