@@ -35,7 +35,7 @@ from ropo_bench.sources.prompt_files import read_answer_file, read_prompt_file
 from ropo_bench.store import JsonLines, Store
 from tests.adversary.mutants import mutant
 from tests.gate import nights
-from tests.reporting.board_example import BOARD
+from tests.leaderboard.board_example import BOARD
 
 ROOT = Path(__file__).parents[2]
 MUTANTS = int(os.environ.get("ROPO_BENCH_FUZZ", "200"))

@@ -27,7 +27,7 @@ from ropo_bench.store.csv_cells import csv_cell
 from ropo_bench.terminal.console import Screen
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.terminal.screen import say
-from tests.reporting.board_example import BOARD
+from tests.leaderboard.board_example import BOARD
 
 BAD_NAMES = [
     "", ".", "..", "../../ESCAPED", "/etc/passwd", "a/b", "a\\b", ".hidden", "-rf", "_x", "+1", "a b", "a\n",

@@ -90,7 +90,7 @@ def test_reading_recipes_imports_nothing_heavy() -> None:
         "import sys, ropo_bench.recipes.load as r, ropo_bench.commands.methods; r.load_methods('all');"
         "print([m for m in ('torch', 'transformers', 'peft', 'numpy', 'lm_eval') if m in sys.modules])"
     )
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

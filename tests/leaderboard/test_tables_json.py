@@ -14,7 +14,7 @@ from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard.board import Column, Leaderboard, Row
 from ropo_bench.leaderboard.formats import from_json, to_json
 from ropo_bench.types import Comparison, Measurement, Test
-from tests.reporting.board_example import BOARD
+from tests.leaderboard.board_example import BOARD
 
 TEXT = st.text(max_size=6)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)

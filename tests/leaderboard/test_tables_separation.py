@@ -15,7 +15,7 @@ from ropo_bench.leaderboard.markdown import to_markdown
 from ropo_bench.leaderboard.separation import detectable, separations, turned
 from ropo_bench.leaderboard.terminal import to_text
 from ropo_bench.statistics import minimum_detectable_effect
-from tests.reporting.board_example import BOARD, WIN_RATE, compared, row
+from tests.leaderboard.board_example import BOARD, WIN_RATE, compared, row
 
 _DEGREES = [len(row.seeds) - 1 for row in BOARD.rows]
 

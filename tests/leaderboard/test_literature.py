@@ -17,7 +17,7 @@ from ropo_bench.leaderboard.literature import Published, published, published_fo
 from ropo_bench.leaderboard.markdown import to_markdown
 from ropo_bench.leaderboard.separation import separations
 from ropo_bench.leaderboard.terminal import to_text
-from tests.reporting.board_example import BOARD
+from tests.leaderboard.board_example import BOARD
 
 LC = ("alpaca-eval-2", "lc_win_rate")
 WR = ("alpaca-eval-2", "win_rate")
