@@ -1,3 +1,5 @@
+"""The whole way in real processes: once, again, killed at any moment, with a method that fails."""
+
 from __future__ import annotations
 
 import json

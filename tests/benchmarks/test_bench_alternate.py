@@ -1,3 +1,5 @@
+"""Benchmarks' child processes: sides take turns, and a failure is one line, never a hang."""
+
 from __future__ import annotations
 
 from pathlib import Path

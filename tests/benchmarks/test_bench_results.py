@@ -1,3 +1,5 @@
+"""From rounds of a benchmark to rates, ratios and bars that hold or do not."""
+
 from __future__ import annotations
 
 import argparse

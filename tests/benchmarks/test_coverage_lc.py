@@ -1,3 +1,5 @@
+"""The simulated worlds of length control: their truths, and that a few tables cover them."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Claims about methods: when a run supports a sentence, when it contradicts it, and how often that is wrong."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The command line itself: quick to start, clear about its commands and about a wrong one."""
+
 from __future__ import annotations
 
 import subprocess

@@ -1,3 +1,5 @@
+"""`ropo-bench compare`: which rows make a pair, and what is said of a pair."""
+
 from __future__ import annotations
 
 import json

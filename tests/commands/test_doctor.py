@@ -1,3 +1,5 @@
+"""`ropo-bench doctor`: what this machine lacks for a suite, and how to mend it."""
+
 from __future__ import annotations
 
 import json

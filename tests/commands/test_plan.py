@@ -1,3 +1,5 @@
+"""`ropo-bench plan`: what a run would do and need, without torch, data or a network."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""`ropo-bench plan`: the smallest difference that a run will see, and what a wanted one needs."""
+
 from __future__ import annotations
 
 import json

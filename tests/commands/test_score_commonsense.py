@@ -1,3 +1,5 @@
+"""`ropo-bench score commonsense`: a model folder's accuracies, without a run."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""`ropo-bench score diversity`: distinct-n of any file of texts."""
+
 from __future__ import annotations
 
 import gzip

@@ -1,3 +1,5 @@
+"""What the `score` commands print: a table for people, JSON in full precision."""
+
 from __future__ import annotations
 
 import json

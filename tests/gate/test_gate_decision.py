@@ -1,3 +1,5 @@
+"""The gate's verdicts: unchanged nights go, losses are suspected, confirmed or withdrawn."""
+
 from __future__ import annotations
 
 import random

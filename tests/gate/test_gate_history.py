@@ -1,3 +1,5 @@
+"""The history of nights: read as it was written, also after a crash or a merge."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The gate's mathematics: noise of seeds and of nights, CUSUM, non-inferiority."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""The gate's report: the verdict first, the worst cells first, nothing that did not change."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""`ropo-bench nightly`: from a first night to a confirmed regression, and what is found before anything runs."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""How prompts are cut into batches and seeded, so that a stopped run knows what it has."""
+
 from __future__ import annotations
 
 import random

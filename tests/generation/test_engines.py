@@ -1,3 +1,5 @@
+"""Engines: log-likelihoods, which backend is chosen, and what vLLM is started with."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Generation by transformers: greedy text is the model's own, whatever is batched or resumed."""
+
 from __future__ import annotations
 
 import random

@@ -1,3 +1,5 @@
+"""From runs' records and scores to a table: rows, comparisons, and runs side by side."""
+
 from __future__ import annotations
 
 import time

@@ -1,3 +1,5 @@
+"""What memory a machine has for training, GPUs or not."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""What memory a training needs, against sums on paper and against what autograd keeps."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

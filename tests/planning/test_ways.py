@@ -1,3 +1,5 @@
+"""The ways on for a training that does not fit, each with the figure it would have."""
+
 from __future__ import annotations
 
 from typing import Any

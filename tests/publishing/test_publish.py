@@ -1,3 +1,5 @@
+"""Publishing: a result is small, holds numbers and names nobody's machine."""
+
 from __future__ import annotations
 
 import json

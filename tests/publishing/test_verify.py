@@ -1,3 +1,5 @@
+"""Verifying: a published table is derived again from its scores, and any change is named."""
+
 from __future__ import annotations
 
 import gzip

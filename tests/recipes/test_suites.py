@@ -1,3 +1,5 @@
+"""Suites: published sizes and protocols, and the parameters that an adapter trains."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Figures: the same bytes for the same data, readable in any colour, safe inside a page."""
+
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET

@@ -1,3 +1,5 @@
+"""From a stored run to a report's data, and what it says of what is missing."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Battles by an exact grader: symmetric, counted, length-aware."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Graded chat: every turn an item of its prompt."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,3 +1,5 @@
+"""distinct-n and self-BLEU against published figures and sacrebleu."""
+
 from __future__ import annotations
 
 import gzip

@@ -1,3 +1,5 @@
+"""Hyperspherical energy: a rotation keeps it, a moved neuron is seen."""
+
 from __future__ import annotations
 
 import json

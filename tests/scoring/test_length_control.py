@@ -1,3 +1,5 @@
+"""Length-controlled win rates: published figures, known coefficients, symmetry."""
+
 from __future__ import annotations
 
 import csv

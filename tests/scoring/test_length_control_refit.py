@@ -1,3 +1,5 @@
+"""Refitting length control in every resample: an exact optimum, stable at the edges."""
+
 from __future__ import annotations
 
 import time

@@ -1,3 +1,5 @@
+"""Intervals that stay on their scale and cover near its ends."""
+
 from __future__ import annotations
 
 import numpy as np

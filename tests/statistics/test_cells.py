@@ -1,3 +1,5 @@
+"""A cell of the table: estimate, error, and what is unscored."""
+
 from __future__ import annotations
 
 import numpy as np

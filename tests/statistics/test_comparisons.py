@@ -1,3 +1,5 @@
+"""Paired differences of rows, against textbook tests where those apply."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""Seeds crossed with prompts: mean squares, degrees and intervals."""
+
 from __future__ import annotations
 
 import numpy as np

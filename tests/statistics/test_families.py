@@ -1,3 +1,5 @@
+"""Primary comparisons first: families of tests that err in five percent at most."""
+
 from __future__ import annotations
 
 from dataclasses import replace

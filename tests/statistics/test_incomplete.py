@@ -1,3 +1,5 @@
+"""Tables with holes: unbiased, and nothing thrown away."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Holm's adjustment and letters for groups, against statsmodels and worked examples."""
+
 from __future__ import annotations
 
 import numpy as np

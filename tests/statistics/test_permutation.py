@@ -1,3 +1,5 @@
+"""Sign flips and McNemar, against all of them and statsmodels."""
+
 from __future__ import annotations
 
 from itertools import product

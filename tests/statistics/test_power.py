@@ -1,3 +1,5 @@
+"""The power that is promised is what simulated tables have."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Skewed differences: a row that fails seldom and badly is not called better."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Batches: every pair as often as asked, by the seed and nothing else."""
+
 from __future__ import annotations
 
 from hypothesis import given

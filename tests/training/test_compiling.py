@@ -1,3 +1,5 @@
+"""torch.compile on the layers: the same numbers, few graphs, gone afterwards."""
+
 from __future__ import annotations
 
 from functools import partial

@@ -1,3 +1,5 @@
+"""Records dealt to several processes: each once, all as many passes."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,3 +1,5 @@
+"""Log-probabilities of the fused, packed core against naive ones and the model's own."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""The training loop: resumed to the same numbers, logged under TRL's names, stopped by NaN."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""bfloat16: settled weights change no bit, what trains stays in fp32."""
+
 from __future__ import annotations
 
 import copy

@@ -1,3 +1,5 @@
+"""Grades by category of prompt."""
+
 from __future__ import annotations
 
 from pathlib import Path

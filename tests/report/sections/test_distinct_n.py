@@ -1,3 +1,5 @@
+"""Diversity beside the length of answers."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""What a method forgot, by sub-task or kind of question."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,3 +1,5 @@
+"""Score against learning rate."""
+
 from __future__ import annotations
 
 from ropo_bench.report.sections.learning_rates import SECTION

@@ -1,3 +1,5 @@
+"""Answers side by side, with their verdicts."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Quality against length, parameters and time, and what nothing dominates."""
+
 from __future__ import annotations
 
 from dataclasses import replace

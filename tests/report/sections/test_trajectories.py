@@ -1,3 +1,5 @@
+"""Training curves with their band over seeds."""
+
 from __future__ import annotations
 
 from dataclasses import replace

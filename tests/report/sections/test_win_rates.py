@@ -1,3 +1,5 @@
+"""Win rates as a forest plot."""
+
 from __future__ import annotations
 
 from ropo_bench.report.sections.win_rates import SECTION

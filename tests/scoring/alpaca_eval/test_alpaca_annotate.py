@@ -1,3 +1,5 @@
+"""What an AlpacaEval judge is asked, and the scores that its answers make."""
+
 from __future__ import annotations
 
 import gzip

@@ -1,3 +1,5 @@
+"""alpaca_eval's own files, written and read as it does."""
+
 from __future__ import annotations
 
 import gzip

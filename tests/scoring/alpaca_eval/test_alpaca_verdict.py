@@ -1,3 +1,5 @@
+"""From a judge's first token to a preference."""
+
 from __future__ import annotations
 
 import gzip

@@ -1,3 +1,5 @@
+"""Published judgments give the published win rates, length-controlled ones too."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,3 +1,5 @@
+"""`ropo-bench score alpaca-eval` on published files."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The unweighted mean of tasks, and its error."""
+
 from __future__ import annotations
 
 import random

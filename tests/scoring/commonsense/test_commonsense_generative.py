@@ -1,3 +1,5 @@
+"""Commonsense by generation: which answer a text names."""
+
 from __future__ import annotations
 
 from collections import Counter

@@ -1,3 +1,5 @@
+"""Questions of one's own by log-likelihood, against lm-eval's evaluation."""
+
 from __future__ import annotations
 
 import random

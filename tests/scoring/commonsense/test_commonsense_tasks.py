@@ -1,3 +1,5 @@
+"""Eight commonsense tasks, item by item as lm-eval's own command has them."""
+
 from __future__ import annotations
 
 import gzip

@@ -1,3 +1,5 @@
+"""FastChat's files of answers and judgments, written and read as it does."""
+
 from __future__ import annotations
 
 import json

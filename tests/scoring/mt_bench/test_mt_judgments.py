@@ -1,3 +1,5 @@
+"""MT-Bench's mean grade by our rule and by FastChat's."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""MT-Bench battles in both orders: wins, losses and two kinds of tie."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,3 +1,5 @@
+"""MT-Bench grades: what is asked, and that no verdict and no answer are two things."""
+
 from __future__ import annotations
 
 from pathlib import Path

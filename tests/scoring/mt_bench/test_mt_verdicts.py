@@ -1,3 +1,5 @@
+"""Reading a judge's text: grades and sides, as FastChat reads them and by the closing mark."""
+
 from __future__ import annotations
 
 import re

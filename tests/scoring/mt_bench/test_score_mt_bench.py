@@ -1,3 +1,5 @@
+"""`ropo-bench score mt-bench` on files of judgments."""
+
 from __future__ import annotations
 
 import gzip
