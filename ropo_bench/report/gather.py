@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
+from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard
+from ropo_bench.recipes.plugins import plugin_packages
 from ropo_bench.report.sections import (
     categories,
     distinct_n,
@@ -43,7 +46,18 @@ def gather(run: Run, against: str | None = None) -> ReportData:
     """The data of a report on a run, finished or not; raises UsageError where it has no row `against`."""
     board = leaderboard(run, against)
     stored = StoredRun(Shelf(run), board)
-    return ReportData(board, [_part(section, stored) for section in SECTIONS])
+    return ReportData(board, [_part(section, stored) for section in (*SECTIONS, *plugin_sections())])
+
+
+def plugin_sections() -> list[Section[Any]]:
+    """The sections that installed plugins give: `SECTIONS` of their package; raises UsageError for a broken one."""
+    sections: list[Section[Any]] = []
+    for name, package in plugin_packages().items():
+        try:
+            sections += getattr(import_module(package), "SECTIONS", ())
+        except ImportError as error:
+            raise UsageError(f"plugin {name}: cannot import {package}: {error}; install it again") from error
+    return sections
 
 
 def _part(section: Section[Any], run: StoredRun) -> Part[Any]:

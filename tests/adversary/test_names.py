@@ -181,10 +181,10 @@ def test_json_means_the_same_behind_the_seam(capsys: pytest.CaptureFixture[str])
 def test_there_is_one_way_to_the_terminal() -> None:
     package = Path(ropo_bench.__file__).parent
     ours = {
-        "reporting/screen.py",
-        "reporting/console.py",
+        "terminal/screen.py",
+        "terminal/console.py",
         "generation/vllm_worker.py",  # speaks to its parent
-        "doors.py",  # a process's last line, which cli.py made visible
+        "errors/doors.py",  # a process's last line, which commands/app.py made visible
     }
     other_ways = re.compile(r"(?<![\w.])print\(|typer\.echo\(|(?<!\w)Console\(|std(out|err)\.write\(")
     found = {
