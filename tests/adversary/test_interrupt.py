@@ -104,7 +104,7 @@ def wait_for(folder: Path, pattern: str) -> None:
 
 DEAF = """
 import sys, time
-from ropo_bench import doors
+from ropo_bench.errors import doors
 doors.watch_signals()
 until = time.monotonic() + 30
 def deaf():
@@ -137,7 +137,7 @@ def test_work_that_does_not_hear_is_ended(number: signal.Signals) -> None:
 
 def test_a_signal_to_a_forked_child_does_not_end_its_parent() -> None:
     script = (
-        "import os, signal, time\nfrom ropo_bench import doors\ndoors.watch_signals()\n"
+        "import os, signal, time\nfrom ropo_bench.errors import doors\ndoors.watch_signals()\n"
         "child = os.fork()\n"
         "if child == 0:\n    time.sleep(30)\n"
         "time.sleep(0.2)\nos.kill(child, signal.SIGTERM)\n"

@@ -14,12 +14,16 @@ from transformers import PreTrainedTokenizerFast
 from ropo_bench.generation.base import Conversation
 from ropo_bench.leaderboard.notes import _thought_lines
 from ropo_bench.recipes.load import load_task
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import append_completions, read_completions
+from ropo_bench.runs.reading import Run
+from ropo_bench.runs.record import RowRecord
 from ropo_bench.scoring.diversity import measure_texts
 from ropo_bench.sources.prompt_files import read_answer_file
 from ropo_bench.store import JsonLines, Store
 from ropo_bench.types import Completion, Prompt
 from ropo_bench.types.thoughts import without_thoughts
+from tests import stored_run
 
 TEMPLATE = (
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
@@ -135,16 +139,18 @@ def test_the_table_says_what_became_of_thoughts(tmp_path: Path) -> None:
         stage = store.stage("scores", key)
         with stage.begin():
             stage.finish(found)
-        rows.append({"scores": {task.name: key}})
-    assert _thought_lines(store, rows, [task]) == [
+        rows.append(RowRecord(name=key, seed=0, scores={task.name: key}))
+
+    def lines(rows: list[RowRecord], task: TaskRecipe) -> list[str]:
+        return _thought_lines(Run(store, "one", stored_run.record(stored_run.request([task.model_dump()]), rows)))
+
+    assert lines(rows, task) == [
         "alpaca-eval-2: thoughts (up to </think>) were left out of 42 answers; 3 ended within them and count as empty"
     ]
-    assert _thought_lines(store, rows[2:], [task]) == []
+    assert lines(rows[2:], task) == []
     assert task.decoding is not None
     kept = task.model_copy(update={"decoding": task.decoding.model_copy(update={"thoughts": "keep"})})
-    assert _thought_lines(store, rows[2:], [kept]) == [
-        "alpaca-eval-2: thoughts are part of the answers (decoding.thoughts: keep)"
-    ]
+    assert lines(rows[2:], kept) == ["alpaca-eval-2: thoughts are part of the answers (decoding.thoughts: keep)"]
     assert "thoughts" not in task.decoding.model_dump()  # names and keys of what was made before stay
     assert kept.decoding is not None
     assert kept.decoding.model_dump()["thoughts"] == "keep"

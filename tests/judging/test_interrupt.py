@@ -27,7 +27,7 @@ SECONDS = 2.0
 ASK_AS_A_COMMAND = """
 import signal, sys
 from pathlib import Path
-from ropo_bench import cli
+from ropo_bench.commands import app as cli
 from ropo_bench.judging.ledger import Budget
 from ropo_bench.judging.runtime import answer_calls
 from tests.judging.asking import calls, recipe
