@@ -70,11 +70,18 @@ def _seeds(before: RequestRecord, now: RequestRecord) -> str | None:
 
 
 def _rates(before: Rates | None, now: Rates | None) -> str | None:
-    """How learning rates were chosen; rows beside a chosen rate are methods, and told there."""
+    """How learning rates were chosen; rows beside a chosen rate are methods, and told there.
+
+    At the suite's rates a record of tuning is only shown. Elsewhere that of every method that was there must stay.
+    """
     how, now_how = (None if rates is None else rates.how for rates in (before, now))
-    tuning, now_tuning = (None if rates is None else rates.tuning for rates in (before, now))
-    changed = how != now_how or (tuning is not None and tuning != now_tuning)
-    return f"rates {how} | {now_how}" if changed else None
+    if how != now_how:
+        return f"rates {how} | {now_how}"
+    tuned, now_tuned = (
+        {} if rates is None or rates.tuning is None else rates.tuning.methods for rates in (before, now)
+    )
+    lost = [name for name in tuned if how not in (None, "suite") and tuned[name] != now_tuned.get(name)]
+    return f"rates of {lost[0]}: tuned otherwise" if lost else None
 
 
 def refuse_another_request(store: Store, name: str, request: Request) -> None:
