@@ -18,6 +18,7 @@ from ropo_bench.planning.memory import (
     forward_tokens,
     generation_memory,
     merging_memory,
+    reads_reference,
     training_memory,
 )
 from ropo_bench.planning.questions import (
@@ -62,6 +63,7 @@ __all__ = [
     "launched_spread",
     "merging_memory",
     "num_steps",
+    "reads_reference",
     "refusal",
     "this_machine",
     "training_memory",

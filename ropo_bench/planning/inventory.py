@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from ropo_bench.models.size import anatomy
-from ropo_bench.planning import PROMPT_SETS, REFERENCE_FREE, num_steps
+from ropo_bench.planning import PROMPT_SETS, num_steps, reads_reference
 from ropo_bench.planning.explain import reason
 from ropo_bench.planning.requests import canary_requests, requests
 from ropo_bench.recipes.judge import JudgeRecipe
@@ -91,7 +91,7 @@ class Inventory:
         for method in self.request.methods:
             train = method.train
             settings = (train.max_length, train.max_prompt_length, train.dtype)
-            if method.loss.name in REFERENCE_FREE or settings in seen:
+            if not reads_reference(method) or settings in seen:
                 continue
             seen.add(settings)
             what = f"{train.max_length} tokens, {train.dtype}"

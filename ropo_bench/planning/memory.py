@@ -12,9 +12,11 @@ from typing import Literal
 
 from ropo_bench.models.size import Anatomy, adapted_linears, head_dim, trainable_parameters
 from ropo_bench.recipes.method import AdapterRecipe, MethodRecipe, TrainRecipe
+from ropo_bench.recipes.objects import module_of
 from ropo_bench.recipes.task import TaskRecipe
 
 REFERENCE_FREE = ("simpo", "orpo", "cpo")
+"""Losses of the project that read no reference log-probabilities, told without loading torch."""
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 TILE_BYTES = 12 << 21  # logits of the fused head that exist at once, with their softmax (training/head.py)
 PROMPT_SHARE = 0.3  # of a sequence; UltraFeedback's prompts are 0.42 of its completions
@@ -23,6 +25,15 @@ ACTIVATIONS_ERROR = 1 / 3  # how far the estimate of activations may be off; the
 DROPOUTS = ("lora_dropout", "module_dropout")
 
 State = Literal["fits", "tight", "no"]
+
+
+def reads_reference(method: MethodRecipe) -> bool:
+    """Whether a method's loss reads reference log-probabilities; a loss of a user's own is loaded to know it."""
+    if module_of(method.loss.name) is None:
+        return method.loss.name not in REFERENCE_FREE
+    from ropo_bench.losses import resolve_loss
+
+    return resolve_loss(method.loss.name).uses_reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +159,7 @@ def _floor_bytes(model: Anatomy, method: MethodRecipe) -> int:
 
     The reference pass goes through it whole, with autocast's copy of it; merge and certificate hold it whole.
     """
-    passes = method.loss.name not in REFERENCE_FREE and method.train.dtype == "bfloat16"
+    passes = reads_reference(method) and method.train.dtype == "bfloat16"
     reference = 4 * model.num_parameters + (2 * _size(model.linears) if passes else 0)
     return max(reference, merging_memory(model))
 

@@ -18,7 +18,7 @@ from ropo_bench.commands.run import run_command
 from ropo_bench.errors import BudgetReached, UsageError
 from ropo_bench.planning.fit import refuse_what_cannot_fit
 from ropo_bench.planning.plan import plan
-from ropo_bench.recipes.load import load_judge, load_task
+from ropo_bench.recipes.load import load_judge, load_method, load_task
 from ropo_bench.recipes.method import TrainRecipe
 from ropo_bench.request import Asked, Limits, resolve
 from ropo_bench.store import Store
@@ -147,6 +147,15 @@ def test_the_losses_without_a_reference_are_known() -> None:
     from ropo_bench.losses import LOSSES
 
     assert set(planning.REFERENCE_FREE) == {name for name, loss in LOSSES.items() if not loss.uses_reference}
+
+
+def test_a_users_own_loss_is_asked_whether_it_reads_a_reference(tmp_path: Path) -> None:
+    source = "from ropo_bench.losses import LOSSES\n\nFREE, BOUND = LOSSES['simpo'], LOSSES['sigmoid']\n"
+    (tmp_path / "own.py").write_text(source)
+    method = load_method("dpo")
+    for name, reads in (("FREE", False), ("BOUND", True)):
+        loss = method.loss.model_copy(update={"name": f"{tmp_path}/own.py:{name}"})
+        assert planning.reads_reference(method.model_copy(update={"loss": loss})) is reads
 
 
 def test_prices_are_the_recipes(tmp_path: Path) -> None:
