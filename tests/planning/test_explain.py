@@ -37,7 +37,7 @@ def test_one_setting_is_told_with_both_values(tmp_path: Path) -> None:
 
 def test_the_nearest_finished_one_is_taken(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    finish(store, POLICY)
+    finish(store, changed(seed=2, engines={"torch": "2.10"}))
     finish(store, changed(seed=1, engines={"torch": "2.11"}))
     assert reason(store, store.stage_of("policy", changed(seed=1))) == "engines.torch 2.11 → 2.12"
 
