@@ -87,7 +87,13 @@ def code_of(version: int, *roots: str, beside: str = "") -> dict[str, JSON]:
 
 def sources(roots: Collection[str], beside: str = "") -> dict[str, str]:
     """Hash of every module that makes the numbers of `roots`, by its name."""
-    return {_shown(module): _read(module).digest[:_DIGITS] for module in derived_modules(roots, beside)}
+    return dict(_sources(tuple(roots), beside))
+
+
+@cache  # a table of many rows asks for the same few keys thousands of times
+def _sources(roots: tuple[str, ...], beside: str) -> tuple[tuple[str, str], ...]:
+    modules = derived_modules(roots, beside)
+    return tuple((_shown(module), _read(module).digest[:_DIGITS]) for module in modules)
 
 
 def derived_modules(roots: Collection[str], beside: str = "") -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.scoring.alpaca_eval import calibration
+from ropo_bench.scoring.alpaca_eval import estimator
 from ropo_bench.scoring.alpaca_eval.listed import GRID
 from ropo_bench.scoring.alpaca_eval.win_rates import measure_annotations
 from tests.scoring.alpaca_eval.test_alpaca_win_rates import MODELS, annotations, expected, value
@@ -34,7 +34,7 @@ def test_rule_alpaca_eval_takes_difficulties_by_position(assets: Path) -> None:
     short = annotations(assets, "gemma-7b-it")[1:]
     (row,) = measure_annotations(short, rule="alpaca-eval")
     (by_text,) = measure_annotations(short)
-    path = str(asset(calibration.GAMED))
+    path = str(asset(estimator.GAMED))
     with pytest.MonkeyPatch.context() as patch, sklearn.config_context():
         patch.setattr(glm_winrate, "hf_hub_download", lambda **_: path)
         theirs = glm_winrate.get_length_controlled_winrate(
