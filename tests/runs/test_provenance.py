@@ -67,7 +67,7 @@ def test_a_checkout_has_commit_and_dirty_flag_and_other_folders_have_none(tmp_pa
 
 def test_no_heavy_package_is_imported() -> None:
     script = (
-        "import sys, ropo_bench.runs.provenance, ropo_bench.store, ropo_bench.leaderboard.cells, "
+        "import sys, ropo_bench.runs.provenance, ropo_bench.runs.reading, ropo_bench.store, "
         "ropo_bench.terminal.progress; ropo_bench.runs.provenance.provenance(); "
         "print([m for m in ('torch', 'transformers', 'pandas', 'numpy', 'peft') if m in sys.modules])"
     )
