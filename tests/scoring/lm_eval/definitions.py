@@ -49,7 +49,7 @@ metric_list:
     regexes_to_ignore: [",", "(?s).*#### "]
 filter_list:
   - name: strict-match
-    filter: [{{function: regex, regex_pattern: "(.)"}}, {{function: take_first}}]
+    filter: [{{function: regex, regex_pattern: "(?s)(.+)"}}, {{function: take_first}}]
   - name: flexible-extract
     filter: [{{function: regex, group_select: -1, regex_pattern: "([a-zA-Z])|([0-9])"}}, {{function: take_first}}]
 """
