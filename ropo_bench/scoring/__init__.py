@@ -50,7 +50,8 @@ def is_judged(task: TaskRecipe) -> bool:
 
 def modules(task: TaskRecipe) -> list[str]:
     """The modules that a task's scores are made by: its scorer's, and those that its options name."""
-    names = [SCORERS.get(task.scorer, task.scorer), *task.options.values()]
+    named = () if task.scorer == "lm-eval" else task.options.values()  # lm-eval's are texts, "Answer:briefly" one
+    names = [SCORERS.get(task.scorer, task.scorer), *named]
     return [module for name in names if (module := module_of(name)) is not None]
 
 

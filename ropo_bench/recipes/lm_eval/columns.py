@@ -71,15 +71,15 @@ def is_fraction(name: str) -> bool:
 
 def columns_of(definition: Definition) -> list[Column]:
     """A task's metrics; a group's aggregates, then its tasks' metrics. Raises UsageError where there is none."""
-    found = [
-        _column(one.metric, one.label, "mean" if one.weighted else "macro_mean") for one in aggregates(definition)
+    columns = [
+        _column(part.metric, part.label, "mean" if part.weighted else "macro_mean") for part in aggregates(definition)
     ]
     for name, task in definition.tasks().items():
         member = "" if definition.members is None else name
-        found += [_column(metric, metric.label(member)) for metric in metrics_of(task)]
-    if not found:
+        columns += [_column(metric, metric.label(member)) for metric in metrics_of(task)]
+    if not columns:
         raise UsageError(f"lm-eval task {definition.name}: it defines no metric; name columns in a task file")
-    return list({column.metric: column for column in found}.values())
+    return list({column.metric: column for column in columns}.values())
 
 
 def _column(metric: Metric, label: str, estimator: str = "mean") -> Column:
@@ -99,7 +99,7 @@ def metrics_of(task: Definition) -> list[Metric]:
     config = task.config
     if "class" in config:
         return _class_metrics(task)
-    filters = [one["name"] for one in config.get("filter_list") or [{"name": NO_FILTER}]]
+    filters = [entry["name"] for entry in config.get("filter_list") or [{"name": NO_FILTER}]]
     listed = config.get("metric_list")
     if listed is None:
         output = config.get("output_type", "generate_until")
@@ -147,8 +147,8 @@ def _defines(path: Path, name: str) -> bool:
 
 def aggregates(definition: Definition) -> list[Aggregate]:
     """The numbers of a group and of the groups in it; of one without, its tasks' first metric if all have that."""
-    own = [one for group in definition.groups() for one in _aggregates(group, definition.name)]
-    if definition.members is None or any(one.group == definition.name for one in own):
+    own = [number for group in definition.groups() for number in _aggregates(group, definition.name)]
+    if definition.members is None or any(number.group == definition.name for number in own):
         return own
     listed = [metrics_of(task) for task in definition.tasks().values()]
     first = listed[0][0] if listed and listed[0] else None

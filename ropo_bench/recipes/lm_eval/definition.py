@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +110,14 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], froz
     if path in above:
         raise UsageError(f"{path}: includes itself")
     try:
-        loader = _Loader(path.read_text(encoding="utf-8"))
-        loader.folder, loader.files = path.parent, {path}
-        own = loader.get_single_data()
+        state = path.stat()
+        parsed, own_files = _parse(path, state.st_mtime_ns, state.st_size)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: cannot be read as lm-eval's YAML ({first_line(error)})") from None
-    if not isinstance(own, dict):
+    if not isinstance(parsed, dict):
         raise UsageError(f"{path}: not an lm-eval definition, which is a mapping of keys")
+    own, files = dict(parsed), set(own_files)
     included: dict[str, Any] = {}
-    files: set[Path] = loader.files
     paths = own.pop("include", None) or []
     for other in paths if isinstance(paths, list) else [paths]:
         data, more = read((path.parent / other).resolve(), (*above, path))
@@ -125,6 +125,14 @@ def read(path: Path, above: tuple[Path, ...] = ()) -> tuple[dict[str, Any], froz
         included |= data
         files |= more
     return included | own, frozenset(files)
+
+
+@lru_cache(maxsize=4096)
+def _parse(path: Path, changed: int, size: int) -> tuple[Any, frozenset[Path]]:
+    """What one file holds, and the files that it names; read once for all stages that ask for its key."""
+    loader = _Loader(path.read_text(encoding="utf-8"))
+    loader.folder, loader.files = path.parent, {path}
+    return loader.get_single_data(), frozenset(loader.files)
 
 
 class _Loader(yaml.SafeLoader):

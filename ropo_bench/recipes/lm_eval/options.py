@@ -37,9 +37,9 @@ class LmEvalOptions(Recipe):
     @property
     def overrides(self) -> dict[str, Any]:
         """What replaces keys of the definition; local data have no configuration's name but a given one."""
-        found: dict[str, Any] = {}
+        changes: dict[str, Any] = {}
         if self.dataset_path is not None:
-            found |= {"dataset_path": self.dataset_path, "dataset_name": self.dataset_name}
+            changes |= {"dataset_path": self.dataset_path, "dataset_name": self.dataset_name}
         elif self.dataset_name is not None:
-            found["dataset_name"] = self.dataset_name
-        return found | ({"dataset_kwargs": self.dataset_kwargs} if self.dataset_kwargs else {})
+            changes["dataset_name"] = self.dataset_name
+        return changes | ({"dataset_kwargs": self.dataset_kwargs} if self.dataset_kwargs else {})

@@ -50,8 +50,8 @@ def _data_files(definition: Definition) -> Iterator[tuple[str, Path]]:
             yield from ((match, Path(match)) for match in matches if Path(match).is_file())
         for place in (folder, task.config.get("dataset_path")):
             if isinstance(place, str) and Path(place).expanduser().exists():
-                found = Path(place).expanduser()
-                inner = sorted(found.rglob("*")) if found.is_dir() else [found]
+                there = Path(place).expanduser()
+                inner = sorted(there.rglob("*")) if there.is_dir() else [there]
                 yield from ((str(path), path) for path in inner if path.is_file())
 
 

@@ -98,7 +98,7 @@ def evaluate(lm: Any, loaded: Mapping[str, Any], options: LmEvalOptions) -> dict
     torch.manual_seed(OTHER_SEED)
     multiturn = options.fewshot_as_multiturn
     with quiet():
-        found: dict[str, Any] = evaluator.evaluate(
+        results: dict[str, Any] = evaluator.evaluate(
             lm,
             dict(loaded),
             limit=options.limit,
@@ -109,4 +109,4 @@ def evaluate(lm: Any, loaded: Mapping[str, Any], options: LmEvalOptions) -> dict
             fewshot_as_multiturn=bool(options.apply_chat_template) if multiturn is None else multiturn,
             confirm_run_unsafe_code=options.confirm_run_unsafe_code,
         )
-    return found
+    return results

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from ropo_bench.errors import UsageError
 from ropo_bench.recipes.lm_eval.columns import Aggregate, Metric, aggregates, is_fraction
 from ropo_bench.recipes.lm_eval.definition import Definition
 from ropo_bench.recipes.lm_eval.options import LmEvalOptions
@@ -33,17 +35,25 @@ def score(task: TaskRecipe, subject: Subject) -> list[Score]:
     definition = definition_of(options)
     loaded = load_tasks(options, definition, subject.folder)
     results = evaluate(make_lm(subject, options.batch_size), loaded, options)
-    return scores_of(definition, loaded["tasks"], results)
+    scores = scores_of(definition, loaded["tasks"], results)
+    metrics = list(dict.fromkeys(score.metric for score in scores))
+    if task.columns[0].metric not in metrics:
+        raise UsageError(
+            f"task {task.name}: lm-eval gave no {task.columns[0].metric}, which would be compared; it gave"
+            f" {', '.join(metrics) or 'nothing'}: name one as the first of columns in a task file"
+        )
+    return scores
 
 
 def scores_of(definition: Definition, tasks: Mapping[str, Any], results: Mapping[str, Any]) -> list[Score]:
     """All scores of lm-eval's results (with samples); a group's own come first."""
     table = _table(tasks, results)
-    scores = [one for aggregate in aggregates(definition) for one in _aggregate(aggregate, table, results["results"])]
+    numbers = results["results"]
+    scores = [score for part in aggregates(definition) for score in _aggregate(part, table, numbers)]
     for (name, key), values in table.items():
         metric, _, filter_ = key.rpartition(",")
         label = Metric(metric, filter_).label("" if definition.members is None else name)
-        scores += _scores(label, name, values, _unit(metric, tasks[name], values), response=True)
+        scores += _scores(label, name, values, response=True)
     return scores
 
 
@@ -57,7 +67,8 @@ def _table(tasks: Mapping[str, Any], results: Mapping[str, Any]) -> dict[tuple[s
                 continue
             samples = [sample for sample in results["samples"][name] if sample["filter"] == filter_]
             samples.sort(key=lambda sample: int(sample["doc_id"]))
-            table[name, key] = values_of(samples, metric, total, aggregation.get(metric))
+            values = values_of(samples, metric, total, aggregation.get(metric))
+            table[name, key] = replace(values, unit=_unit(metric, task, values))
     return table
 
 
@@ -69,9 +80,9 @@ def _unit(metric: str, task: Any, values: Values) -> float:
     return 1.0 if written_in_python or above or not is_fraction(metric) else 100.0
 
 
-def _scores(label: str, name: str, values: Values, unit: float, response: bool = False) -> Iterator[Score]:
+def _scores(label: str, name: str, values: Values, response: bool = False) -> Iterator[Score]:
     if values.rows is None:
-        yield _whole(label, name, values.total * unit, len(values.samples))
+        yield _whole(label, name, values.total * values.unit, len(values.samples))
         return
     for sample, row in zip(values.samples, values.rows, strict=True):
         document = f"{name}:{sample['doc_id']}"
@@ -80,7 +91,7 @@ def _scores(label: str, name: str, values: Values, unit: float, response: bool =
             item = document if len(row) == 1 else f"{document}:{number}"
             missing = math.isnan(value)
             status: Any = "unparsable" if missing else "scored"
-            yield Score(item, document, label, None if missing else value * unit, status, detail)
+            yield Score(item, document, label, None if missing else value * values.unit, status, detail)
 
 
 def _whole(label: str, name: str, value: float, num_items: int) -> Score:
@@ -94,14 +105,15 @@ def _aggregate(aggregate: Aggregate, table: Table, results: Mapping[str, Any]) -
     own = {name: table[name, key] for name in aggregate.tasks if (name, key) in table}
     if not own:
         return
-    unit = 100.0 if aggregate.metric.is_fraction else 1.0
     total = results.get(aggregate.group, {}).get(key) if aggregate.own else None
     if all(values.rows is not None for values in own.values()) and _is_made(aggregate, own.values(), total):
         for name, values in own.items():
-            yield from _scores(aggregate.label, name, values, unit)
+            yield from _scores(aggregate.label, name, values)
     elif total is not None:
         num_items = sum(len(values.samples) for values in own.values())
-        yield _whole(aggregate.label, aggregate.group, float(total) * unit, num_items)
+        yield _whole(
+            aggregate.label, aggregate.group, float(total) * max(values.unit for values in own.values()), num_items
+        )
 
 
 def _is_made(aggregate: Aggregate, tables: Any, total: Any) -> bool:

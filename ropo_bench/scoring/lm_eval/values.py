@@ -13,7 +13,7 @@ Sample = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """One metric of one task with one filter. total: lm-eval's aggregate.
+    """One metric of one task with one filter. total: lm-eval's aggregate. unit: 100 where it is shown in percent.
 
     rows: of each sample its values, most often one; None where the aggregate is no mean of them.
     """
@@ -21,6 +21,7 @@ class Values:
     samples: Sequence[Sample]
     total: float
     rows: Sequence[Sequence[float]] | None
+    unit: float = 1.0
 
 
 def values_of(samples: Sequence[Sample], metric: str, total: Any, aggregation: Callable[[Any], Any] | None) -> Values:
@@ -62,7 +63,7 @@ def averages(aggregation: Callable[[Any], Any], nested: bool) -> bool:
 
 def _row(value: Any) -> list[float] | None:
     values = value if isinstance(value, list) else [value]
-    return [float(one) for one in values] if all(_is_number(one) for one in values) else None
+    return [float(number) for number in values] if all(_is_number(number) for number in values) else None
 
 
 def _is_number(value: Any) -> bool:

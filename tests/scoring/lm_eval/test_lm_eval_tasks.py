@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes.load import load_task
+from ropo_bench.recipes.task import Column
 from ropo_bench.scoring import ESTIMATORS
 from ropo_bench.scoring.commonsense.average import macro_mean
 from ropo_bench.statistics import measure
 from ropo_bench.types.engines import Engine
-from tests.scoring.lm_eval.definitions import questions, rows, write
+from tests.scoring.lm_eval.definitions import questions, rows, sums, write
 from tests.scoring.lm_eval.oracle import (
     SYSTEM,
     Samples,
@@ -143,4 +145,45 @@ def test_local_data_in_place_of_a_tasks_own(tasks: Path, base_folder: Path, engi
     with pytest.raises(UsageError, match=r"tiny_choice: its data cannot be had .* options\.dataset_kwargs") as caught:
         scores(engine, base_folder, broken)
     assert "\n" not in str(caught.value)
-    assert json.dumps(task.options)
+
+
+def test_a_shipped_definition_over_local_files_or_none(base_folder: Path, engine: Engine, tmp_path: Path) -> None:
+    given = {"data_files": {"train": str(tmp_path / "train.jsonl"), "test": str(tmp_path / "test.jsonl")}}
+    rows(tmp_path / "train.jsonl", sums(30, 4))
+    rows(tmp_path / "test.jsonl", sums(0, 3))
+    path = tmp_path / "gsm8k.yaml"
+    options = {"task": "gsm8k", "num_fewshot": 2, "limit": 2, "gen_kwargs": {"max_gen_toks": 4}}
+    options |= {"dataset_path": "json", "dataset_kwargs": {**given, "cache_dir": str(tmp_path / "cache")}}
+    path.write_text(json.dumps({"scorer": "lm-eval", "options": options}))
+    found = scores(engine, base_folder, load_task(path))
+    for filter_ in ("strict-match", "flexible-extract"):
+        assert list(column(found, f"exact_match/{filter_}")) == ["gsm8k:0", "gsm8k:1"]
+    with pytest.raises(UsageError, match="lm-eval task gsm8k: its data cannot be had") as caught:
+        scores(engine, base_folder, load_task("lm-eval:gsm8k"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_column_that_is_not_measured_is_told(
+    tasks: Path, base_folder: Path, engine: Engine, tmp_path: Path
+) -> None:
+    task = recipe(tmp_path, "tiny_texts", tasks, limit=1)
+    wrong = task.model_copy(update={"columns": [Column(metric="acc", header="acc")]})
+    with pytest.raises(UsageError, match=r"gave no acc, .* it gave word_perplexity, byte_perplexity, bits_per_byte"):
+        scores(engine, base_folder, wrong)
+
+
+def test_a_tag_and_a_group_over_other_files(tasks: Path, base_folder: Path, engine: Engine, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    for part in ("east", "west"):
+        (own / f"{part}.yaml").write_text((tasks / f"{part}.yaml").read_text() + "tag: tiny_parts\n")
+    for name in ("_part_yaml", "group.yaml"):
+        (own / name).write_text((tasks / name).read_text())
+    rows(tmp_path / "other.jsonl", questions(80, 3))
+    kwargs = {"data_files": {"test": str(tmp_path / "other.jsonl")}, "cache_dir": str(tmp_path / "cache")}
+    for name in ("tiny_parts", "tiny_group"):
+        task = recipe(tmp_path, name, own, dataset_kwargs=kwargs)
+        assert (task.columns[0].metric, task.columns[0].estimator) == ("acc", "macro_mean")
+        found = scores(engine, base_folder, task)
+        assert len(column(found, "acc")) == 6
+        assert [len(column(found, f"acc/tiny_{part}")) for part in ("east", "west")] == [3, 3]
