@@ -19,6 +19,8 @@ DEFAULTS: Mapping[str, Sequence[str]] = {
 }
 """lm-eval's metrics of a task that names none."""
 LOWER = ("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter")
+WHOLE = (*LOWER, "weighted_perplexity", "bleu", "chrf", "chrf++", "f1", "mcc", "matthews_corrcoef", "median")
+"""Aggregations that are no mean of items, or metrics that have such a one where they name none."""
 FRACTIONS = ("acc", "accuracy", "exact_match", "em", "f1")
 NO_FILTER = "none"
 
@@ -27,12 +29,13 @@ Better = Literal["higher", "lower", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One number of a task, as lm-eval names it: metric and filter."""
+    """One number of a task, as lm-eval names it: metric and filter. is_whole: it is made of all items together."""
 
     name: str
     filter: str
     better: Better = "higher"
     is_fraction: bool = False
+    is_whole: bool = False
 
     def label(self, member: str = "") -> str:
         """Our name of it: acc, exact_match/strict-match, of a group's member acc/MEMBER."""
@@ -87,7 +90,7 @@ def _column(metric: Metric, label: str, estimator: str = "mean") -> Column:
     return Column(
         metric=label,
         header=f"{label} %" if percent else label,
-        estimator=estimator,
+        estimator="census" if metric.is_whole else estimator,
         decimals=2 if percent else 4,
         better=metric.better,
         scale=[0.0, 100.0] if percent else None,
@@ -105,7 +108,7 @@ def metrics_of(task: Definition) -> list[Metric]:
         output = config.get("output_type", "generate_until")
         listed = [{"metric": name} for name in DEFAULTS.get(output, ())]
     return [
-        Metric(name, filter_, _better(name, entry), is_fraction(name))
+        Metric(name, filter_, _better(name, entry), is_fraction(name), entry.get("aggregation", name) in WHOLE)
         for entry in listed
         for name in _names(entry)
         for filter_ in filters

@@ -99,7 +99,7 @@ def test_rolling_likelihoods_beyond_the_context(
     task = recipe(tmp_path, "tiny_texts", tasks)
     found = scores(engine, base_folder, task)
     assert [one.metric for one in task.columns] == ["word_perplexity", "byte_perplexity", "bits_per_byte"]
-    assert {one.better for one in task.columns} == {"lower"}
+    assert {(one.better, one.estimator) for one in task.columns} == {("lower", "census")}
     for metric in ("word_perplexity", "byte_perplexity", "bits_per_byte"):
         [value] = column(found, metric).values()
         assert value == pytest.approx(results["tiny_texts"][f"{metric},none"], rel=1e-6)
