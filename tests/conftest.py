@@ -32,6 +32,8 @@ LONGEST = (
     "training/test_processes.py",
     "judging/test_local_judge.py",
     "judging/test_judging_faults.py",
+    "scoring/lm_eval/test_lm_eval_tasks.py",
+    "scoring/lm_eval/test_lm_eval_vllm.py",
     "scoring/commonsense/test_commonsense_tasks.py",
     "test_pipeline.py",
     "adapters/test_givens_triton.py",

@@ -30,7 +30,7 @@ SCORER_ASSETS = {
     "mt-bench-pairwise": ("mt_bench/judge_prompts", "mt_bench/reference_answer/"),
     "alpaca-eval": ("alpaca_eval/calibration/", PROMPT_ASSETS["alpaca-eval-2"]),
 }
-FROM_HUB = ("commonsense",)  # scorers that take the hub's data where the local files are absent
+FROM_HUB = ("commonsense", "lm-eval")  # scorers that take the hub's data where the local files are absent
 PROBE_PAIR = Pair("probe", (Message(role="user", content="Which is larger, 2 or 3?"),), "3 is larger.", "2")
 
 

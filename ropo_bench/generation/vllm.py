@@ -24,6 +24,7 @@ from ropo_bench.preferences.chat import encode_prompts
 from ropo_bench.recipes.suite import VllmRecipe
 from ropo_bench.recipes.task import Decoding
 from ropo_bench.types import Completion, Prompt
+from ropo_bench.types.engines import TextRequest
 
 CPU_CONVERSATIONS = 32  # whole contexts that the CPU's key-value cache has room for, where memory allows
 CPU_CACHE_BYTES = 256 << 20  # at least
@@ -150,20 +151,44 @@ class VllmEngine:
         vLLM wants room for one more token than it reads; see base.fit.
         """
         fitted = [fit(context, continuation, self.room_tokens - 1) for context, continuation in requests]
+        answers = self._answers([{"do": "score", "prompt": ids, "start": start} for ids, start in fitted])
+        return check_logps([(answer["logprob"], answer["greedy"]) for answer in answers])
+
+    def complete(self, requests: Sequence[TextRequest]) -> list[str]:
+        """The texts that follow; see TextEngine. They end at the model's and the tokenizer's end tokens, too."""
+        ends = generation_config(self._folder).eos_token_id
+        given = [*(ends if isinstance(ends, list) else [ends]), self.tokenizer.eos_token_id]
+        shared = {"do": "complete", "stop_ids": sorted({id for id in given if id is not None})}
+        answers = self._answers(
+            [
+                {
+                    **shared,
+                    "prompt": list(request.ids),
+                    "max_tokens": request.max_tokens,
+                    "stop": list(request.stop),
+                    "sampling": dict(request.sampling),
+                }
+                for request in requests
+            ]
+        )
+        return [answer["text"] for answer in answers]
+
+    def _answers(self, questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The worker's answer to each question, in order."""
         open_: dict[str, tuple[Worker, int]] = {}
-        results: list[tuple[float, bool]] = [(0.0, True)] * len(fitted)
+        answers: list[dict[str, Any]] = [{}] * len(questions)
         try:
-            for index, ((ids, start), worker) in enumerate(zip(fitted, itertools.cycle(self._workers), strict=False)):
+            for index, (question, worker) in enumerate(zip(questions, itertools.cycle(self._workers), strict=False)):
                 id = next(self._ids)
-                worker.send({"do": "score", "id": id, "prompt": ids, "start": start})
+                worker.send({**question, "id": id})
                 open_[id] = worker, index
             while open_:
                 for message in self._received():
                     if message["id"] in open_:
-                        results[open_.pop(message["id"])[1]] = message["logprob"], message["greedy"]
+                        answers[open_.pop(message["id"])[1]] = message
         finally:
             self._give_up({id: worker for id, (worker, _) in open_.items()})
-        return check_logps(results)
+        return answers
 
     def close(self) -> None:
         """End the workers; their memory is free when this returns."""

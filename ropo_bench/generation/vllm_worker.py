@@ -3,8 +3,9 @@
 One JSON object a line. First in: the arguments of vllm.LLM. First out: {"ready": ...}. Then in any order
     {"do": "generate", "id", "prompt", "temperature", "top_p", "seed", "max_tokens", "stop"} -> {"id", "tokens"}
     {"do": "score", "id", "prompt", "start"} -> {"id", "logprob", "greedy"}: of prompt[start:], given what is before
+    {"do": "complete", "id", "prompt", "max_tokens", "stop", "stop_ids", "sampling"} -> {"id", "text"}: stop are texts
     {"do": "abort", "ids"}: no answers to these
-and at the end of the input the process ends. Chats, turns and text are the parent's business (vllm.py).
+and at the end of the input the process ends. Chats and turns are the parent's business (vllm.py).
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def _read(lines: TextIO, requests: queue.SimpleQueue[dict[str, Any]]) -> None:
 
 def _serve(engine: Any, requests: queue.SimpleQueue[dict[str, Any]], lines_out: TextIO) -> None:
     starts: dict[str, int] = {}
+    texts: set[str] = set()
     while True:
         while not (requests.empty() and engine.has_unfinished_requests()):
             request = requests.get()
@@ -65,12 +67,27 @@ def _serve(engine: Any, requests: queue.SimpleQueue[dict[str, Any]], lines_out: 
                 continue
             if request["do"] == "score":
                 starts[request["id"]] = request["start"]
+            if request["do"] == "complete":
+                _give_tokenizer(engine)
+                texts.add(request["id"])
             engine.add_request(request["id"], {"prompt_token_ids": request["prompt"]}, _sampling(request))
         for output in engine.step():
             if output.finished:
                 start = starts.pop(output.request_id, None)
-                _write(lines_out, _generated(output) if start is None else _scored(output, start))
+                if output.request_id in texts:
+                    texts.remove(output.request_id)
+                    _write(lines_out, {"id": output.request_id, "text": output.outputs[0].text})
+                else:
+                    _write(lines_out, _generated(output) if start is None else _scored(output, start))
         lines_out.flush()
+
+
+def _give_tokenizer(engine: Any) -> None:
+    """Let the engine look for stop texts; it began without a tokenizer, which nothing else here needs."""
+    if engine.output_processor.tokenizer is None:
+        from vllm.tokenizers import get_tokenizer
+
+        engine.output_processor.tokenizer = get_tokenizer(engine.model_config.model)
 
 
 def _sampling(request: Mapping[str, Any]) -> Any:
@@ -79,6 +96,19 @@ def _sampling(request: Mapping[str, Any]) -> Any:
 
     # Only the stop tokens that the parent names, so that both backends stop alike.
     given: dict[str, Any] = {"output_kind": RequestOutputKind.FINAL_ONLY, "detokenize": False, "ignore_eos": True}
+    if request["do"] == "complete":
+        return SamplingParams(
+            **{
+                "skip_special_tokens": False,
+                "spaces_between_special_tokens": False,
+                **request["sampling"],
+                **given,
+                "detokenize": True,
+                "max_tokens": request["max_tokens"],
+                "stop": request["stop"],
+                "stop_token_ids": request["stop_ids"],
+            }
+        )
     if request["do"] == "score":
         return SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=1, **given)
     return SamplingParams(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes import lm_eval
 from ropo_bench.recipes.errors import dotted_keys, problems
 from ropo_bench.recipes.files import (
     KeyPath,
@@ -116,9 +117,17 @@ def load_methods(
 
 
 def load_task(name: str | Path, *, include: Include = ()) -> TaskRecipe:
-    """One task by name or path; raises UsageError."""
+    """One task by name or path, or lm-eval:NAME for one of lm-eval's; raises UsageError."""
+    if lm_eval.is_name(name):
+        options = lm_eval.check_options({"task": str(name).removeprefix(lm_eval.PREFIX)}, {}, str(name))
+        return TaskRecipe.model_validate(lm_eval.recipe_data(options, str(name)))
     path = find("tasks", name, include)
-    return _build(TaskRecipe, read_recipe("tasks", path, include), path)
+    layer = read_recipe("tasks", path, include)
+    given = layer.data.get("options", {})
+    if layer.data.get("scorer") == lm_eval.SCORER and isinstance(given, dict):
+        options = lm_eval.check_options(given, layer.origins, shown(path))
+        layer = overlay(Layer({} if "columns" in layer.data else lm_eval.recipe_data(options), {}), layer)
+    return _build(TaskRecipe, layer, path)
 
 
 def load_judge(name: str | Path, *, include: Include = ()) -> JudgeRecipe:
@@ -138,7 +147,10 @@ def load_suite(name: str | Path, *, include: Include = ()) -> SuiteRecipe:
     named += [("judges", suite.judge, ("judge",))] if suite.judge else []
     for kind, item, at in named:
         try:
-            find(kind, item, include)
+            if kind == "tasks" and lm_eval.is_name(item):
+                lm_eval.check_name(item)
+            else:
+                find(kind, item, include)
         except UsageError as error:
             raise UsageError(f"{layer.origins.get(at, shown(path))}: {at[0]}: {error}") from None
     # The last checks train alone, which overrides would hide.

@@ -15,6 +15,7 @@ SCORERS: Mapping[str, str] = {
     "diversity": "ropo_bench.scoring.diversity:score",
     "commonsense": "ropo_bench.scoring.commonsense.likelihood:score",
     "commonsense-generative": "ropo_bench.scoring.commonsense.generative:score",
+    "lm-eval": "ropo_bench.scoring.lm_eval.score:score",
     "pocket-commonsense": "ropo_bench.scoring.commonsense.quiz:score",
     "energy": "ropo_bench.scoring.energy:score",
     "mt-bench": "ropo_bench.scoring.mt_bench.single:SINGLE",
@@ -30,7 +31,10 @@ ESTIMATORS: Mapping[str, str] = {
 }
 """Estimators beside those of `statistics`, for its `measure`."""
 
-DATA: Mapping[str, str] = {"commonsense": "ropo_bench.scoring.commonsense.data:data_of"}
+DATA: Mapping[str, str] = {
+    "commonsense": "ropo_bench.scoring.commonsense.data:data_of",
+    "lm-eval": "ropo_bench.scoring.lm_eval.data:data_of",
+}
 """Of scorers that read data of their own: function(task) -> what was found here and now, for content keys."""
 
 
@@ -46,7 +50,8 @@ def is_judged(task: TaskRecipe) -> bool:
 
 def modules(task: TaskRecipe) -> list[str]:
     """The modules that a task's scores are made by: its scorer's, and those that its options name."""
-    names = [SCORERS.get(task.scorer, task.scorer), *task.options.values()]
+    named = () if task.scorer == "lm-eval" else task.options.values()  # lm-eval's are texts, "Answer:briefly" one
+    names = [SCORERS.get(task.scorer, task.scorer), *named]
     return [module for name in names if (module := module_of(name)) is not None]
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +38,27 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give the model's memory back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """A text to go on with, as token ids, up to one of the stop texts or max_tokens.
+
+    sampling: temperature, top_p and the engine's other parameters under its own names.
+    """
+
+    ids: Sequence[int]
+    max_tokens: int
+    stop: Sequence[str] = ()
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TextEngine(Engine, Protocol):
+    """An engine that goes on with any text, without a chat; lm-eval brings its own for transformers."""
+
+    def complete(self, requests: Sequence[TextRequest]) -> list[str]:
+        """The texts that follow, without the stop text or end token that ended them; special tokens are kept."""
         ...
 
 

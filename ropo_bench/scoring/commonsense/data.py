@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from ropo_bench.errors import UsageError, first_line
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.scoring.commonsense.lm import quiet
+from ropo_bench.scoring.lm_eval.lm import quiet
 from ropo_bench.sources import assets
 
 Data = Literal["auto", "local", "hub"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.commonsense.data import chosen_tasks, data_of, load_tasks
-from ropo_bench.scoring.commonsense.lm import make_lm, run_tasks
+from ropo_bench.scoring.lm_eval.lm import make_lm, run_tasks
 from ropo_bench.types import Score
 from ropo_bench.types.engines import Subject
 

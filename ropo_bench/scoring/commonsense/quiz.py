@@ -11,7 +11,7 @@ from typing import Any
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.objects import resolve_object
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.scoring.commonsense.lm import make_lm, quiet, run_tasks
+from ropo_bench.scoring.lm_eval.lm import make_lm, quiet, run_tasks
 from ropo_bench.types import Score
 from ropo_bench.types.engines import Subject
 

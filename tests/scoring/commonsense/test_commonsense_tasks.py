@@ -15,7 +15,7 @@ from ropo_bench.recipes.suite import VllmRecipe
 from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.scoring.commonsense.data import TASKS, asset_name, data_of, load_tasks
 from ropo_bench.scoring.commonsense.likelihood import score
-from ropo_bench.scoring.commonsense.lm import engine_lm, make_lm, run_tasks
+from ropo_bench.scoring.lm_eval.lm import engine_lm, make_lm, run_tasks
 from ropo_bench.sources.assets import read_jsonl
 from ropo_bench.sources.shipped import POCKET_ASSETS
 from ropo_bench.types import Score
