@@ -27,10 +27,10 @@ def differences(before: Night, now: Night) -> list[Change]:
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, item in value.items():
         if isinstance(item, Mapping):
-            found |= _flat(item, f"{prefix}{key}: ")
+            texts |= _flat(item, f"{prefix}{key}: ")
         else:
-            found[f"{prefix}{key}"] = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
-    return found
+            texts[f"{prefix}{key}"] = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
+    return texts
