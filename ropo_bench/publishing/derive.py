@@ -37,5 +37,5 @@ def derive(board: Leaderboard, tasks: Sequence[TaskRecipe], scores: ScoresOf) ->
 
 def versions() -> Mapping[str, str]:
     """What numbers are derived with, here and now."""
-    found: dict[str, Any] = {"ropo_bench": ropo_bench.__version__}
-    return found | {name: metadata.version(name) for name in MEASURED_WITH}
+    versions_here: dict[str, Any] = {"ropo_bench": ropo_bench.__version__}
+    return versions_here | {name: metadata.version(name) for name in MEASURED_WITH}
