@@ -29,5 +29,5 @@ def checkpoint_bytes(trainable: int) -> int:
 
 def free_bytes(folder: Path) -> int:
     """Free space where the folder is, or will be."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    return shutil.disk_usage(there).free
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(existing).free
