@@ -113,15 +113,15 @@ def solve(blocks: Sequence[Block], c: float, start_RF: Array) -> Array:
         (open_,) = np.nonzero(_violation(point) > _TOLERANCE * scale_R)
         if not len(open_):
             break
-        here = point.rows(open_)
-        step_RF = target_RF[open_] - here.w_RF
-        there = _Point.of([block.rows(open_) for block in blocks], here.w_RF + length_R[open_, None] * step_RF, c)
+        current = point.rows(open_)
+        step_RF = target_RF[open_] - current.w_RF
+        trial = _Point.of([block.rows(open_) for block in blocks], current.w_RF + length_R[open_, None] * step_RF, c)
         # What the model promises for a whole step, never above 0; a part of a step must keep some of its part.
-        gain_R = (here.gradient_RF * step_RF).sum(axis=1) + _norm(target_RF[open_]) - _norm(here.w_RF)
-        rounding_R = 1e-14 * (1 + here.objective())
-        good = there.objective() <= here.objective() + 1e-4 * length_R[open_] * gain_R + rounding_R
+        gain_R = (current.gradient_RF * step_RF).sum(axis=1) + _norm(target_RF[open_]) - _norm(current.w_RF)
+        rounding_R = 1e-14 * (1 + current.objective())
+        good = trial.objective() <= current.objective() + 1e-4 * length_R[open_] * gain_R + rounding_R
         accepted = open_[good]
-        point.put(accepted, there.rows(np.flatnonzero(good)))
+        point.put(accepted, trial.rows(np.flatnonzero(good)))
         target_RF[accepted] = _model_minimum(point.rows(accepted))
         length_R[open_] = np.where(good, 1.0, length_R[open_] / 2)
     return point.w_RF
