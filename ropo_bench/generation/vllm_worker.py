@@ -69,7 +69,7 @@ def _serve(engine: Any, requests: queue.SimpleQueue[dict[str, Any]], lines_out: 
         for output in engine.step():
             if output.finished:
                 start = starts.pop(output.request_id, None)
-                _write(lines_out, _generated(output) if start is None else _scored(output, start))
+                _write(lines_out, _plain_answer(output) if start is None else _plain_score(output, start))
         lines_out.flush()
 
 
@@ -91,11 +91,11 @@ def _sampling(request: Mapping[str, Any]) -> Any:
     )
 
 
-def _generated(output: Any) -> dict[str, Any]:
+def _plain_answer(output: Any) -> dict[str, Any]:
     return {"id": output.request_id, "tokens": list(output.outputs[0].token_ids)}
 
 
-def _scored(output: Any, start: int) -> dict[str, Any]:
+def _plain_score(output: Any, start: int) -> dict[str, Any]:
     total, greedy = 0.0, True
     for token, position in zip(output.prompt_token_ids[start:], output.prompt_logprobs[start:], strict=True):
         # Each position holds the prompt's own token and the best one.
