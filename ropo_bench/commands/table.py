@@ -50,6 +50,6 @@ def _print(runs: Sequence[Run], format: str, style: Style, against: str | None =
     console.print(to_text(board, console.width, style, literature))
 
 
-def _check(option: str, given: str, known: Sequence[str]) -> None:
-    if given not in known:
-        raise UsageError(f"{option} {given}: {suggest(given, known) or 'known: ' + ', '.join(known)}")
+def _check(option: str, given: str, choices: Sequence[str]) -> None:
+    if given not in choices:
+        raise UsageError(f"{option} {given}: {suggest(given, choices) or 'known: ' + ', '.join(choices)}")

@@ -34,8 +34,8 @@ class Metric:
     def plain(self) -> dict[str, Any]:
         """The metric as JSON; standard_error, low and high only where there are any."""
         errors = {"standard_error": self.standard_error, "low": self.low, "high": self.high}
-        known = {name: value for name, value in errors.items() if value is not None}
-        return {"value": self.value, "n": self.n, "n_unscored": self.n_unscored, **known}
+        parts = {name: value for name, value in errors.items() if value is not None}
+        return {"value": self.value, "n": self.n, "n_unscored": self.n_unscored, **parts}
 
     def __str__(self) -> str:
         decimals = 3 if abs(self.value or 0) >= 1 else 4
