@@ -103,7 +103,7 @@ def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) 
 
 
 def _chosen(names: Sequence[str] | None, assets: Path | None) -> Sequence[Entry]:
-    """The entries of these names, or below these folders; all where none is named."""
+    """The registered files with these names or in these folders of the registry; without names, all."""
     from ropo_bench.sources.assets import entries, entry, use_mirror
 
     if assets is not None:

@@ -149,7 +149,7 @@ class Comparer:
         sides: tuple[Side, Side],
         pair: tuple[Seeds, Seeds],
     ) -> ComparedColumn:
-        """With the flips and the most changed prompts of a tested column."""
+        """A tested column with its flipped items and its most changed prompts added."""
         if compared.comparison is None:
             return compared
         turned: Flips = flips(column.metric, *pair, column.better)
@@ -159,7 +159,7 @@ class Comparer:
         return replace(compared, flips=turned, changes=changes)
 
     def _categories(self, task: TaskRecipe, pair: tuple[Seeds, Seeds]) -> Mapping[str, str]:
-        """The prompts' own, or what a score says of itself where a task has no prompts."""
+        """Prompt id -> category: the prompts' own, or, where they cannot be read, what a score's detail says."""
         if task.prompts is not None:
             try:
                 return {prompt.id: prompt.category for prompt in read_prompts(task.prompts)}
@@ -190,7 +190,7 @@ def _explain_unfinished(task: str, side: Side) -> str | None:
 
 
 def _answers(task: str, run: Run, row: str) -> dict[str, tuple[str, ...]]:
-    """The first seed's first answers."""
+    """Prompt id -> the turns of a row's answer: the first sample of its first seed."""
     stages = run.completion_stages(row, task)
     if not stages or not stages[0].done:
         return {}
@@ -206,7 +206,7 @@ Key = tuple[str, str, frozenset[str]]
 
 
 def _of_table(sides: tuple[Side, Side]) -> dict[Key, Comparison]:
-    """Of two rows of one run, the run's own table: there a pair has one verdict."""
+    """The comparisons of the run's own table if both rows are of one run, so that a pair has one verdict."""
     if sides[0].run.name != sides[1].run.name:
         return {}
     table = leaderboard(sides[0].run).comparisons

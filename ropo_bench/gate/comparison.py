@@ -48,7 +48,7 @@ class Error(NamedTuple):
 
 
 def floors(evidence: Evidence, cell: Cell, column: Column, wandered: Wandering) -> Floors | None:
-    """None where nothing says what fresh seeds do.
+    """The noise to expect of a cell (variance of a seed, of a night); None where nothing says what fresh seeds do.
 
     A night's standard deviation is at least half a unit of the last shown decimal, and one item's share. Where seeds
     change nothing at all, a number that rounds otherwise, or one item that goes from good to bad (about two standard
@@ -74,7 +74,7 @@ def floors(evidence: Evidence, cell: Cell, column: Column, wandered: Wandering) 
 
 
 def error_tonight(noise: Floors, reference: Compared, evidence: Evidence, seeds: int) -> Error:
-    """Of tonight, of so many seeds, against a reference."""
+    """The error of tonight's number, a mean over so many seeds, minus a reference."""
     value, _, factor = reference.reference
     if reference.same:
         return Error(value, math.sqrt(noise.nights.variance * (1 + factor)), noise.nights.degrees)
@@ -82,7 +82,7 @@ def error_tonight(noise: Floors, reference: Compared, evidence: Evidence, seeds:
 
 
 def error_again(noise: Floors, reference: Compared, evidence: Evidence, seeds: int, fresh: tuple[int, ...]) -> Error:
-    """Of a re-run with so many fresh seeds, namely `fresh` (() where not known), against a reference."""
+    """The error of a re-run's number minus a reference. seeds: how many; fresh: which ones, () if not known."""
     value, nights, factor = reference.reference
     offsets = [offset for offset in evidence.offsets if offset.seeds == fresh] if reference.same else []
     free = _fresh_error(noise, reference, evidence, seeds)

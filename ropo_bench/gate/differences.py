@@ -9,7 +9,7 @@ from ropo_bench.gate.night import Night
 
 
 class Change(NamedTuple):
-    """One fact that differs; "-" where a side lacks it."""
+    """A fact that is not the same in two nights, before and after; "-" where a night lacks it."""
 
     what: str
     before: str

@@ -25,7 +25,7 @@ ENOUGH_DEGREES = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A fixed night, or (night None) the last `window` nights of the history."""
+    """What tonight is compared with: one fixed night, or, if `night` is None, the last `window` nights."""
 
     night: Night | None = None
     window: int = 14
@@ -79,7 +79,7 @@ class Evidence:
 
 
 def evidence(row: str, column: str, tonight: Night, history: Sequence[Night], baseline: Baseline) -> Evidence:
-    """What is known about a cell that tonight has; only measurements on as many items count."""
+    """What earlier nights say about a cell of tonight; only measurements on the same number of items count."""
     cell = tonight.cell(row, column)
     now = None if cell is None else run_of(row, column, tonight, cell.items)
     assert cell is not None
@@ -153,7 +153,7 @@ def _seeds(runs: Sequence[Run], now: Run) -> Noise | None:
 
 
 def _squares(group: Sequence[Cell]) -> list[tuple[float, float]]:
-    """(sum of squares, degrees) of the seeds of runs of the same code: within the runs, and between them."""
+    """How much seeds differ in runs of one code: (sum of squares, degrees) within each run, then between runs."""
     parts = [((cell.seeds - 1) * cell.seed_sd**2, cell.seeds - 1.0) for cell in group if cell.seed_sd is not None]
     if len(group) > 1:
         values, seeds = values_of(group), [cell.seeds for cell in group]
@@ -163,7 +163,7 @@ def _squares(group: Sequence[Cell]) -> list[tuple[float, float]]:
 
 
 def _offsets(runs: Sequence[Run], now: Run) -> list[Offset]:
-    """Of all nights of tonight's seeds whose repeats' seeds are known, each once."""
+    """The offset of every repeat of a night that has tonight's seeds; repeats of unknown seeds are left out."""
     offsets: dict[tuple[str, str], Offset] = {}
     for run in runs:
         for block in run.repeats if run.own.matches(now.own) else ():

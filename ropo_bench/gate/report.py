@@ -143,7 +143,7 @@ def _texts(cell: CellVerdict, night: Night) -> list[str]:
 
 
 def _reasons(decision: Decision) -> list[str]:
-    """Why, each reason once with its cells."""
+    """The reasons of all verdicts, a line a reason, with the cells that it holds for."""
     by_reason: dict[tuple[str, str], list[str]] = {}
     for cell in _worst_first(decision):
         by_reason.setdefault((cell.verdict, cell.reason), []).append(f"{cell.row} {cell.column}")

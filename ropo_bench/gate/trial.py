@@ -58,8 +58,9 @@ class CellVerdict:
 
 
 class Trial(NamedTuple):
-    """A cell that can be tested. verdict: all of it that needs no other cell. given: whether a suite says the
-    margin.
+    """A cell that can be tested, before the correction over all cells.
+
+    verdict: its numbers so far; the word in it is not final. given: whether the suite names the margin.
     """
 
     cell: Cell
@@ -123,7 +124,7 @@ def detectable(noise: Floors, evidence: Evidence, seeds: int, num_cells: int) ->
 
 
 def _drift(evidence: Evidence, noise: Floors, sign: int, alpha: float, margin: float | None) -> float | None:
-    """The CUSUM of the losses against the anchor as a share of its threshold; None before there is an anchor."""
+    """How far the cell has drifted below the anchor: CUSUM of losses over its threshold, 1: alarm. None: no anchor."""
     if evidence.anchor is None:
         return None
     reference, night_sd = evidence.anchor.reference, math.sqrt(noise.nights.variance * noise.long_run)

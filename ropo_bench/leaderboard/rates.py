@@ -72,7 +72,7 @@ def choice_lines(record: RunRecord, measured: Mapping[str, Mapping[str, Measured
 
 
 def _error_of(name: str, rates: Rates, values: Mapping[str, float | None]) -> float | None:
-    """Of one method in one column; None where a row of it is not measured."""
+    """How much a method's number in a column depends on the chosen rate; None where one of its rows has no number."""
     assert rates.tuning is not None
     own = {row: near.share for row, near in rates.neighbours.items() if near.method == name}
     chosen = next(p.share for p in rates.tuning.methods[name].points if p.lr == rates.tuning.methods[name].lr)

@@ -26,12 +26,12 @@ class Separation:
 
 
 def is_separated(difference: Comparison | None) -> bool:
-    """Whether two rows differ, adjusted over the whole table."""
+    """Whether two rows differ significantly: p below ALPHA after correction for all comparisons of the table."""
     return difference is not None and difference.adjusted is not None and difference.adjusted < ALPHA
 
 
 def reverse(difference: Comparison) -> Comparison:
-    """b - a in place of a - b."""
+    """The same comparison the other way round: b - a in place of a - b, its interval mirrored."""
     low, high = difference.low, difference.high
     return replace(
         difference,

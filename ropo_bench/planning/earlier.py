@@ -118,7 +118,7 @@ def _same(run: Run, request: Request, task: TaskRecipe) -> bool:
 
 
 def _measure(samples: Mapping[str, Sample]) -> Measured | None:
-    """Trained rows, and pairs of them; of one trained row, its difference from the SFT model."""
+    """How much trained rows vary, and differences of two; with one trained row, its difference from the SFT model."""
     trained = [sample.with_draws() for row, sample in samples.items() if row != SFT]
     splits = [_split(sample) for sample in trained]
     rows = [split for split in splits if split is not None]

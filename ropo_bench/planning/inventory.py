@@ -110,7 +110,7 @@ class Inventory:
                 yield replace(step, calls_left=self._left(judge, calls))
 
     def is_trained(self, method: MethodRecipe, seed: int) -> bool:
-        """Whether the policy is there."""
+        """Whether the policy that this method trains with this seed is stored already."""
         return self._trained_here() and policy.stage(self.bench, method, seed).done
 
     def _trained_here(self) -> bool:
@@ -158,7 +158,7 @@ class Inventory:
         return Step(row, seed, stage, what, BEGUN if result.path.exists() else TO_DO, because=why)
 
     def _with_seconds(self, steps: list[Step]) -> list[Step]:
-        """What is to do, with the mean of what the same stage took for other rows or in other runs of the store."""
+        """The steps, with the seconds expected of those not done: the mean over other rows and runs of the store."""
         seconds: dict[tuple[str, str], list[float]] = {}
         for step in steps:
             if step.state == DONE and step.seconds is not None and step.stage != "train":

@@ -21,7 +21,7 @@ def judging(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:
 
 
 def _tasks(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """By task; a finished one asks nothing again, and no answer that is on the disk is asked for again."""
+    """The calls of every judged task, an entry a task; answers that are stored already are not asked for again."""
     entries = []
     for task in request.tasks:
         judge = request.judges.get(task.name)

@@ -37,7 +37,7 @@ class Wanted:
     columns: Mapping[str, float] | None = None
 
     def of(self, task: TaskRecipe, column: Column) -> float | None:
-        """The effect wanted on a column."""
+        """The effect, in the column's unit, that the user wants to detect; None where none was named."""
         return (self.columns or {}).get(f"{task.name}.{column.metric}", self.everywhere)
 
 

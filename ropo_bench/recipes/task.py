@@ -31,7 +31,7 @@ class Decoding(Recipe):
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what nobody asked for and older records do not have: their names and keys stay what they are."""
+        """The dump without newer keys that are at their default, so that older runs keep their names and keys."""
         content: dict[str, Any] = dump(self)
         if self.thoughts == "drop":
             content.pop("thoughts", None)

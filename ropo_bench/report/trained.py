@@ -82,7 +82,7 @@ def main_column(task: TaskRecipe, scores: Sequence[Score]) -> Column | None:
 
 
 def _whole(rows: Mapping[str, Sequence[list[T] | None]]) -> dict[str, list[list[T]]]:
-    """Those rows of which nothing is missing."""
+    """The rows that have records for every seed."""
     complete = {}
     for row, seeds in rows.items():
         records = [record for record in seeds if record is not None]

@@ -149,7 +149,7 @@ def shared_seeds(a: Sample, b: Sample) -> tuple[int, ...]:
 
 
 def _has_values(sample: Sample, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Whether a row has a value (S, names)."""
+    """Whether a row has a value for each seed and cluster, (S, len(names))."""
     assert sample.values_SC is not None
     place = {name: index for index, name in enumerate(sample.clusters)}
     present: NDArray[np.bool_] = ~np.isnan(sample.values_SC[:, [place[name] for name in names]])
@@ -219,7 +219,7 @@ def _one_seed(pair: Pair, whole: Sample, a: Sample, b: Sample) -> Difference | N
 
 
 def _independent(pair: Pair, a: Sample, b: Sample) -> Difference | None:
-    """Prompts in common, seeds of their own: each row's seeds at their own degrees (Banerjee 1960)."""
+    """The difference of two rows with common prompts but own seeds, at own degrees of freedom (Banerjee 1960)."""
     whole = subtract(_mean_over_seeds(a), _mean_over_seeds(b))
     if whole is None:
         return None

@@ -43,19 +43,19 @@ class Parts:
 
     @property
     def variance(self) -> Array:
-        """A + B - D, and at least D: the rest is there for certain."""
+        """Variance of the mean, A + B - D; at least D, which every estimate has."""
         whole: Array = np.asarray(self.prompts) + self.seeds + self.common - self.rest
         variance: Array = np.maximum(whole, self.rest)
         return variance
 
     @property
     def standard_error(self) -> Array:
-        """Of the mean."""
+        """Standard error of the mean."""
         error: Array = np.sqrt(self.variance)
         return error
 
     def half_width(self, alpha: Array | float = 1 - LEVEL, alpha_common: Array | float | None = None) -> Array:
-        """Of the two-sided interval of level 1 - alpha; alpha_common: the common part's own, where it is another."""
+        """Half the width of the interval of level 1 - alpha. alpha_common: of the common part, if not alpha."""
         a, b, d = (
             _squared_quantile(alpha, degrees)
             for degrees in (self.degrees_prompts, self.degrees_seeds, self.degrees_rest)
@@ -107,7 +107,7 @@ def _squared_quantile(alpha: Array | float, degrees: Array | float) -> Array:
 
 
 def stack(parts: Sequence[Parts]) -> Parts:
-    """Several as one with arrays, which is far faster to ask."""
+    """Several Parts as one whose fields are arrays (N,): computing on it is far faster than one by one."""
     names = [field.name for field in fields(Parts)]
     return Parts(**{name: np.array([float(getattr(part, name)) for part in parts]) for name in names})
 

@@ -36,7 +36,7 @@ _KEPT = 0.5
 def adjust(
     comparisons: Sequence[Comparison], primary: Callable[[Comparison], bool] | None = None
 ) -> list[Comparison]:
-    """The same with their p-values adjusted over the whole table, and the family of each where some are primary."""
+    """The comparisons with p-values corrected for the table's size. primary: which are tested first; None: none."""
     first = [place for place, c in enumerate(comparisons) if primary is not None and primary(c)]
     if not first:
         adjusted = holm([c.p_value for c in comparisons])
