@@ -136,7 +136,7 @@ def differing(left: Any, right: Any) -> str:
     """The leaves of two values that differ, `key A | B`; the names and descriptions of recipes are no setting."""
     left, right = _plain(left), _plain(right)
     if not (isinstance(left, Mapping) and isinstance(right, Mapping)):
-        return f"{_shown(left)} | {_shown(right)}"
+        return f"{_format(left)} | {_format(right)}"
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     named = [key for key in keys if key not in ("name", "description")] or keys
     return ", ".join(f"{key} {differing(left.get(key), right.get(key))}" for key in named)
@@ -146,5 +146,5 @@ def _plain(value: Any) -> Any:
     return value.model_dump() if hasattr(value, "model_dump") else value
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return "none" if value is None else value if isinstance(value, str) else in_words(value)

@@ -124,7 +124,7 @@ def detectable(noise: Floors, evidence: Evidence, seeds: int, num_cells: int) ->
 
 
 def _drift(evidence: Evidence, noise: Floors, sign: int, alpha: float, margin: float | None) -> float | None:
-    """How far the cell has drifted below the anchor: CUSUM of losses over its threshold, 1: alarm. None: no anchor."""
+    """How far the cell drifted below the anchor: CUSUM of losses over its threshold (1: alarm). None: no anchor."""
     if evidence.anchor is None:
         return None
     reference, night_sd = evidence.anchor.reference, math.sqrt(noise.nights.variance * noise.long_run)

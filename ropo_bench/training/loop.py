@@ -176,7 +176,7 @@ class _Stepper:
         *values, num_tokens, grad_norm = torch.cat([sums, norm.to(sums).reshape(1)]).tolist()
         record = dict(zip(totals, values, strict=True)) | {"grad_norm": grad_norm}
         if not (math.isfinite(record["loss"]) and math.isfinite(grad_norm)):
-            raise self._diverged(step, record)
+            raise self._divergence(step, record)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - began
@@ -205,7 +205,7 @@ class _Stepper:
         sharding.end_of_passes(self.passes)
         return totals, num_tokens
 
-    def _diverged(self, step: int, record: dict[str, float]) -> TrainingDiverged:
+    def _divergence(self, step: int, record: dict[str, float]) -> TrainingDiverged:
         ids = self.objective.ids(step)
         names = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         return TrainingDiverged(

@@ -217,20 +217,20 @@ def _position_notes(model: str, group: Sequence[Annotation], listed: Listed | No
         )
     if listed is None:
         yield (
-            f"{model}: C {_shown(c)} by cross-validation, whose scores are tied to about 1e-6: another version of"
+            f"{model}: C {_format_c(c)} by cross-validation, whose scores are tied to about 1e-6: another version of"
             " scikit-learn may pick another, which moved 22 of 57 published length-controlled win rates by up to 0.15"
         )
         return
     yield (
         f"{model}: on alpaca_eval's leaderboard as {listed.name} with {listed.lc_win_rate:.6f}, reached at C"
-        f" {_shown(listed.c)}"
+        f" {_format_c(listed.c)}"
     )
     picked = control_length(group, range(len(group)), None)
     if abs(picked.win_rate - listed.lc_win_rate) > SAME:
-        yield f"{model}: cross-validation picks C {_shown(picked.c)} here, with {picked.win_rate:.3f}"
+        yield f"{model}: cross-validation picks C {_format_c(picked.c)} here, with {picked.win_rate:.3f}"
 
 
-def _shown(c: float | None) -> str:
+def _format_c(c: float | None) -> str:
     return "none (50 by construction)" if c is None else f"{c:.4g}"
 
 
