@@ -332,7 +332,7 @@ def main() -> None:
     except doors.Interrupted as stop:
         doors.leave(stop.exit_code, stop.line())
     except BaseException as error:
-        ending, line = _told(error)
+        ending, line = _describe(error)
         doors.leave(ending, visible(line))
     doors.leave(code)
 
@@ -345,7 +345,7 @@ def _run_command() -> int:
     return code if isinstance(code, int) else 0
 
 
-def _told(error: BaseException) -> tuple[int, str]:
+def _describe(error: BaseException) -> tuple[int, str]:
     """Exit code and line of whatever ended a command."""
     if callable(getattr(error, "show", None)):  # the command-line library's own, of a wrong command line
         output = io.StringIO()

@@ -34,7 +34,7 @@ def list_assets(names: Names = None, assets: Mirror = None, as_json: AsJson = Fa
     rows = []
     for entry in _chosen(names, assets):
         place = find(entry)
-        rows.append({**_described(entry), "place": place[0] if place else "absent"})
+        rows.append({**_describe(entry), "place": place[0] if place else "absent"})
     if as_json:
         _print_json(rows)
     elif sys.stdout.isatty():
@@ -116,7 +116,7 @@ def _chosen(names: Sequence[str] | None, assets: Path | None) -> Sequence[Entry]
     return list(chosen.values())
 
 
-def _described(entry: Entry) -> dict[str, Any]:
+def _describe(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "bytes": entry.num_bytes,

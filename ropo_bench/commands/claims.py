@@ -64,12 +64,12 @@ def _as_text(run: str, decided: Sequence[Decided]) -> str:
     for result in decided:
         lines += ["", f"{result.verdict:<14}{result.claim.id + ': ' if result.claim.id else ''}{result.claim.text}"]
         lines += [
-            f"{'':<14}{part}" for text in _explained(result, len(decided)) for part in textwrap.wrap(text, WIDTH - 14)
+            f"{'':<14}{part}" for text in _explain(result, len(decided)) for part in textwrap.wrap(text, WIDTH - 14)
         ]
     return "\n".join([*lines, "", *textwrap.wrap(READING, WIDTH)]) + "\n"
 
 
-def _explained(result: Decided, num_claims: int) -> list[str]:
+def _explain(result: Decided, num_claims: int) -> list[str]:
     """The numbers of a claim, in one or two sentences."""
     numbers, claim = result.numbers, result.claim
     if numbers is None or result.decision is None:
@@ -90,11 +90,11 @@ def _explained(result: Decided, num_claims: int) -> list[str]:
     test = f"p {p_text(p_value)}{' for the opposite' if opposite else ''}"
     return [
         f"{estimate} {interval}, {claimed}; {test}; {prompts}{about}{left_out}",
-        *_underpowered(result, num_claims),
+        *_explain_underpowered(result, num_claims),
     ]
 
 
-def _underpowered(result: Decided, num_claims: int) -> list[str]:
+def _explain_underpowered(result: Decided, num_claims: int) -> list[str]:
     """Why nothing is decided, what would have been seen, and what would be enough."""
     numbers = result.numbers
     if result.verdict != "UNDERPOWERED" or numbers is None:

@@ -136,17 +136,17 @@ def _problem(calibration: _Calibration) -> str | None:
     failed, unparsable = (calibration.facts.get(fact, 0) for fact in ("n_failed", "n_unparsable"))
     if failed:
         return f"{failed} calls have no answer; the same command asks them again"
-    if unparsable == len(calibration.shown) > 0:
+    if unparsable == len(calibration.by_order) > 0:
         return f"none of its {unparsable} answers holds a verdict; correct its params"
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Calibration:
-    """A judge's verdicts: `shown`, one for each order in which a battle was shown, and `single`, one a battle."""
+    """A judge's verdicts: `by_order`, one for each order in which a battle was shown, and `single`, one a battle."""
 
     label: str
-    shown: Sequence[Battle]
+    by_order: Sequence[Battle]
     single: Sequence[Battle]
     facts: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -167,7 +167,7 @@ def _ask(
             f"judge {judge.name}: an exact function grades its own prompts only; calibrate a judge that reads words"
         )
     if judge.kind == "reward-model":
-        return _Calibration(judge.name, [], _graded(judge, reference))
+        return _Calibration(judge.name, [], _grade(judge, reference))
     from ropo_bench.judging.ledger import Budget
     from ropo_bench.recipes.load import load_task
     from ropo_bench.scoring import find_scorer
@@ -199,7 +199,7 @@ def _ask(
     return _Calibration(judge.name, verdicts, both_orders(verdicts), facts, notes)
 
 
-def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
+def _grade(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
     """A reward model's verdicts: the higher reward wins."""
     from dataclasses import replace
 
@@ -228,7 +228,7 @@ def _print(judge: _Calibration, file: str, reference: Sequence[Battle], as_json:
         )
     measures: dict[str, Any] = {
         **agreement(pairs),
-        "position_bias": position_bias(judge.shown),
+        "position_bias": position_bias(judge.by_order),
         "longer_share": longer_share([ours for _, ours in pairs]),
         "reference_position_bias": position_bias(reference),
         "reference_longer_share": longer_share([theirs for theirs, _ in pairs]),

@@ -42,17 +42,17 @@ def score_alpaca_eval_command(
         if lc_c is not None:
             raise UsageError(f"--lc-c {lc_c}: {path} is a leaderboard, which has no answers to fit; give annotations")
         rows = read_leaderboard(path)
-        printed = [_published(row) for row in rows]
+        printed = [_row_of_leaderboard(row) for row in rows]
     else:
         measured = measure_annotations(read_annotations(path), lc_c, rule)
         rows = [leaderboard_row(row) for row in measured]
-        printed = [_measured(row, rule) for row in measured]
+        printed = [_row_of_model(row, rule) for row in measured]
     if leaderboard is not None:
         write_leaderboard(leaderboard, [replace(row, name=csv_cell(row.name)) for row in rows])
     print_rows(printed, json)
 
 
-def _measured(row: ModelRow, rule: str) -> ScoreRow:
+def _row_of_model(row: ModelRow, rule: str) -> ScoreRow:
     metrics = {
         name: Metric(measurement.value, measurement.n, measurement.n_unscored)
         if name == LENGTH
@@ -71,7 +71,7 @@ def _measured(row: ModelRow, rule: str) -> ScoreRow:
     return ScoreRow(row.model, metrics, row.notes, facts)
 
 
-def _published(row: LeaderboardRow) -> ScoreRow:
+def _row_of_leaderboard(row: LeaderboardRow) -> ScoreRow:
     figures = {
         "win_rate": (row.win_rate, row.standard_error),
         "discrete_win_rate": (row.discrete_win_rate, None),

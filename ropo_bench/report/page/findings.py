@@ -13,7 +13,7 @@ from ropo_bench.types import Comparison
 
 def findings(board: Leaderboard) -> list[str]:
     """A sentence for each compared column; what is missing where nothing is compared."""
-    if sentences := _told(board):
+    if sentences := _sentences(board):
         return [f"{line[0].upper()}{line[1:]}." for line in sentences]
     measured = sum(bool(row.cells) for row in board.rows)
     if measured < 2:
@@ -21,14 +21,14 @@ def findings(board: Leaderboard) -> list[str]:
     return ["No column of this table is compared between rows."]
 
 
-def _told(board: Leaderboard) -> list[str]:
+def _sentences(board: Leaderboard) -> list[str]:
     """The first lines of the conclusions, one a column; the others say how to read a table."""
     return conclusions(board)[: len(separations(board))]
 
 
 def notes(board: Leaderboard) -> list[str]:
     """What stands under the table: its notes without those that `findings` or the provenance tells."""
-    elsewhere = {*_told(board), *(footer for footer in board.footers if is_fact(footer))}
+    elsewhere = {*_sentences(board), *(footer for footer in board.footers if is_fact(footer))}
     return [note for note in text_table(board).notes if note not in elsewhere]
 
 

@@ -162,7 +162,7 @@ def _battles(shelf: Shelf, task: TaskRecipe, models: Sequence[tuple[Trained, Seq
     for prompt in prompts:
         answers = [_answer(model, prompt, texts[prompt.id], s) for model, texts, s in answering if prompt.id in texts]
         theirs = next((answer.value for answer in answers if answer.row == opponent), None)
-        judged = tuple(_judged(answer, column, opponent, theirs) for answer in answers)
+        judged = tuple(_judge(answer, column, opponent, theirs) for answer in answers)
         turns = fixed[prompt.id].turns if prompt.id in fixed else ()
         battles.append(
             Battle(task.name, prompt.id, prompt.category, prompt.turns, column.metric, opponent, turns, judged)
@@ -192,7 +192,7 @@ def _answer(model: Trained, prompt: Prompt, completion: Completion, scores: Mapp
     )
 
 
-def _judged(answer: Answer, column: Column, opponent: str, theirs: float | None) -> Answer:
+def _judge(answer: Answer, column: Column, opponent: str, theirs: float | None) -> Answer:
     """The answer with its verdict: a preference against even, a grade against the opponent's."""
     against = EVEN if is_win_rate(column.metric) else theirs
     if answer.row == opponent or answer.value is None or against is None:
