@@ -72,12 +72,12 @@ def run(
     for what cannot be, and BudgetReached.
     """
     asked = Asked(
-        methods=_joined(methods),
+        methods=_join(methods),
         suite=suite,
         seeds=seeds,
         base=base,
         data=data,
-        tasks=None if tasks is None else _joined(tasks),
+        tasks=None if tasks is None else _join(tasks),
         judge=judge,
         backend=backend,
         checkpoints=[f"{row}={path}" for row, path in (checkpoints or {}).items()],
@@ -117,7 +117,9 @@ def score_alpaca_eval(path: str | Path, *, lc_c: float | None = None, rule: str 
     parts = ("value", "standard_error", "low", "high", "n", "n_unscored")
     rows = {
         row.model: {
-            (metric, part): getattr(found, part, None) for metric, found in row.measurements.items() for part in parts
+            (metric, part): getattr(measurement, part, None)
+            for metric, measurement in row.measurements.items()
+            for part in parts
         }
         for row in measured
     }
@@ -175,11 +177,11 @@ class FinishedRun:
         [pair] = compare_rows(self.run.store, self.name, None, f"{a},{b}", top=0).pairs
         lines = []
         for column in pair.columns:
-            found = column.comparison
+            comparison = column.comparison
             parts = ("estimate", "low", "high", "standard_error", "p_value", "adjusted", "n", "test")
             lines.append(
                 {"task": column.task, "metric": column.metric, a: column.a, b: column.b}
-                | {part: None if found is None else getattr(found, part) for part in parts}
+                | {part: None if comparison is None else getattr(comparison, part) for part in parts}
             )
         return DataFrame(lines).set_index(["task", "metric"])
 
@@ -224,14 +226,14 @@ class FinishedRun:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the table."""
-        shown = self.table().xs("value", axis=1, level="part")
-        return f"<p>{_escaped(self.leaderboard.title)}</p>{shown.to_html(na_rep='–', escape=True)}"
+        values = self.table().xs("value", axis=1, level="part")
+        return f"<p>{_escape(self.leaderboard.title)}</p>{values.to_html(na_rep='–', escape=True)}"
 
     def __repr__(self) -> str:
         return to_markdown(self.leaderboard)
 
 
-def _joined(names: Names) -> str:
+def _join(names: Names) -> str:
     return names if isinstance(names, str) else ",".join(map(str, names))
 
 
@@ -242,7 +244,7 @@ def _yaml(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     from html import escape
 
     return escape(text)

@@ -209,10 +209,10 @@ LOSSES: dict[str, Loss] = {
 
 def resolve_loss(name: str) -> Loss:
     """The loss of a short name, or the `Loss` object at "module:object"; UsageError where there is none."""
-    found = resolve_object(name, LOSSES, "loss")
-    if not isinstance(found, Loss):
-        raise UsageError(f"loss {name!r}: is a {type(found).__name__}; it must be a ropo_bench.losses.Loss object")
-    return found
+    loss = resolve_object(name, LOSSES, "loss")
+    if not isinstance(loss, Loss):
+        raise UsageError(f"loss {name!r}: is a {type(loss).__name__}; it must be a ropo_bench.losses.Loss object")
+    return loss
 
 
 def metrics(logps: PairLogps, recipe: LossRecipe) -> dict[str, Tensor]:

@@ -140,11 +140,12 @@ class _Way:
             if task.name in self.request.judges:
                 self._score(row, model, task)
         stages = {task.name: scores.stage(self.bench, model, task).manifest for task in self.request.tasks}
-        missing = [f"{told[scores.FAILED]:,} of {task}" for task, told in stages.items() if told[scores.FAILED]]
+        failed = {task: manifest[scores.FAILED] for task, manifest in stages.items()}
+        missing = [f"{number:,} of {task}" for task, number in failed.items() if number]
         unread = [
-            f"{task} (its answers: cache/judge/{told['judge_key']}/answers.jsonl)"
-            for task, told in stages.items()
-            if told.get(scores.UNREAD)
+            f"{task} (its answers: cache/judge/{manifest['judge_key']}/answers.jsonl)"
+            for task, manifest in stages.items()
+            if manifest.get(scores.UNREAD)
         ]
         row.state = DONE
         if missing:

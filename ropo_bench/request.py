@@ -134,12 +134,12 @@ def _rates(asked: Asked, suite: SuiteRecipe, methods: list[MethodRecipe]) -> tup
     return set_rates(asked.rates, methods, tuning)
 
 
-def untuned(request: Request) -> list[str]:
+def untuned_methods(request: Request) -> list[str]:
     """Methods that a suite with overrides has none for: they train with figures for another size of model."""
-    known = request.suite.overrides
+    tuned = request.suite.overrides
     if request.rates.how != "suite":
         return []
-    return [method.name for method in request.methods if known and method.name not in known]
+    return [method.name for method in request.methods if tuned and method.name not in tuned]
 
 
 def _judges(tasks: Sequence[TaskRecipe], suite: SuiteRecipe, asked: Asked) -> Mapping[str, JudgeRecipe]:
@@ -171,13 +171,13 @@ def _names(text: str) -> list[str]:
 
 
 def _checkpoints(given: Sequence[str], taken: set[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for text in given:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
             raise UsageError(f"--checkpoint {text}: give NAME=FOLDER or NAME=org/model")
         check_row_name(name, "--checkpoint")
-        if name in found or name in taken:
+        if name in paths or name in taken:
             raise UsageError(f"--checkpoint {text}: the name {name} is taken; choose another")
-        found[name] = path
-    return found
+        paths[name] = path
+    return paths

@@ -85,10 +85,10 @@ def adapter_config(recipe: AdapterRecipe) -> PeftConfig:
     config_class = resolve_object(recipe.name, CONFIGS, "adapter")
     if not (isinstance(config_class, type) and issubclass(config_class, PeftConfig)):
         raise UsageError(f"adapter {recipe.name!r}: must name a class derived from peft.PeftConfig")
-    known = {field.name for field in dataclasses.fields(config_class)} - NOT_OPTIONS
+    names = {field.name for field in dataclasses.fields(config_class)} - NOT_OPTIONS
     for option in recipe.options:
-        if option not in known:
-            hint = suggest(option, known) or f"{config_class.__name__} has {', '.join(sorted(known))}"
+        if option not in names:
+            hint = suggest(option, names) or f"{config_class.__name__} has {', '.join(sorted(names))}"
             raise UsageError(f"adapter {recipe.name}: unknown option {option!r}; {hint}")
     options = {**DEFAULTS.get(recipe.name, {}), **recipe.options}
     try:
@@ -121,14 +121,14 @@ def tuner_layers(model: nn.Module) -> list[tuple[str, BaseTunerLayer]]:
 
 def rotations(model: nn.Module) -> list[tuple[str, Callable[[], torch.Tensor]]]:
     """(name, function giving R as a matrix) of every module that the active RoPO or OFT adapter rotates."""
-    found: list[tuple[str, Callable[[], torch.Tensor]]] = []
+    named_rotations: list[tuple[str, Callable[[], torch.Tensor]]] = []
     for name, layer in tuner_layers(model):
         for adapter in layer.active_adapters:
             if isinstance(layer, RopoLayer) and adapter in layer.ropo_theta_forward:
-                found.append((name, partial(layer.rotation, adapter)))
+                named_rotations.append((name, partial(layer.rotation, adapter)))
             elif isinstance(layer, OFTLayer) and adapter in layer.oft_R:
-                found.append((name, partial(layer.get_delta_weight, adapter)))
-    return found
+                named_rotations.append((name, partial(layer.get_delta_weight, adapter)))
+    return named_rotations
 
 
 def check_adapted(where: str, policy: nn.Module) -> None:

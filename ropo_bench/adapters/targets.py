@@ -59,8 +59,8 @@ def _hint(recipe: AdapterRecipe, target: str, model: nn.Module) -> str:
     if turned and not linear and recipe.name in LINEAR_ONLY:
         names = ", ".join(turned)
         return f"all linear layers of this model are Conv1D: take lora with target_modules [{names}], or full"
-    known = sorted({*linear, *([] if recipe.name in LINEAR_ONLY else turned)})
-    return suggest(target, known) or f"its linear layers are {', '.join(known)}"
+    targets = sorted({*linear, *([] if recipe.name in LINEAR_ONLY else turned)})
+    return suggest(target, targets) or f"its linear layers are {', '.join(targets)}"
 
 
 def _last_words(names: Iterable[str]) -> list[str]:

@@ -63,8 +63,8 @@ def decide_claims(run: Run, claims: Sequence[Claim]) -> list[Decided]:
     columns = [_column(claim, run) for claim in claims]
     scores = {name: run.scores(name) for name in {claim.task for claim in claims}}
     missing = [_missing(claim, run, scores[claim.task]) for claim in claims]
-    shown = run.table_rows([name for claim in claims for name in (claim.row, claim.other) if name])
-    table = {task: {name: own for name, own in rows.items() if name in shown} for task, rows in scores.items()}
+    names = run.table_rows([name for claim in claims for name in (claim.row, claim.other) if name])
+    table = {task: {name: own for name, own in rows.items() if name in names} for task, rows in scores.items()}
     samples = {
         (claim.task, claim.metric): samples_of(run.tasks[claim.task], column, table[claim.task], run.seeds)
         for claim, column, gap in zip(claims, columns, missing, strict=True)
@@ -76,15 +76,15 @@ def decide_claims(run: Run, claims: Sequence[Claim]) -> list[Decided]:
         else None
         for claim, column, gap in zip(claims, columns, missing, strict=True)
     ]
-    evidence = [None if one is None else one.evidence for one in numbers]
+    evidence = [None if number is None else number.evidence for number in numbers]
     decisions = decide(evidence, [claim.region for claim in claims])
     return [
-        gap or _decided(claim, found, decision)
-        for claim, found, decision, gap in zip(claims, numbers, decisions, missing, strict=True)
+        gap or _decide(claim, number, decision)
+        for claim, number, decision, gap in zip(claims, numbers, decisions, missing, strict=True)
     ]
 
 
-def _decided(claim: Claim, numbers: Numbers | None, decision: Decision | None) -> Decided:
+def _decide(claim: Claim, numbers: Numbers | None, decision: Decision | None) -> Decided:
     assert decision is not None
     return Decided(claim, decision.verdict, None, numbers, decision)
 
@@ -94,18 +94,18 @@ def _column(claim: Claim, run: Run) -> Column:
     rows, tasks = list(run.rows), run.tasks
     named = [("row", claim.row, rows)] + ([("other", claim.other, rows)] if claim.other else [])
     named += [("task", claim.task, list(tasks))]
-    for part, name, known in named:
-        if name not in known:
+    for part, name, names in named:
+        if name not in names:
             what = "row" if part == "other" else part
-            raise _unknown(claim, part, f"run {run.name} has no {what} {name!r}", str(name), known)
+            raise _unknown(claim, part, f"run {run.name} has no {what} {name!r}", str(name), names)
     columns = {column.metric: column for column in tasks[claim.task].columns}
     if claim.metric not in columns:
         raise _unknown(claim, "metric", f"task {claim.task} has no column {claim.metric!r}", claim.metric, [*columns])
     return columns[claim.metric]
 
 
-def _unknown(claim: Claim, part: str, problem: str, name: str, known: Sequence[str]) -> UsageError:
-    return UsageError(f"{claim.places[part]}: {problem}; {suggest(name, known) or 'known: ' + ', '.join(known)}")
+def _unknown(claim: Claim, part: str, problem: str, name: str, names: Sequence[str]) -> UsageError:
+    return UsageError(f"{claim.places[part]}: {problem}; {suggest(name, names) or 'known: ' + ', '.join(names)}")
 
 
 def _missing(claim: Claim, run: Run, scores: Mapping[str, Seeds]) -> Decided | None:
@@ -190,12 +190,12 @@ def _binomial(sample: Sample) -> Callable[[float], float] | None:
 
 def difference_evidence(samples: Mapping[str, Sample], row: str, other: str) -> tuple[Evidence, Difference | None]:
     """The difference row - other, tested at every border as the table tests it at 0; samples: of all rows."""
-    found = differences(samples, [(row, other)])
-    if not found:
+    estimates = differences(samples, [(row, other)])
+    if not estimates:
         a, b = samples[row], samples[other]
         census = not (a.clusters or b.clusters)
         return Evidence(a.value - b.value, None if census else 0.0), None
-    [difference] = found
+    [difference] = estimates
     (low,), (high,) = intervals([difference])
     parts = difference.parts
     return Evidence(

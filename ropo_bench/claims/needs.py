@@ -45,5 +45,5 @@ def needs(sample: Sample, distance: float, alpha: float) -> Needs:
 def _fewest(most: int, enough: Callable[[int], bool]) -> int | None:
     """The smallest count from 2 on that is enough, where more is never worse."""
     counts = range(2, most + 1)
-    found = bisect_left(counts, True, key=enough)
-    return counts[found] if found < len(counts) else None
+    place = bisect_left(counts, True, key=enough)
+    return counts[place] if place < len(counts) else None

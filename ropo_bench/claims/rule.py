@@ -78,21 +78,21 @@ def decide(evidence: Sequence[Evidence | None], regions: Sequence[Region]) -> li
     lower what Holm multiplies the others with.
     """
     pairs = [
-        (1.0, 1.0) if found is None else p_values(found, region)
-        for found, region in zip(evidence, regions, strict=True)
+        (1.0, 1.0) if number is None else p_values(number, region)
+        for number, region in zip(evidence, regions, strict=True)
     ]
     inside, outside = holm([p for p, _ in pairs]), holm([p for _, p in pairs])
     return [
-        None if found is None else Decision(_verdict(found, region, p_in, p_out), p_in, p_out)
-        for found, region, p_in, p_out in zip(evidence, regions, inside, outside, strict=True)
+        None if number is None else Decision(_verdict(number, region, p_in, p_out), p_in, p_out)
+        for number, region, p_in, p_out in zip(evidence, regions, inside, outside, strict=True)
     ]
 
 
-def _verdict(found: Evidence, region: Region, p_support: float, p_refute: float) -> Verdict:
+def _verdict(evidence: Evidence, region: Region, p_support: float, p_refute: float) -> Verdict:
     # The shown interval must say the same: it may be asymmetric (a bootstrap's) where the p-value's is not.
-    low = -math.inf if found.low is None else found.low
-    high = math.inf if found.high is None else found.high
-    census = found.standard_error is None
+    low = -math.inf if evidence.low is None else evidence.low
+    high = math.inf if evidence.high is None else evidence.high
+    census = evidence.standard_error is None
     if p_support <= ALPHA and (census or (region.low <= low and high <= region.high)):
         return "SUPPORTED"
     if p_refute <= ALPHA and (census or high <= region.low or region.high <= low):
@@ -100,26 +100,26 @@ def _verdict(found: Evidence, region: Region, p_support: float, p_refute: float)
     return "UNDERPOWERED"
 
 
-def p_values(found: Evidence, region: Region) -> tuple[float, float]:
+def p_values(evidence: Evidence, region: Region) -> tuple[float, float]:
     """One-sided p-values (0..1) of "the number lies outside the region" and of "it lies inside".
 
     Outside is tested at every finite border, and all must be rejected (two one-sided tests, Schuirmann 1987); inside
     can be rejected at either border, so the smaller p-value counts twice where there are two.
     """
     borders = [(region.low, 1)] * (region.low > -math.inf) + [(region.high, -1)] * (region.high < math.inf)
-    inside = max(_beyond(found, border, sign) for border, sign in borders)
-    outside = min(_beyond(found, border, -sign) for border, sign in borders)
+    inside = max(_beyond(evidence, border, sign) for border, sign in borders)
+    outside = min(_beyond(evidence, border, -sign) for border, sign in borders)
     return inside, min(1.0, len(borders) * outside)
 
 
-def _beyond(found: Evidence, border: float, sign: int) -> float:
+def _beyond(evidence: Evidence, border: float, sign: int) -> float:
     """p-value of "the number is not beyond the border", on the side of the sign."""
-    distance = sign * (found.estimate - border)
-    if found.standard_error is None:
+    distance = sign * (evidence.estimate - border)
+    if evidence.standard_error is None:
         return 0.0 if distance > 0 else 1.0
-    if found.standard_error == 0 or found.p_at is None:
+    if evidence.standard_error == 0 or evidence.p_at is None:
         return 1.0  # nothing varied among the few prompts that there are: no error can be told
-    p_value = found.p_at(border)
+    p_value = evidence.p_at(border)
     return p_value / 2 if distance > 0 else 1 - p_value / 2
 
 

@@ -69,7 +69,7 @@ def main() -> None:
     except doors.Interrupted as stop:
         doors.leave(stop.exit_code, stop.line())
     except BaseException as error:
-        ending, line = _told(error)
+        ending, line = _describe(error)
         doors.leave(ending, visible(line))
     doors.leave(code)
 
@@ -82,12 +82,12 @@ def _run_command() -> int:
     return code if isinstance(code, int) else 0
 
 
-def _told(error: BaseException) -> tuple[int, str]:
+def _describe(error: BaseException) -> tuple[int, str]:
     """Exit code and line of whatever ended a command."""
     if callable(getattr(error, "show", None)):  # the command-line library's own, of a wrong command line
-        shown = io.StringIO()
-        error.show(shown)  # type: ignore[attr-defined]
-        say(shown.getvalue(), end="", file=sys.stderr)
+        output = io.StringIO()
+        error.show(output)  # type: ignore[attr-defined]
+        say(output.getvalue(), end="", file=sys.stderr)
         return int(getattr(error, "exit_code", 2)), ""
     cause = error.__context__ if isinstance(error, SystemExit) else error
     if cause is not None and doors.is_output_closed(cause):

@@ -33,8 +33,8 @@ def list_assets(names: Names = None, assets: Mirror = None, as_json: AsJson = Fa
 
     rows = []
     for entry in _chosen(names, assets):
-        found = find(entry)
-        rows.append({**_described(entry), "place": found[0] if found else "absent"})
+        place = find(entry)
+        rows.append({**_describe(entry), "place": place[0] if place else "absent"})
     if as_json:
         _print_json(rows)
     elif sys.stdout.isatty():
@@ -80,14 +80,14 @@ def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) 
 
     rows: list[dict[str, Any]] = []
     for entry in _chosen(names, assets):
-        found = find(entry)
-        if found is None:
+        place = find(entry)
+        if place is None:
             reason = f"asset {entry.name}: neither in the mirror nor in the cache; `assets fetch` may have it"
             rows.append(_row(entry, "failed" if names else "absent", reason))
             continue
         try:
-            verify(entry, found[1])
-            rows.append(_row(entry, "verified", str(found[1])))
+            verify(entry, place[1])
+            rows.append(_row(entry, "verified", str(place[1])))
         except UsageError as error:
             rows.append(_row(entry, "failed", str(error)))
     here = [row for row in rows if row["state"] != "absent"]
@@ -103,7 +103,7 @@ def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) 
 
 
 def _chosen(names: Sequence[str] | None, assets: Path | None) -> Sequence[Entry]:
-    """The entries of these names, or below these folders; all where none is named."""
+    """The registered files with these names or in these folders of the registry; without names, all."""
     from ropo_bench.sources.assets import entries, entry, use_mirror
 
     if assets is not None:
@@ -111,12 +111,12 @@ def _chosen(names: Sequence[str] | None, assets: Path | None) -> Sequence[Entry]
     chosen: dict[str, Entry] = {}
     for name in names or [""]:
         folder = f"{name.rstrip('/')}/" if name else ""
-        below = [known for known in entries() if known.name.startswith(folder)]
-        chosen |= {known.name: known for known in below or [entry(name.removesuffix(".gz"))]}
+        below = [listed for listed in entries() if listed.name.startswith(folder)]
+        chosen |= {listed.name: listed for listed in below or [entry(name.removesuffix(".gz"))]}
     return list(chosen.values())
 
 
-def _described(entry: Entry) -> dict[str, Any]:
+def _describe(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "bytes": entry.num_bytes,

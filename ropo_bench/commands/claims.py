@@ -32,74 +32,77 @@ def claims_command(run: str | None, file: Path, runs: Path, json: bool) -> None:
     """Decide and print; exits 1 where a claim is not supported, 4 where a row is unfinished, 3 where underpowered."""
     opened = named_run(runs, run)
     decided = decide_claims(opened, read_claims(file))
-    code = exit_code([one.verdict for one in decided])
+    code = exit_code([claim.verdict for claim in decided])
     if json:
         value: dict[str, Any] = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "run": opened.name}
-        say(dump_json(value | {"exit_code": code, "claims": [_as_json(one) for one in decided]}))
+        say(dump_json(value | {"exit_code": code, "claims": [_as_json(claim) for claim in decided]}))
     else:
         say(_as_text(opened.name, decided), end="")
     if code:
         raise typer.Exit(code)
 
 
-def _as_json(one: Decided) -> dict[str, Any]:
-    claim = one.claim
+def _as_json(result: Decided) -> dict[str, Any]:
+    claim = result.claim
     region = [None if math.isinf(border) else border for border in claim.region]
-    value: dict[str, Any] = {"id": claim.id, "claim": claim.text, "why": claim.why, "verdict": one.verdict}
+    value: dict[str, Any] = {"id": claim.id, "claim": claim.text, "why": claim.why, "verdict": result.verdict}
     value |= {"row": claim.row, "other": claim.other, "task": claim.task, "metric": claim.metric, "region": region}
-    value |= {"reason": one.reason}
-    if one.numbers is None or one.decision is None:
+    value |= {"reason": result.reason}
+    if result.numbers is None or result.decision is None:
         return value
-    numbers = asdict(replace(one.numbers, evidence=replace(one.numbers.evidence, p_at=None, parts=None)))
+    numbers = asdict(replace(result.numbers, evidence=replace(result.numbers.evidence, p_at=None, parts=None)))
     count, seeds = numbers.pop("needs") or (None, None)
     evidence = numbers.pop("evidence")
     del evidence["p_at"], evidence["parts"]
     value |= evidence | numbers | {"prompts_needed": count, "seeds_needed": seeds}
-    return value | {"p_support": one.decision.p_support, "p_refute": one.decision.p_refute}
+    return value | {"p_support": result.decision.p_support, "p_refute": result.decision.p_refute}
 
 
 def _as_text(run: str, decided: Sequence[Decided]) -> str:
-    counts = Counter(one.verdict for one in decided)
+    counts = Counter(result.verdict for result in decided)
     lines = [f"{run}: {len(decided)} claims: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items())]
-    for one in decided:
-        lines += ["", f"{one.verdict:<14}{one.claim.id + ': ' if one.claim.id else ''}{one.claim.text}"]
+    for result in decided:
+        lines += ["", f"{result.verdict:<14}{result.claim.id + ': ' if result.claim.id else ''}{result.claim.text}"]
         lines += [
-            f"{'':<14}{part}" for text in _explained(one, len(decided)) for part in textwrap.wrap(text, WIDTH - 14)
+            f"{'':<14}{part}" for text in _explain(result, len(decided)) for part in textwrap.wrap(text, WIDTH - 14)
         ]
     return "\n".join([*lines, "", *textwrap.wrap(READING, WIDTH)]) + "\n"
 
 
-def _explained(one: Decided, num_claims: int) -> list[str]:
+def _explain(result: Decided, num_claims: int) -> list[str]:
     """The numbers of a claim, in one or two sentences."""
-    numbers, claim = one.numbers, one.claim
-    if numbers is None or one.decision is None:
-        return [one.reason or "not finished"]
+    numbers, claim = result.numbers, result.claim
+    if numbers is None or result.decision is None:
+        return [result.reason or "not finished"]
     evidence, decimals, signed = numbers.evidence, numbers.decimals, claim.other is not None
     what = f"{claim.row} - {claim.other}" if signed else claim.row
     scale = max(abs(evidence.low or 0.0), abs(evidence.high or 0.0))
-    found = f"{what} = {number(evidence.estimate, decimals, signed, scale)}"
+    estimate = f"{what} = {number(evidence.estimate, decimals, signed, scale)}"
     claimed = f"claimed {_region(claim.region)}"
     if evidence.standard_error is None:
-        return [f"{found}, {claimed}; everything is counted, under one seed: exact for this checkpoint"]
+        return [f"{estimate}, {claimed}; everything is counted, under one seed: exact for this checkpoint"]
     about = _seeds_text(numbers.num_seeds)
     prompts = f"{numbers.n:,} prompts, " if numbers.n else ""
     left_out = f", {numbers.n_unscored:,} items unscored" if numbers.n_unscored else ""
-    opposite = one.decision.p_refute < one.decision.p_support
-    p_value = one.decision.p_refute if opposite else one.decision.p_support
+    opposite = result.decision.p_refute < result.decision.p_support
+    p_value = result.decision.p_refute if opposite else result.decision.p_support
     interval = interval_text(evidence.low, evidence.high, decimals, signed)
     test = f"p {p_text(p_value)}{' for the opposite' if opposite else ''}"
-    return [f"{found} {interval}, {claimed}; {test}; {prompts}{about}{left_out}", *_underpowered(one, num_claims)]
+    return [
+        f"{estimate} {interval}, {claimed}; {test}; {prompts}{about}{left_out}",
+        *_explain_underpowered(result, num_claims),
+    ]
 
 
-def _underpowered(one: Decided, num_claims: int) -> list[str]:
+def _explain_underpowered(result: Decided, num_claims: int) -> list[str]:
     """Why nothing is decided, what would have been seen, and what would be enough."""
-    numbers = one.numbers
-    if one.verdict != "UNDERPOWERED" or numbers is None:
+    numbers = result.numbers
+    if result.verdict != "UNDERPOWERED" or numbers is None:
         return []
     if numbers.detectable is None:
         return ["nothing varies among these prompts, so there is no error to decide by"]
     seen = number(numbers.detectable, numbers.decimals)
-    region, evidence = one.claim.region, numbers.evidence
+    region, evidence = result.claim.region, numbers.evidence
     alone = decide([evidence], [region])[0]
     among = f" as one of {num_claims} claims" * (num_claims > 1)
     why = (

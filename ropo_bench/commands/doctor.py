@@ -37,16 +37,16 @@ def doctor_command(
     """
     request = resolve(Asked("", suite or "pocket", base=base, judge=judge, include=include))
     ping = load_judge(judge, include=include) if judge else None
-    found: list[Line] = []
+    lines: list[Line] = []
     console = Screen(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
     for line in examine(request.suite, request.tasks, request.judges, ping, runs):
-        found.append(line)
+        lines.append(line)
         if not json:
             _print(console, line)
-    problems = [line for line in found if line.state == "problem"]
+    problems = [line for line in lines if line.state == "problem"]
     if json:
         record = {"schema": SCHEMA, "suite": request.suite.name, "can_run": not problems}
-        say(dump_json(record | {"lines": [asdict(line) for line in found]}))
+        say(dump_json(record | {"lines": [asdict(line) for line in lines]}))
     else:
         verdict = "can run here" if not problems else f"cannot run here: {len(problems)} to mend"
         console.print(Text(f"suite {request.suite.name} {verdict}", style="bold"))

@@ -134,8 +134,8 @@ def report_on(
     """The report; changes count from the fixed baseline, or else from the last night that was GO."""
     if baseline.night is not None:
         return GateReport(night, decision, text, f"the baseline {text}", differences(baseline.night, night))
-    before = [one for one in history if one.time < night.time]
-    good = [one for one in before if one.verdict == "GO"]
+    before = [earlier for earlier in history if earlier.time < night.time]
+    good = [earlier for earlier in before if earlier.verdict == "GO"]
     against = f"the median of the last {baseline.window} nights"
     if not before:
         return GateReport(night, decision, against, None, [])
@@ -162,8 +162,8 @@ def _fresh(run: Run, confirm: Run) -> Mapping[str, Row]:
 def _check_same(run: Run, confirm: Run) -> None:
     """Raise UsageError where base, data, or a task, method or judge of both runs are not the same."""
     records = (run.record, confirm.record)
-    asked = [{n: text for n, text in _recipes(record.request).items() if n != "suite"} for record in records]
-    differ = [name for name in sorted(asked[0].keys() & asked[1].keys()) if asked[0][name] != asked[1][name]]
+    recipes = [{n: text for n, text in _recipes(record.request).items() if n != "suite"} for record in records]
+    differ = [name for name in sorted(recipes[0].keys() & recipes[1].keys()) if recipes[0][name] != recipes[1][name]]
     differ += ["base"] * (records[0].base != records[1].base)
     data = [record.data_sha256 for record in records]
     differ += ["preference data"] * (None not in data and data[0] != data[1])

@@ -116,37 +116,37 @@ def calibrate(
     reference = read_battles(verdicts, is_switched)
     if against is not None:
         others = read_battles(against, is_switched)
-        found = _Found(against.name, others, others)
+        calibration = _Calibration(against.name, others, others)
     else:
         from ropo_bench.recipes.load import load_judge
 
         assert judge is not None
         recipe = load_judge(judge, include=include or [])
         recipe = recipe.model_copy(update={"strict_model": recipe.strict_model or strict_model})
-        found = _ask(recipe, reference, task, (budget_calls, budget_usd), runs, include or [])
-    _print(found, verdicts.name, reference, as_json)
-    problem = _problem(found)
+        calibration = _ask(recipe, reference, task, (budget_calls, budget_usd), runs, include or [])
+    _print(calibration, verdicts.name, reference, as_json)
+    problem = _problem(calibration)
     if problem is not None:
-        say(f"error: judge {found.label}: {problem}", file=sys.stderr)
+        say(f"error: judge {calibration.label}: {problem}", file=sys.stderr)
         raise typer.Exit(4)
 
 
-def _problem(found: _Found) -> str | None:
+def _problem(calibration: _Calibration) -> str | None:
     """Why the numbers of a calibration are not whole."""
-    failed, unparsable = (found.facts.get(fact, 0) for fact in ("n_failed", "n_unparsable"))
+    failed, unparsable = (calibration.facts.get(fact, 0) for fact in ("n_failed", "n_unparsable"))
     if failed:
         return f"{failed} calls have no answer; the same command asks them again"
-    if unparsable == len(found.shown) > 0:
+    if unparsable == len(calibration.by_order) > 0:
         return f"none of its {unparsable} answers holds a verdict; correct its params"
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A judge's verdicts: `shown`, one for each order in which a battle was shown, and `single`, one a battle."""
+class _Calibration:
+    """A judge's verdicts: `by_order`, one for each order in which a battle was shown, and `single`, one a battle."""
 
     label: str
-    shown: Sequence[Battle]
+    by_order: Sequence[Battle]
     single: Sequence[Battle]
     facts: Mapping[str, int] = field(default_factory=dict)
     notes: Sequence[str] = ()
@@ -159,7 +159,7 @@ def _ask(
     budget: tuple[int | None, float | None],
     runs: Path,
     include: Sequence[Path],
-) -> _Found:
+) -> _Calibration:
     from ropo_bench.judging.calibrate import battle_calls, both_orders, shown_battles
 
     if judge.kind == "function":
@@ -167,7 +167,7 @@ def _ask(
             f"judge {judge.name}: an exact function grades its own prompts only; calibrate a judge that reads words"
         )
     if judge.kind == "reward-model":
-        return _Found(judge.name, [], _graded(judge, reference))
+        return _Calibration(judge.name, [], _grade(judge, reference))
     from ropo_bench.judging.ledger import Budget
     from ropo_bench.recipes.load import load_task
     from ropo_bench.scoring import find_scorer
@@ -186,8 +186,8 @@ def _ask(
             outcome = room.ask(judge, calls, "calibrate")
         finally:
             room.close()
-    shown = shown_battles(reference, outcome.answers, lambda answer: probe.read(recipe, judge, answer))
-    failed, unread = len(outcome.failed), sum(battle.preference is None for battle in shown)
+    verdicts = shown_battles(reference, outcome.answers, lambda answer: probe.read(recipe, judge, answer))
+    failed, unread = len(outcome.failed), sum(battle.preference is None for battle in verdicts)
     tally = outcome.tally
     cost = "" if tally.cost_usd is None else f", {tally.cost_usd:.2f} dollars"
     note = f"{tally.sent} requests sent{cost}; {tally.cached} answers were there"
@@ -196,10 +196,10 @@ def _ask(
         f"{count} answers are by {name!r}, asked was {judge.model!r} (--strict-model refuses them)"
         for name, count in tally.other_models.items()
     ]
-    return _Found(judge.name, shown, both_orders(shown), facts, notes)
+    return _Calibration(judge.name, verdicts, both_orders(verdicts), facts, notes)
 
 
-def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
+def _grade(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
     """A reward model's verdicts: the higher reward wins."""
     from dataclasses import replace
 
@@ -210,30 +210,30 @@ def _graded(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
 
     texts = [(battle.prompt, answer) for battle in reference for answer in (battle.answer_a, battle.answer_b)]
     conversations = [(Prompt(f"battle {i // 2}", (prompt,)), [answer]) for i, (prompt, answer) in enumerate(texts)]
-    rewards = [found for (found,) in reward_grader(model_folder(judge.model)).grade(conversations)]
+    rewards = [reward for (reward,) in reward_grader(model_folder(judge.model)).grade(conversations)]
     return [
         replace(battle, preference=preference(a, b, 0.0), first=None)
         for battle, a, b in zip(reference, rewards[::2], rewards[1::2], strict=True)
     ]
 
 
-def _print(judge: _Found, file: str, reference: Sequence[Battle], as_json: bool) -> None:
+def _print(judge: _Calibration, file: str, reference: Sequence[Battle], as_json: bool) -> None:
     from ropo_bench.commands.score.output import Metric, ScoreRow, print_rows
-    from ropo_bench.judging.calibrate import agreement, longer_share, matched, position_bias
+    from ropo_bench.judging.calibrate import agreement, longer_share, match_battles, position_bias
 
-    pairs, missing = matched(reference, judge.single)
+    pairs, missing = match_battles(reference, judge.single)
     if not pairs:
         raise UsageError(
             f"{file}: none of its {len(reference)} battles is in {judge.label}; compare verdicts on the same texts"
         )
-    found: dict[str, Any] = {
+    measures: dict[str, Any] = {
         **agreement(pairs),
-        "position_bias": position_bias(judge.shown),
+        "position_bias": position_bias(judge.by_order),
         "longer_share": longer_share([ours for _, ours in pairs]),
         "reference_position_bias": position_bias(reference),
         "reference_longer_share": longer_share([theirs for theirs, _ in pairs]),
     }
-    metrics = {name: Metric(m.value, m.n, m.n_unscored, m.standard_error) for name, m in found.items()}
+    metrics = {name: Metric(m.value, m.n, m.n_unscored, m.standard_error) for name, m in measures.items()}
     notes = [
         *judge.notes,
         "accuracy in %; position_bias in points: p(a wins) where a was shown first, less where it was second;"

@@ -158,9 +158,9 @@ def write(part: str, name: str, folder: Path) -> list[Path]:
     given = "" if folder == Path() else f"{folder}/"
     words = {"name": name, "module": name.replace("-", "_"), "folder": given}
     files = {folder / path.format(**words): text.format(**words) for path, text in FILES[part].items()}
-    there = [path for path in files if path.exists()]
-    if there:
-        raise UsageError(f"new {part} {name}: {there[0]} is there already; remove it, or choose another name")
+    existing = [path for path in files if path.exists()]
+    if existing:
+        raise UsageError(f"new {part} {name}: {existing[0]} is there already; remove it, or choose another name")
     for path, text in files.items():
         atomic_write_text(path, text)
     return list(files)

@@ -139,12 +139,12 @@ def _refuse_another_suite(store: Store, name: str, request: Request) -> None:
 
 def _check_watched(request: Request) -> None:
     """Raise UsageError where the suite watches a column that no task of this night has."""
-    known = [f"{task.name}.{c.metric}" for task in request.tasks for c in task.columns if c.better != "none"]
+    names = [f"{task.name}.{c.metric}" for task in request.tasks for c in task.columns if c.better != "none"]
     for name in [*(request.suite.gate.columns or ()), *request.suite.gate.margins]:
-        if name not in known:
+        if name not in names:
             raise UsageError(
                 f"suite {request.suite.name}: gate, column {name}: no task of this night has it with a better"
-                f" direction; {suggest(name, known) or 'known: ' + ', '.join(known)}"
+                f" direction; {suggest(name, names) or 'known: ' + ', '.join(names)}"
             )
 
 

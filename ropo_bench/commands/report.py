@@ -32,9 +32,9 @@ def report_command(
     if as_json:
         say(dump_json({"reports": written}))
         return
-    for one in written:
-        say(one["page"])
-        for section, reason in one["left_out"].items():
+    for files in written:
+        say(files["page"])
+        for section, reason in files["left_out"].items():
             say(f"  not shown in {section}: {reason}")
 
 
@@ -47,9 +47,9 @@ def write_report(run: Run, folder: Path, against: str | None = None) -> dict[str
     data = gather(run, against)
     files, elements = [], {}
     for title, figure in data.figures().items():
-        made = {kind: file_bytes(figure, title, kind) for kind in FORMATS}
-        elements[title] = inline(made["svg"], title)
-        for kind, content in made.items():
+        contents = {kind: file_bytes(figure, title, kind) for kind in FORMATS}
+        elements[title] = inline(contents["svg"], title)
+        for kind, content in contents.items():
             path = folder / FIGURES / f"{title}.{kind}"
             with atomic_file(path) as temporary:
                 temporary.write_bytes(content)

@@ -17,7 +17,7 @@ from ropo_bench.planning import Spread
 from ropo_bench.planning.explain import reason_lines
 from ropo_bench.planning.fit import refuse_what_cannot_fit
 from ropo_bench.planning.inventory import Inventory
-from ropo_bench.request import Asked, Limits, budget_of, resolve, untuned
+from ropo_bench.request import Asked, Limits, budget_of, resolve, untuned_methods
 from ropo_bench.runs.reading import open_run
 from ropo_bench.runs.record import DONE, FAILED, RunRecord
 from ropo_bench.store import Store
@@ -44,7 +44,7 @@ def run_command(
     name = name or request.run_name()
     refuse_another_request(store, name, request)
     with Progress() as progress:
-        for method in untuned(request):
+        for method in untuned_methods(request):
             progress.note(
                 f"{method}: suite {request.suite.name} has no override for it; it trains at its recipe's lr "
                 f"(find one with: ropo-bench tune --suite {request.suite.name} --methods {method})"

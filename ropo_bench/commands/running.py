@@ -141,7 +141,7 @@ def plan(
     """
     from ropo_bench.commands.plan.command import plan_command
     from ropo_bench.planning import given_machine
-    from ropo_bench.planning.power import wanted
+    from ropo_bench.planning.power import read_wanted
     from ropo_bench.request import Asked, resolve
     from ropo_bench.store import Store
 
@@ -161,7 +161,7 @@ def plan(
     )
     machine = None if device_gib is None else given_machine(device_gib, devices)
     request = resolve(asked)
-    plan_command(request, Store(runs), json, machine, wanted(effect, request))
+    plan_command(request, Store(runs), json, machine, read_wanted(effect, request))
 
 
 @app.command()

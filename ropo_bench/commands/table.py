@@ -10,7 +10,7 @@ from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.cells import STYLES, Style
 from ropo_bench.leaderboard.formats import FORMATS, render
-from ropo_bench.leaderboard.literature import published
+from ropo_bench.leaderboard.literature import read_published
 from ropo_bench.leaderboard.terminal import to_text
 from ropo_bench.recipes.files import suggest
 from ropo_bench.runs.reading import Run, newest_run, open_run
@@ -41,7 +41,7 @@ def print_leaderboard(run: Run, format: str) -> None:
 def _print(runs: Sequence[Run], format: str, style: Style, against: str | None = None) -> None:
     board = leaderboard(runs, against)
     base = runs[0].record.request.suite.published
-    literature = published(base, {(column.task, column.metric) for column in board.columns})
+    literature = read_published(base, {(column.task, column.metric) for column in board.columns})
     if format != "text":
         say(render(board, format, style, literature), end="")
         return
@@ -50,6 +50,6 @@ def _print(runs: Sequence[Run], format: str, style: Style, against: str | None =
     console.print(to_text(board, console.width, style, literature))
 
 
-def _check(option: str, given: str, known: Sequence[str]) -> None:
-    if given not in known:
-        raise UsageError(f"{option} {given}: {suggest(given, known) or 'known: ' + ', '.join(known)}")
+def _check(option: str, given: str, choices: Sequence[str]) -> None:
+    if given not in choices:
+        raise UsageError(f"{option} {given}: {suggest(given, choices) or 'known: ' + ', '.join(choices)}")

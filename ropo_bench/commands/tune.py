@@ -72,8 +72,8 @@ def _grid(
     if given is None and before is not None:
         return list(before.grid)
     if given is None:
-        known = [float(change["train.lr"]) for change in suite.overrides.values() if "train.lr" in change]
-        return grid_around([*known, *(method.train.lr for method in methods)])
+        rates = [float(change["train.lr"]) for change in suite.overrides.values() if "train.lr" in change]
+        return grid_around([*rates, *(method.train.lr for method in methods)])
     try:
         low, high = map(float, given.split(":"))
     except ValueError:

@@ -20,18 +20,20 @@ def verify_command(folders: Sequence[Path], json: bool, write: bool = False) -> 
 
     write: see publishing.verify.
     """
-    found = [verify(result, write) for folder in folders for result in results_in(folder)]
+    verdicts = [verify(result, write) for folder in folders for result in results_in(folder)]
     if json:
-        results = [asdict(each) | {"folder": str(each.folder), "state": each.state} for each in found]
+        results = [asdict(verdict) | {"folder": str(verdict.folder), "state": verdict.state} for verdict in verdicts]
         say(dump_json({"schema": SCHEMA, "results": results}))
     else:
-        for each in found:
-            counts = f"{each.num_cells:,} cells and {each.num_comparisons:,} comparisons derived from the scores"
+        for verdict in verdicts:
+            counts = (
+                f"{verdict.num_cells:,} cells and {verdict.num_comparisons:,} comparisons derived from the scores"
+            )
             counts += "; recipe, costs and certificates are as they were published, and not derived"
-            say(f"{each.state}  {each.folder}: {counts if each.reason is None else each.reason}")
-            for line in (*each.differences, *(f"note: {note}" for note in each.notes)):
+            say(f"{verdict.state}  {verdict.folder}: {counts if verdict.reason is None else verdict.reason}")
+            for line in (*verdict.differences, *(f"note: {note}" for note in verdict.notes)):
                 say(f"  {line}")
-    states = {each.state for each in found}
+    states = {verdict.state for verdict in verdicts}
     if "DIFFERS" in states:
         raise typer.Exit(1)
     if "NOT DERIVED" in states:

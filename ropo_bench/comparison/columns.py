@@ -50,7 +50,7 @@ def compare_rows(store: Store, first: str, second: str | None, rows: str | None,
     notes = list(dict.fromkeys(comparer.notes))
     if not pairs:
         raise UsageError(f"compare: nothing to compare: {'; '.join(notes) or 'the rows share no task'}")
-    pairs = _adjusted(pairs, _of_table(sides[0]))
+    pairs = _adjust(pairs, _of_table(sides[0]))
     title = " and ".join(dict.fromkeys(side.run.name for side in sides[0]))
     return Compared(title, [*notes, READING, *_about(pairs)], pairs)
 
@@ -70,7 +70,7 @@ class Comparer:
         shared = [name for name in tasks if name in b.run.tasks]
         compared, left_out = [], defaultdict(list)
         for name in shared:
-            reason = obstacle(name, a.run, b.run) or _unfinished(name, a) or _unfinished(name, b)
+            reason = obstacle(name, a.run, b.run) or _explain_unfinished(name, a) or _explain_unfinished(name, b)
             keys = [[stage.key for stage in side.run.score_stages(side.row, name)] for side in (a, b)]
             if reason is None and keys[0] == keys[1]:
                 reason = f"{a.label} and {b.label} have the very same scores"
@@ -94,7 +94,7 @@ class Comparer:
 
     def _columns(self, task: TaskRecipe, a: Side, b: Side) -> list[ComparedColumn]:
         pair = tuple(side.run.scores(task.name)[side.row] for side in (a, b))
-        seen = {score.metric for seeds in pair for one in seeds for score in one}
+        seen = {score.metric for seeds in pair for scores in seeds for score in scores}
         return [
             self._column(task, column, (a, b), (pair[0], pair[1])) for column in task.columns if column.metric in seen
         ]
@@ -113,31 +113,31 @@ class Comparer:
             task.name, column.metric, column.header, column.decimals, column.better, task.is_tested(column),
             first, second, unscored_a, unscored_b,
         )  # fmt: skip
-        found = differences(samples, [(labels[0], labels[1])])
-        if found:
-            [comparison] = as_comparisons(task.name, column.metric, found)
-            compared = replace(compared, comparison=comparison, detectable=visible_effect(found[0].parts))
+        estimates = differences(samples, [(labels[0], labels[1])])
+        if estimates:
+            [comparison] = as_comparisons(task.name, column.metric, estimates)
+            compared = replace(compared, comparison=comparison, detectable=visible_effect(estimates[0].parts))
         return self._items(compared, task, column, sides, pair) if compared.tested else compared
 
     def _table(self, task: TaskRecipe, column: Column, sides: tuple[Side, Side]) -> dict[str, Sample]:
         """All rows of both runs by label: what seeds do is learned from every row, as in the runs' own tables."""
         runs = {side.run.name: side.run for side in sides}
-        shown = {name: run.table_rows() for name, run in runs.items()}
-        extra = [side.label for side in sides if len(runs) > 1 or side.row not in shown[side.run.name]]
+        table_rows = {name: run.table_rows() for name, run in runs.items()}
+        extra = [side.label for side in sides if len(runs) > 1 or side.row not in table_rows[side.run.name]]
         key = (task.name, column.metric, *runs, *sorted(extra))
         if key in self.known_tables:
             return self.known_tables[key]
         samples: dict[str, Sample] = {}
-        known: list[Sequence[Stage]] = []
-        asked = {side.label for side in sides}
+        earlier: list[Sequence[Stage]] = []
+        labels = {side.label for side in sides}
         for name, run in runs.items():
             scores, prefix = run.scores(task.name), f"{name}:" if len(runs) > 1 else ""
             stages = {row: run.score_stages(row, task.name) for row in scores}
-            rows = [row for row in scores if row in shown[name] or f"{prefix}{row}" in asked]
-            kept = [row for row in rows if f"{prefix}{row}" in asked or stages[row] not in known]
-            known += [stages[row] for row in kept]
-            made = samples_of(task, column, {row: scores[row] for row in kept}, run.seeds)
-            samples |= {f"{prefix}{row}": sample for row, sample in made.items()}
+            rows = [row for row in scores if row in table_rows[name] or f"{prefix}{row}" in labels]
+            distinct = [row for row in rows if f"{prefix}{row}" in labels or stages[row] not in earlier]
+            earlier += [stages[row] for row in distinct]
+            row_samples = samples_of(task, column, {row: scores[row] for row in distinct}, run.seeds)
+            samples |= {f"{prefix}{row}": sample for row, sample in row_samples.items()}
         self.known_tables[key] = samples
         return samples
 
@@ -149,7 +149,7 @@ class Comparer:
         sides: tuple[Side, Side],
         pair: tuple[Seeds, Seeds],
     ) -> ComparedColumn:
-        """With the flips and the most changed prompts of a tested column."""
+        """A tested column with its flipped items and its most changed prompts added."""
         if compared.comparison is None:
             return compared
         turned: Flips = flips(column.metric, *pair, column.better)
@@ -159,18 +159,18 @@ class Comparer:
         return replace(compared, flips=turned, changes=changes)
 
     def _categories(self, task: TaskRecipe, pair: tuple[Seeds, Seeds]) -> Mapping[str, str]:
-        """The prompts' own, or what a score says of itself where a task has no prompts."""
+        """Prompt id -> category: the prompts' own, or, where they cannot be read, what a score's detail says."""
         if task.prompts is not None:
             try:
                 return {prompt.id: prompt.category for prompt in read_prompts(task.prompts)}
             except UsageError:  # the prompt file is not on this machine any more; the scores are
                 pass
-        found = {}
-        for score in (score for seeds in pair for one in seeds for score in one):
-            found[score.cluster] = str(
+        categories = {}
+        for score in (score for seeds in pair for scores in seeds for score in scores):
+            categories[score.cluster] = str(
                 next((score.detail[k] for k in ("category", "task", "kind") if k in score.detail), "")
             )
-        return found
+        return categories
 
     def _opponents(self, task: TaskRecipe, a: Side, b: Side) -> list[str]:
         """Whether the base model's answers, against which both were judged, are the same ones in both runs."""
@@ -183,14 +183,14 @@ class Comparer:
         return [f"differs: {task.name}: {differ:,} of {len(first):,} answers of SFT, the opponent, are not the same"]
 
 
-def _unfinished(task: str, side: Side) -> str | None:
+def _explain_unfinished(task: str, side: Side) -> str | None:
     if side.run.score_stages(side.row, task):
         return None
     return f"{side.label} is not scored ({side.run.state(side.row)})"
 
 
 def _answers(task: str, run: Run, row: str) -> dict[str, tuple[str, ...]]:
-    """The first seed's first answers."""
+    """Prompt id -> the turns of a row's answer: the first sample of its first seed."""
     stages = run.completion_stages(row, task)
     if not stages or not stages[0].done:
         return {}
@@ -198,7 +198,7 @@ def _answers(task: str, run: Run, row: str) -> dict[str, tuple[str, ...]]:
 
 
 def _num_unscored(metric: str, seeds: Seeds) -> int:
-    return sum(score.metric == metric and score.value is None for one in seeds for score in one)
+    return sum(score.metric == metric and score.value is None for scores in seeds for score in scores)
 
 
 Key = tuple[str, str, frozenset[str]]
@@ -206,14 +206,17 @@ Key = tuple[str, str, frozenset[str]]
 
 
 def _of_table(sides: tuple[Side, Side]) -> dict[Key, Comparison]:
-    """Of two rows of one run, the run's own table: there a pair has one verdict."""
+    """The comparisons of the run's own table if both rows are of one run, so that a pair has one verdict."""
     if sides[0].run.name != sides[1].run.name:
         return {}
     table = leaderboard(sides[0].run).comparisons
-    return {(one.task, one.metric, frozenset((one.a, one.b))): one for one in table}
+    return {
+        (comparison.task, comparison.metric, frozenset((comparison.a, comparison.b))): comparison
+        for comparison in table
+    }
 
 
-def _adjusted(pairs: Sequence[ComparedRows], table: Mapping[Key, Comparison]) -> list[ComparedRows]:
+def _adjust(pairs: Sequence[ComparedRows], table: Mapping[Key, Comparison]) -> list[ComparedRows]:
     """Adjusted p-values: of a run's own rows those of its table; of two runs Holm's over all tested columns of all
     pairs.
 
@@ -229,8 +232,8 @@ def _adjusted(pairs: Sequence[ComparedRows], table: Mapping[Key, Comparison]) ->
         ]
         p_values = holm([comparison.p_value for _, comparison in family])
         for (column, comparison), p_value in zip(family, p_values, strict=True):
-            known = table.get((comparison.task, comparison.metric, frozenset((comparison.a, comparison.b))))
-            verdict = (p_value, None) if known is None or not planned else (known.adjusted, known.family)
+            stored = table.get((comparison.task, comparison.metric, frozenset((comparison.a, comparison.b))))
+            verdict = (p_value, None) if stored is None or not planned else (stored.adjusted, stored.family)
             adjusted[id(column)] = replace(comparison, adjusted=verdict[0], family=verdict[1])
     return [
         replace(pair, columns=[replace(c, comparison=adjusted.get(id(c))) for c in pair.columns]) for pair in pairs

@@ -115,12 +115,12 @@ def _as_rivals(own: dict[str, float], others: dict[str, float]) -> dict[str, flo
 
 def item_values(metric: str, scores_by_seed: Sequence[Sequence[Score]], by_prompt: bool = False) -> dict[str, float]:
     """Item (or prompt) -> mean of its scored values over seeds (and turns, and samples)."""
-    found: dict[str, list[float]] = defaultdict(list)
+    by_name: dict[str, list[float]] = defaultdict(list)
     for scores in scores_by_seed:
         for score in scores:
             if score.metric == metric and score.value is not None:
-                found[score.cluster if by_prompt else score.item].append(score.value)
-    return {name: fmean(values) for name, values in found.items()}
+                by_name[score.cluster if by_prompt else score.item].append(score.value)
+    return {name: fmean(values) for name, values in by_name.items()}
 
 
 def most_changed(
@@ -137,10 +137,10 @@ def most_changed(
     """
     values_a, values_b = item_values(metric, a, by_prompt=True), item_values(metric, b, by_prompt=True)
     differences = {name: values_a[name] - values_b[name] for name in sorted(values_a.keys() & values_b.keys())}
-    found = []
+    names = []
     for sign in (1, -1):
         moved = [name for name in differences if sign * differences[name] > 0]
-        found += sorted(moved, key=lambda name: (-sign * differences[name], name))[:top]
+        names += sorted(moved, key=lambda name: (-sign * differences[name], name))[:top]
     return [
         Change(
             name,
@@ -150,5 +150,5 @@ def most_changed(
             answers[0].get(name, ()),
             answers[1].get(name, ()),
         )
-        for name in found
+        for name in names
     ]

@@ -39,12 +39,12 @@ def choose(store: Store, first: str, second: str | None, rows: str | None) -> li
 
     One run: all pairs of the rows asked for. Two runs: the rows of the same name in both. RUN:ROW RUN:ROW: those.
     """
-    asked = None if rows is None else list(dict.fromkeys(name.strip() for name in rows.split(",")))
+    names = None if rows is None else list(dict.fromkeys(name.strip() for name in rows.split(",")))
     if second is None:
-        return list(combinations(_of_one_run(store, first, asked or []), 2))
+        return list(combinations(_of_one_run(store, first, names or []), 2))
     (a, row_a), (b, row_b) = _spec(store, first), _spec(store, second)
     command = f"compare {first} {second}"
-    if (row_a is None) != (row_b is None) or (row_a is not None and asked is not None):
+    if (row_a is None) != (row_b is None) or (row_a is not None and names is not None):
         raise UsageError(f"{command}: give RUN:ROW on both sides, or two runs, of which --rows picks the rows")
     if a.record.base != b.record.base:
         bases = [f"{run.record.request.suite.base} {run.record.base[:12]}" for run in (a, b)]
@@ -52,13 +52,13 @@ def choose(store: Store, first: str, second: str | None, rows: str | None) -> li
     if row_a is not None and row_b is not None:
         chosen = [(row_a, row_b)]
     else:
-        for name in asked or []:
-            _known_row(name, a)
-            _known_row(name, b)
-        chosen = [(name, name) for name in a.rows if name in (asked or b.rows)]
+        for name in names or []:
+            _check_row(name, a)
+            _check_row(name, b)
+        chosen = [(name, name) for name in a.rows if name in (names or b.rows)]
     if not chosen:
-        names = " | ".join(", ".join(run.rows) for run in (a, b))
-        raise UsageError(f"{command}: no row has one name in both ({names}); give {a.name}:ROW {b.name}:ROW")
+        rows_of_both = " | ".join(", ".join(run.rows) for run in (a, b))
+        raise UsageError(f"{command}: no row has one name in both ({rows_of_both}); give {a.name}:ROW {b.name}:ROW")
     if (a.name, chosen[0][0]) == (b.name, chosen[0][1]):
         raise UsageError(f"{command}: that is a row with itself; name another run or row")
     return [(Side(a, x, f"{a.name}:{x}"), Side(b, y, f"{b.name}:{y}")) for x, y in chosen]
@@ -66,22 +66,22 @@ def choose(store: Store, first: str, second: str | None, rows: str | None) -> li
 
 def _of_one_run(store: Store, first: str, names: Sequence[str]) -> list[Side]:
     run, row = _spec(store, first)
-    known = list(run.rows)
+    rows = list(run.rows)
     if row is not None or len(names) < 2:
         raise UsageError(
             f"compare {first}: name two runs, two RUN:ROW, or rows of one run, such as "
-            f"compare {run.name} --rows {','.join(known[-2:])}; its rows: {', '.join(known)}"
+            f"compare {run.name} --rows {','.join(rows[-2:])}; its rows: {', '.join(rows)}"
         )
-    return [Side(run, _known_row(name, run), name) for name in names]
+    return [Side(run, _check_row(name, run), name) for name in names]
 
 
 def _spec(store: Store, spec: str) -> tuple[Run, str | None]:
     name, colon, row = spec.partition(":")
     run = open_run(store, name)
-    return run, _known_row(row, run) if colon else None
+    return run, _check_row(row, run) if colon else None
 
 
-def _known_row(name: str, run: Run) -> str:
+def _check_row(name: str, run: Run) -> str:
     if name not in run.rows:
         hint = suggest(name, list(run.rows)) or "known: " + ", ".join(run.rows)
         raise UsageError(f"run {run.name} has no row {name!r}; {hint}")
@@ -116,10 +116,10 @@ def differences(a: Side, b: Side, tasks: Sequence[str]) -> Iterator[str]:
         yield from _settings(f"{task} decoding", *(side.run.tasks[task].decoding for side in (a, b)))
     records = [side.run.record for side in (a, b)]
     yield from _settings("preference data", *(record.data and record.data.sha256[:16] for record in records))
-    made = [record.provenance for record in records]
-    yield from _settings("code", *(_commit(one["code"]) for one in made))
+    provenances = [record.provenance for record in records]
+    yield from _settings("code", *(_commit(provenance["code"]) for provenance in provenances))
     for key in ("ropo_bench", "packages", "python", "platform", "hardware"):
-        yield from _settings(key, *(one[key] for one in made))
+        yield from _settings(key, *(provenance[key] for provenance in provenances))
 
 
 def _commit(code: Mapping[str, Any]) -> str | None:
@@ -136,7 +136,7 @@ def differing(left: Any, right: Any) -> str:
     """The leaves of two values that differ, `key A | B`; the names and descriptions of recipes are no setting."""
     left, right = _plain(left), _plain(right)
     if not (isinstance(left, Mapping) and isinstance(right, Mapping)):
-        return f"{_shown(left)} | {_shown(right)}"
+        return f"{_format(left)} | {_format(right)}"
     keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     named = [key for key in keys if key not in ("name", "description")] or keys
     return ", ".join(f"{key} {differing(left.get(key), right.get(key))}" for key in named)
@@ -146,5 +146,5 @@ def _plain(value: Any) -> Any:
     return value.model_dump() if hasattr(value, "model_dump") else value
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return "none" if value is None else value if isinstance(value, str) else in_words(value)

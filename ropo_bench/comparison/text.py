@@ -29,7 +29,7 @@ def comparison_text(title: str, notes: Sequence[str], pairs: Sequence[ComparedRo
     """The pairs one below the other: tests, the other columns, flips, the most changed prompts; then the notes."""
     lines = [title]
     for pair in pairs:
-        lines += ["", f"A = {_seeded(pair.a, pair.num_seeds_a)}, B = {_seeded(pair.b, pair.num_seeds_b)}"]
+        lines += ["", f"A = {_label_row(pair.a, pair.num_seeds_a)}, B = {_label_row(pair.b, pair.num_seeds_b)}"]
         lines += _block("tested", [column for column in pair.columns if column.tested])
         lines += _block("other columns, a family of their own", [c for c in pair.columns if not c.tested])
         for column in pair.columns:
@@ -38,7 +38,7 @@ def comparison_text(title: str, notes: Sequence[str], pairs: Sequence[ComparedRo
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _seeded(label: str, num_seeds: int) -> str:
+def _label_row(label: str, num_seeds: int) -> str:
     return f"{label} ({num_seeds} seed{'s' if num_seeds > 1 else ''})"
 
 
@@ -57,17 +57,26 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _cells(column: ComparedColumn) -> tuple[str, ...]:
-    found, decimals = column.comparison, column.decimals
+    comparison, decimals = column.comparison, column.decimals
     values = (_value(column.a, decimals, column.n_unscored_a), _value(column.b, decimals, column.n_unscored_b))
     head = (column.task, column.header + _ARROWS[column.better], *values)
-    if found is None:
+    if comparison is None:
         plain = NOTHING if column.a is None or column.b is None else number(column.a - column.b, decimals, sign=True)
         return (*head, plain, *[NOTHING] * 6)
-    estimate = difference_text(found.estimate, found.low, found.high, decimals)
+    estimate = difference_text(comparison.estimate, comparison.low, comparison.high, decimals)
     could_see = NOTHING if column.detectable is None else number(column.detectable, decimals)
-    interval = interval_text(found.low, found.high, decimals)
-    adjusted = NOTHING if found.adjusted is None else p_text(found.adjusted)
-    return (*head, estimate, interval, p_text(found.p_value), adjusted, found.test, f"{found.n:,}", could_see)
+    interval = interval_text(comparison.low, comparison.high, decimals)
+    adjusted = NOTHING if comparison.adjusted is None else p_text(comparison.adjusted)
+    return (
+        *head,
+        estimate,
+        interval,
+        p_text(comparison.p_value),
+        adjusted,
+        comparison.test,
+        f"{comparison.n:,}",
+        could_see,
+    )
 
 
 def _value(value: float | None, decimals: int, n_unscored: int) -> str:
@@ -78,10 +87,10 @@ def _value(value: float | None, decimals: int, n_unscored: int) -> str:
 def number(value: float, decimals: int, sign: bool = False, scale: float = 0.0) -> str:
     """Fixed decimals; two digits in scientific form where those would show only zeros of a number and its scale."""
     plus = "+" if sign else ""
-    shown = 0.5 * 10**-decimals  # what rounds to a non-zero last digit
-    if value and max(abs(value), scale) < shown:
+    least = 0.5 * 10**-decimals  # what rounds to a non-zero last digit
+    if value and max(abs(value), scale) < least:
         return f"{value:{plus}.1e}"
-    return f"{value if abs(value) >= shown else 0.0:{plus if abs(value) >= shown else ''},.{decimals}f}"
+    return f"{value if abs(value) >= least else 0.0:{plus if abs(value) >= least else ''},.{decimals}f}"
 
 
 def difference_text(estimate: float, low: float | None, high: float | None, decimals: int) -> str:
@@ -152,5 +161,5 @@ def _answers(change: Change) -> list[tuple[str, tuple[str, ...]]]:
 def _first_words(turns: Sequence[str], room: int) -> str:
     """The first words of every turn, in equal shares of the room."""
     share = max(room // max(len(turns), 1) - 3, 8)
-    shown = [" ".join("".join(c if c.isprintable() else " " for c in turn).split()) for turn in turns]
-    return " / ".join(t if len(t) <= share else t[: share - 1].rstrip() + "…" for t in shown)
+    texts = [" ".join("".join(c if c.isprintable() else " " for c in turn).split()) for turn in turns]
+    return " / ".join(t if len(t) <= share else t[: share - 1].rstrip() + "…" for t in texts)

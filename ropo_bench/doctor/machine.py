@@ -41,16 +41,18 @@ def versions() -> Line:
     wrong: list[str] = []
     mends: list[str] = []
     right: list[str] = []
-    for requirement in (one for one in wanted if one.marker is None):
-        found = _version(requirement.name)
-        if found is None:
+    for requirement in wanted:
+        if requirement.marker is not None:
+            continue
+        version = _version(requirement.name)
+        if version is None:
             wrong.append(f"{requirement.name} is missing, {requirement.specifier} is needed")
             mends.append(f"'{requirement.name}{requirement.specifier}'")
-        elif not requirement.specifier.contains(found, prereleases=True):
-            wrong.append(f"{requirement.name} {found} is not {requirement.specifier}")
+        elif not requirement.specifier.contains(version, prereleases=True):
+            wrong.append(f"{requirement.name} {version} is not {requirement.specifier}")
             mends.append(f"'{requirement.name}{requirement.specifier}'")
         else:
-            right.append(f"{requirement.name} {found}")
+            right.append(f"{requirement.name} {version}")
     if wrong:
         return Line("packages", "problem", f"{here}: {'; '.join(wrong)}", f"pip install {' '.join(mends)}")
     return Line("packages", "ok", f"{here}, {', '.join(right)}")
@@ -103,12 +105,12 @@ def vllm(suite: SuiteRecipe, judges: Mapping[str, JudgeRecipe]) -> Line:
 
 def memory(suite: SuiteRecipe) -> Iterator[Line]:
     """Memory and cores, against what training and merging this suite's model need by `planning`'s estimate."""
-    found = hardware()
-    here = planning.this_machine(found)
-    there = here.device_bytes
-    cores = f"{found['cores']} cores, {_gib(found['memory_bytes'])} of memory"
+    computer = hardware()
+    machine = planning.this_machine(computer)
+    free_bytes = machine.device_bytes
+    cores = f"{computer['cores']} cores, {_gib(computer['memory_bytes'])} of memory"
     model = anatomy(suite)
-    if model is None or there is None:
+    if model is None or free_bytes is None:
         yield Line("memory", "warning", f"{cores}; the size of {suite.base} is unknown", "give the suite its shape")
         return
     needs = {}
@@ -117,11 +119,11 @@ def memory(suite: SuiteRecipe) -> Iterator[Line]:
         training = planning.training_memory(model, method)
         needs[name] = (training and training.total) or planning.merging_memory(model)
     text = f"{cores}; " + ", ".join(f"{name} needs about {_gib(need)}" for name, need in needs.items())
-    text += f"; {_gib(there)} are left" if here.name == CPU else f"; {here.name} has {_gib(there)}"
-    if min(needs.values()) > there:
+    text += f"; {_gib(free_bytes)} are left" if machine.name == CPU else f"; {machine.name} has {_gib(free_bytes)}"
+    if min(needs.values()) > free_bytes:
         mend = f"`ropo-bench plan --suite {suite.name}` names the ways on; or take a smaller suite (smol, pocket)"
         yield Line("memory", "problem", text, mend)
-    elif max(needs.values()) > there:
+    elif max(needs.values()) > free_bytes:
         mend = f"leave full fine-tuning out, or see the ways on: ropo-bench plan --suite {suite.name} --methods dpo"
         yield Line("memory", "warning", text, mend)
     else:
@@ -130,15 +132,15 @@ def memory(suite: SuiteRecipe) -> Iterator[Line]:
 
 def disk(suite: SuiteRecipe, runs: Path) -> Line:
     """Free space in the runs folder, against one fully fine-tuned row of the suite."""
-    there = next(parent for parent in (runs, *runs.absolute().parents) if parent.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        return Line("disk", "problem", f"{there} cannot be written", "choose another folder with --runs")
+    existing = next(parent for parent in (runs, *runs.absolute().parents) if parent.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        return Line("disk", "problem", f"{existing} cannot be written", "choose another folder with --runs")
     free, model = planning.free_bytes(runs), anatomy(suite)
     needed = SMALL_FREE
     if model is not None:
         size = model.num_parameters
         needed += planning.kept_bytes(model, size, suite.merge.dtype) + planning.checkpoint_bytes(size)
-    text = f"{_gib(free)} free in {there}; one fully fine-tuned row wants up to {_gib(needed)}"
+    text = f"{_gib(free)} free in {existing}; one fully fine-tuned row wants up to {_gib(needed)}"
     if free < needed:
         return Line(
             "disk", "warning", text, "free space, or choose another folder with --runs; adapters want far less"

@@ -47,8 +47,8 @@ def of_suite(suite: SuiteRecipe, tasks: Sequence[TaskRecipe], judges: Mapping[st
         yield Line("network", "ok", "not needed: base, data and benchmark files are here")
     else:
         yield network
-    for name, found in models.items():
-        yield _model(name, found, offline, "base" if name == suite.base else "judge model")
+    for name, place in models.items():
+        yield _model(name, place, offline, "base" if name == suite.base else "judge model")
     if models[suite.base] not in (None, "broken"):
         yield _template(Path(str(models[suite.base])), suite.data)
     yield _data(suite.data, data, offline)
@@ -63,10 +63,10 @@ def _local(name: str) -> str | None:
     return None if folder is None else str(folder)
 
 
-def _model(name: str, found: str | None, offline: bool, what: str) -> Line:
-    if found == "broken":
+def _model(name: str, place: str | None, offline: bool, what: str) -> Line:
+    if place == "broken":
         return Line(what, "problem", f"{name}: no model folder there", "give a Hugging Face model folder or a hub id")
-    if found is not None:
+    if place is not None:
         return Line(what, "ok", f"{name} is on this machine")
     if offline:
         given = " with --base" if what == "base" else ""
@@ -126,14 +126,14 @@ def _files(tasks: Sequence[TaskRecipe]) -> tuple[list[assets.Entry], list[assets
     wanted: list[str] = []
     for task in tasks:
         wanted += SCORER_ASSETS.get(task.scorer, ())
-        wanted += [known[name] for name, known in _named(task) if name in known]
+        wanted += [by_name[name] for name, by_name in _named_files(task) if name in by_name]
         options = (value for value in task.options.values() if isinstance(value, str))
         wanted += [value.removeprefix(ASSET) for value in options if value.startswith(ASSET)]
     files = [entry for entry in assets.entries() if entry.name.startswith(tuple(wanted))] if wanted else []
     return files, [entry for entry in files if assets.find(entry) is None]
 
 
-def _named(task: TaskRecipe) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _named_files(task: TaskRecipe) -> Iterator[tuple[str, Mapping[str, str]]]:
     if task.prompts is not None:
         yield task.prompts, PROMPT_ASSETS
     if task.baseline is not None:
@@ -147,10 +147,10 @@ def _benchmark_files(files: Sequence[assets.Entry], absent: Sequence[assets.Entr
         return Line("assets", "ok", "this suite needs no benchmark files")
     present = [entry for entry in files if entry not in absent]
     for entry in present:
-        found = assets.find(entry)
-        assert found is not None
+        place = assets.find(entry)
+        assert place is not None
         try:
-            verify(entry, found[1])
+            verify(entry, place[1])
         except RopoBenchError as error:
             return Line("assets", "problem", str(error), "take the file again: ropo-bench assets fetch")
     mirror = assets.mirror_folder()

@@ -51,8 +51,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error, or one that it was raised from, says that memory is used up; torch has several words."""
     if isinstance(error, MemoryError):
         return True
-    told = isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(str(error)) is not None
-    return told or (error.__cause__ is not None and is_out_of_memory(error.__cause__))
+    says_so = isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(str(error)) is not None
+    return says_so or (error.__cause__ is not None and is_out_of_memory(error.__cause__))
 
 
 def as_expected(error: BaseException) -> RopoBenchError:
@@ -81,8 +81,8 @@ def write_traceback(error: BaseException) -> Path | None:
     """Write an error's traceback below the folder of tracebacks, else the temporary folder; None if neither can."""
     text = without_secrets("".join(traceback.format_exception(error)))
     name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}.txt"
-    asked = os.environ.get(TRACEBACKS)
-    for folder in [*([Path(asked)] if asked else []), Path(tempfile.gettempdir()) / "ropo-bench-tracebacks"]:
+    chosen = os.environ.get(TRACEBACKS)
+    for folder in [*([Path(chosen)] if chosen else []), Path(tempfile.gettempdir()) / "ropo-bench-tracebacks"]:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")

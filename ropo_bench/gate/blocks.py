@@ -45,15 +45,15 @@ def _block(rows: Mapping[str, Row], row: str, column: str, items: int) -> Block 
 
 
 def values_of(cells: Iterable[Cell]) -> list[float]:
-    """The measured values."""
+    """The values of the cells that have one."""
     return [cell.value for cell in cells if cell.value is not None]
 
 
 def distinct(cells: Iterable[Cell]) -> list[Cell]:
-    """Each measurement once: a stored result that is shown again says nothing new."""
+    """The cells without repeats of one measurement: a stored result that is shown again says nothing new."""
     return list({cell.measurement: cell for cell in cells}.values())
 
 
 def news(cells: Sequence[Cell]) -> list[Cell]:
-    """Nights that measured nothing new are one with the night before; going back to an old result is news."""
+    """The cells whose measurement is not that of the cell before them; going back to an old result is news."""
     return [cell for place, cell in enumerate(cells) if not place or cell.measurement != cells[place - 1].measurement]

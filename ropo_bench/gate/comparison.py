@@ -47,55 +47,55 @@ class Error(NamedTuple):
     degrees: float
 
 
-def floors(found: Evidence, cell: Cell, column: Column, wandered: Wandering) -> Floors | None:
-    """None where nothing says what fresh seeds do.
+def floors(evidence: Evidence, cell: Cell, column: Column, wandered: Wandering) -> Floors | None:
+    """The noise to expect of a cell (variance of a seed, of a night); None where nothing says what fresh seeds do.
 
     A night's standard deviation is at least half a unit of the last shown decimal, and one item's share. Where seeds
     change nothing at all, a number that rounds otherwise, or one item that goes from good to bad (about two standard
     deviations of an item, shared by all items), is still no regression.
     """
-    if found.seeds is None:
+    if evidence.seeds is None:
         return None
     item = 0.0 if cell.standard_error is None else 2 * cell.standard_error / math.sqrt(cell.items)
     least = max(0.5 * 10.0**-column.decimals, item) ** 2
-    by_seeds = Noise(found.seeds.variance / cell.seeds, found.seeds.degrees)
+    by_seeds = Noise(evidence.seeds.variance / cell.seeds, evidence.seeds.degrees)
     nights, source = by_seeds, "seeds"
-    if found.nights is not None and found.nights.degrees >= ENOUGH_DEGREES:
+    if evidence.nights is not None and evidence.nights.degrees >= ENOUGH_DEGREES:
         # Steps between nights that wander are too small: their mean square is 2 tau^2 (1 - rho_1).
-        alone = Noise(found.nights.variance / (1 - wandered.first), found.nights.degrees)
-        nights = alone if alone.degrees >= NIGHT_DEGREES else maths.combined(by_seeds, alone)
+        alone = Noise(evidence.nights.variance / (1 - wandered.first), evidence.nights.degrees)
+        nights = alone if alone.degrees >= NIGHT_DEGREES else maths.combine(by_seeds, alone)
         source = "nights" if nights == alone else "seeds" if nights == by_seeds else "seeds and nights"
     return Floors(
-        Noise(max(found.seeds.variance, cell.seeds * least), found.seeds.degrees),
+        Noise(max(evidence.seeds.variance, cell.seeds * least), evidence.seeds.degrees),
         Noise(max(nights.variance, least), nights.degrees),
         source,
         wandered.long_run,
     )
 
 
-def error_tonight(noise: Floors, reference: Compared, found: Evidence, seeds: int) -> Error:
-    """Of tonight, of so many seeds, against a reference."""
+def error_tonight(noise: Floors, reference: Compared, evidence: Evidence, seeds: int) -> Error:
+    """The error of tonight's number, a mean over so many seeds, minus a reference."""
     value, _, factor = reference.reference
     if reference.same:
         return Error(value, math.sqrt(noise.nights.variance * (1 + factor)), noise.nights.degrees)
-    return _fresh_error(noise, reference, found, seeds)
+    return _fresh_error(noise, reference, evidence, seeds)
 
 
-def error_again(noise: Floors, reference: Compared, found: Evidence, seeds: int, which: tuple[int, ...]) -> Error:
-    """Of a re-run with so many fresh seeds, namely `which` (() where not known), against a reference."""
+def error_again(noise: Floors, reference: Compared, evidence: Evidence, seeds: int, fresh: tuple[int, ...]) -> Error:
+    """The error of a re-run's number minus a reference. seeds: how many; fresh: which ones, () if not known."""
     value, nights, factor = reference.reference
-    known = [offset for offset in found.offsets if offset.seeds == which] if reference.same else []
-    free = _fresh_error(noise, reference, found, seeds)
-    if not known:
+    offsets = [offset for offset in evidence.offsets if offset.seeds == fresh] if reference.same else []
+    free = _fresh_error(noise, reference, evidence, seeds)
+    if not offsets:
         return free
-    shared = sum(offset.measurement in reference.measurements for offset in known)
-    offset = sum(offset.value for offset in known) / len(known)
-    variance = noise.nights.variance * (1 + factor + 2 / len(known) - 2 * shared / (nights * len(known)))
+    shared = sum(offset.measurement in reference.measurements for offset in offsets)
+    offset = sum(offset.value for offset in offsets) / len(offsets)
+    variance = noise.nights.variance * (1 + factor + 2 / len(offsets) - 2 * shared / (nights * len(offsets)))
     paired = Error(value + offset, math.sqrt(variance), noise.nights.degrees)
     return paired if paired.sd <= free.sd else free
 
 
-def _fresh_error(noise: Floors, reference: Compared, found: Evidence, seeds: int) -> Error:
+def _fresh_error(noise: Floors, reference: Compared, evidence: Evidence, seeds: int) -> Error:
     value, _, factor = reference.reference
     sigma2, tau2 = noise.seeds.variance, noise.nights.variance
     recurring, nights, degrees = sigma2 / reference.seeds, 0.0, noise.seeds.degrees
@@ -103,7 +103,7 @@ def _fresh_error(noise: Floors, reference: Compared, found: Evidence, seeds: int
         recurring, nights = max(0.0, recurring - tau2), factor * tau2
         # The spread of effects that recur is the same every night: it is known from so many seeds, not nights.
         share = recurring * reference.seeds / sigma2
-        degrees = 1 / (share**2 / max(1, found.drawn - 1) + (1 - share) ** 2 / degrees)
+        degrees = 1 / (share**2 / max(1, evidence.drawn - 1) + (1 - share) ** 2 / degrees)
     variance, least = sigma2 / seeds + recurring + nights, tau2 * (1 + factor)
     if variance < least:  # nights differ by more than their seeds
         return Error(value, math.sqrt(least), noise.nights.degrees)

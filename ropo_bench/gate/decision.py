@@ -45,10 +45,10 @@ class Decision:
 
     def by_row(self) -> dict[str, dict[str, Verdict]]:
         """Row -> column -> verdict, as a history keeps them."""
-        found: dict[str, dict[str, Verdict]] = {}
+        verdicts: dict[str, dict[str, Verdict]] = {}
         for cell in self.cells:
-            found.setdefault(cell.row, {})[cell.column] = cell.verdict
-        return found
+            verdicts.setdefault(cell.row, {})[cell.column] = cell.verdict
+        return verdicts
 
 
 def decide(
@@ -64,16 +64,16 @@ def decide(
     """
     rules = rules or Rules()
     before = [night for night in history if night.time < tonight.time]
-    names = watched(tonight, before, baseline, rules)
-    found = [_evidence(*name, tonight, before, baseline) for name in names]
-    series = [one.series for one in found if isinstance(one, Evidence)]
+    names = find_watched(tonight, before, baseline, rules)
+    assessments = [_evidence(*name, tonight, before, baseline) for name in names]
+    series = [assessment.series for assessment in assessments if isinstance(assessment, Evidence)]
     tests = [
-        one
-        if isinstance(one, CellVerdict)
-        else trial(name, tonight, one, wandering(series), rules.margins.get(name[1]), len(names))
-        for name, one in zip(names, found, strict=True)
+        assessment
+        if isinstance(assessment, CellVerdict)
+        else trial(name, tonight, assessment, wandering(series), rules.margins.get(name[1]), len(names))
+        for name, assessment in zip(names, assessments, strict=True)
     ]
-    adjusted = holm([1.0 if isinstance(test, CellVerdict) else test.shown.p_value or 0.0 for test in tests])
+    adjusted = holm([1.0 if isinstance(test, CellVerdict) else test.verdict.p_value or 0.0 for test in tests])
     cells = [
         test if isinstance(test, CellVerdict) else _verdict(test, p_value, again)
         for test, p_value in zip(tests, adjusted, strict=True)
@@ -82,13 +82,15 @@ def decide(
     return Decision(verdict, cells)
 
 
-def watched(tonight: Night, before: Sequence[Night], baseline: Baseline, rules: Rules) -> list[tuple[str, str]]:
+def find_watched(tonight: Night, before: Sequence[Night], baseline: Baseline, rules: Rules) -> list[tuple[str, str]]:
     """(row, column) of all watched cells: rows of tonight and of the baseline (or the night before)."""
-    known = [name for name, column in tonight.columns.items() if column.better != "none"]
+    comparable = [name for name, column in tonight.columns.items() if column.better != "none"]
     for name in [*(rules.columns or ()), *rules.margins]:
-        if name not in known:
-            raise UsageError(f"gate, column {name}: not in this run, or without a better direction; it has: {known}")
-    columns = list(rules.columns) if rules.columns else [name for name in known if tonight.columns[name].tested]
+        if name not in comparable:
+            raise UsageError(
+                f"gate, column {name}: not in this run, or without a better direction; it has: {comparable}"
+            )
+    columns = list(rules.columns) if rules.columns else [name for name in comparable if tonight.columns[name].tested]
     other = baseline.night or (before[-1] if before else None)
     rows = {**(other.rows if other else {}), **tonight.rows}
     names = list(rules.rows) if rules.rows else [name for name, row in rows.items() if not row.reference]
@@ -107,42 +109,42 @@ def _evidence(
 
 
 def _verdict(test: Trial, adjusted: float, again: Mapping[str, Row] | None) -> CellVerdict:
-    shown = replace(test.shown, adjusted=adjusted)
-    low, margin, drift = shown.low or 0.0, shown.margin or 0.0, shown.drift or 0.0
+    verdict = replace(test.verdict, adjusted=adjusted)
+    low, margin, drift = verdict.low or 0.0, verdict.margin or 0.0, verdict.drift or 0.0
     worse = adjusted <= ALPHA_NIGHT and low <= -margin
-    suspicions = {"worse than the baseline": test.found.baseline} if worse else {}
+    suspicions = {"worse than the baseline": test.evidence.baseline} if worse else {}
     if drift >= 1:
-        suspicions["drifted below the anchor"] = test.found.anchor
+        suspicions["drifted below the anchor"] = test.evidence.anchor
     if not suspicions:
-        return _unsuspected(test, shown, low > -margin)
+        return _judge_unsuspected(test, verdict, low > -margin)
     reason = " and ".join(suspicions)
     if again is None:
-        return replace(shown, verdict="SUSPECTED", reason=f"{reason}; a re-run with fresh seeds decides")
-    rerun = finished_cell(again, shown.row, shown.column)
+        return replace(verdict, verdict="SUSPECTED", reason=f"{reason}; a re-run with fresh seeds decides")
+    rerun = finished_cell(again, verdict.row, verdict.column)
     if rerun is None or rerun.value is None:
-        return replace(shown, verdict="INCOMPLETE", reason=f"{reason}; the re-run with fresh seeds has no value")
-    seeds = tuple(again[shown.row].seeds)
+        return replace(verdict, verdict="INCOMPLETE", reason=f"{reason}; the re-run with fresh seeds has no value")
+    seeds = tuple(again[verdict.row].seeds)
     results = [_again(rerun, seeds, reference, test) for reference in suspicions.values() if reference is not None]
-    shown = replace(shown, again=rerun.value, expected=results[0][0])
+    verdict = replace(verdict, again=rerun.value, expected=results[0][0])
     if any(p_value <= ALPHA_AGAIN for _, p_value in results):
-        return replace(shown, verdict="REGRESSION", reason=f"{reason}, and again with fresh seeds")
-    return replace(shown, verdict="INCONCLUSIVE", reason=f"{reason}, but not again with fresh seeds")
+        return replace(verdict, verdict="REGRESSION", reason=f"{reason}, and again with fresh seeds")
+    return replace(verdict, verdict="INCONCLUSIVE", reason=f"{reason}, but not again with fresh seeds")
 
 
-def _unsuspected(test: Trial, shown: CellVerdict, is_within: bool) -> CellVerdict:
+def _judge_unsuspected(test: Trial, verdict: CellVerdict, is_within: bool) -> CellVerdict:
     """The verdict where nothing is suspected; is_within: whether the lower bound is above minus the margin."""
-    if test.found.unchanged:
-        return replace(shown, reason="the very measurement of the baseline")
+    if test.evidence.unchanged:
+        return replace(verdict, reason="the very measurement of the baseline")
     if not is_within:
-        return replace(shown, verdict="INCONCLUSIVE", reason="a loss of the margin cannot be excluded")
-    if not test.given and shown.adjusted is not None and shown.adjusted <= ALPHA_NIGHT:
+        return replace(verdict, verdict="INCONCLUSIVE", reason="a loss of the margin cannot be excluded")
+    if not test.given and verdict.adjusted is not None and verdict.adjusted <= ALPHA_NIGHT:
         reason = "significantly worse, within a margin that is only what this night could detect"
-        return replace(shown, verdict="INCONCLUSIVE", reason=reason)
-    return replace(shown, reason="not worse by the margin")
+        return replace(verdict, verdict="INCONCLUSIVE", reason=reason)
+    return replace(verdict, reason="not worse by the margin")
 
 
 def _again(rerun: Cell, seeds: tuple[int, ...], reference: Compared, test: Trial) -> tuple[float, float]:
     """What the re-run should be if nothing had changed, and the p-value of "not worse" than that."""
-    expected, error, degrees = error_again(test.noise, reference, test.found, rerun.seeds, seeds)
+    expected, error, degrees = error_again(test.noise, reference, test.evidence, rerun.seeds, seeds)
     difference = test.sign * ((rerun.value or 0.0) - expected)
     return expected, maths.lower_tail(difference, error, degrees)

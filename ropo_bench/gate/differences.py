@@ -9,7 +9,7 @@ from ropo_bench.gate.night import Night
 
 
 class Change(NamedTuple):
-    """One fact that differs; "-" where a side lacks it."""
+    """A fact that is not the same in two nights, before and after; "-" where a night lacks it."""
 
     what: str
     before: str
@@ -27,10 +27,10 @@ def differences(before: Night, now: Night) -> list[Change]:
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, item in value.items():
         if isinstance(item, Mapping):
-            found |= _flat(item, f"{prefix}{key}: ")
+            texts |= _flat(item, f"{prefix}{key}: ")
         else:
-            found[f"{prefix}{key}"] = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
-    return found
+            texts[f"{prefix}{key}"] = ", ".join(map(str, item)) if isinstance(item, list) else str(item)
+    return texts

@@ -25,7 +25,7 @@ ENOUGH_DEGREES = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A fixed night, or (night None) the last `window` nights of the history."""
+    """What tonight is compared with: one fixed night, or, if `night` is None, the last `window` nights."""
 
     night: Night | None = None
     window: int = 14
@@ -79,7 +79,7 @@ class Evidence:
 
 
 def evidence(row: str, column: str, tonight: Night, history: Sequence[Night], baseline: Baseline) -> Evidence:
-    """What is known about a cell that tonight has; only measurements on as many items count."""
+    """What earlier nights say about a cell of tonight; only measurements on the same number of items count."""
     cell = tonight.cell(row, column)
     now = None if cell is None else run_of(row, column, tonight, cell.items)
     assert cell is not None
@@ -87,7 +87,7 @@ def evidence(row: str, column: str, tonight: Night, history: Sequence[Night], ba
     runs = [run_of(row, column, night, cell.items) for night in history]
     since = [run for run in runs[baseline.start(tonight, history) :] if run is not None]
     fixed = None if baseline.night is None else run_of(row, column, baseline.night, cell.items)
-    known = [run for run in (fixed, *runs) if run is not None]
+    measured_runs = [run for run in (fixed, *runs) if run is not None]
     same = [run for run in since if run.own.matches(now.own)]
     held = [] if fixed is None else [fixed]
     paired = [run for run in held if run.own.matches(now.own)]
@@ -102,16 +102,16 @@ def evidence(row: str, column: str, tonight: Night, history: Sequence[Night], ba
     is_anchored = bool(paired) or len(same) >= ANCHOR_NIGHTS
     series = values_of(news([run.own.cell for run in [*paired, *same] if not run.regression]))
     return Evidence(
-        baseline=_compared(maths.middle, others or ([now.own] if unchanged else []), now),
+        baseline=_compare_blocks(maths.middle, others or ([now.own] if unchanged else []), now),
         unchanged=unchanged,
-        seeds=_seeds(known, now),
+        seeds=_seeds(measured_runs, now),
         nights=maths.successive(series),
-        anchor=_compared(maths.mean, _blocks(first), now) if is_anchored else None,
+        anchor=_compare_blocks(maths.mean, _blocks(first), now) if is_anchored else None,
         way=news([*(run.own.cell for run in later), cell]),
-        offsets=_offsets(known, now),
+        offsets=_offsets(measured_runs, now),
         fresh=_fresh(now),
         series=series,
-        drawn=_drawn([*known, now]),
+        drawn=_drawn([*measured_runs, now]),
     )
 
 
@@ -120,7 +120,9 @@ def _blocks(runs: Sequence[Run]) -> list[Block]:
     return list({run.own.cell.measurement: run.own for run in runs}.values())
 
 
-def _compared(centre: Callable[[Sequence[float]], Reference], blocks: Sequence[Block], now: Run) -> Compared | None:
+def _compare_blocks(
+    centre: Callable[[Sequence[float]], Reference], blocks: Sequence[Block], now: Run
+) -> Compared | None:
     if not blocks:
         return None
     cells = [block.cell for block in blocks]
@@ -132,27 +134,27 @@ def _compared(centre: Callable[[Sequence[float]], Reference], blocks: Sequence[B
     )
 
 
-def _seeds(known: Sequence[Run], now: Run) -> Noise | None:
+def _seeds(runs: Sequence[Run], now: Run) -> Noise | None:
     """Variance of one seed's value: from the seeds within each run, and from repeats of a night.
 
     Nights of the same seeds say nothing about the re-run with fresh ones that has to confirm a suspicion, so without
     any fresh seed there is no noise floor.
     """
     groups: dict[str, list[Cell]] = {}
-    for run in known:
+    for run in runs:
         group = groups.setdefault(run.own.cell.measurement, [])
         group[:] = distinct([*group, run.own.cell, *(block.cell for block in run.repeats)])
-    seeds = maths.pooled(part for group in groups.values() for part in _squares(group))
+    seeds = maths.pool(part for group in groups.values() for part in _squares(group))
     if (seeds is None or seeds.degrees < ENOUGH_DEGREES) and now.own.cell.measurement not in groups:
         # Tonight's own seeds only where they are needed: a broken one among them would hide itself.
         own = distinct([now.own.cell, *(block.cell for block in now.repeats)])
-        seeds = maths.pooled(part for group in [*groups.values(), own] for part in _squares(group))
+        seeds = maths.pool(part for group in [*groups.values(), own] for part in _squares(group))
     return seeds
 
 
 def _squares(group: Sequence[Cell]) -> list[tuple[float, float]]:
-    """(sum of squares, degrees) of the seeds of runs of the same code: within the runs, and between them."""
-    parts = [((one.seeds - 1) * one.seed_sd**2, one.seeds - 1.0) for one in group if one.seed_sd is not None]
+    """How much seeds differ in runs of one code: (sum of squares, degrees) within each run, then between runs."""
+    parts = [((cell.seeds - 1) * cell.seed_sd**2, cell.seeds - 1.0) for cell in group if cell.seed_sd is not None]
     if len(group) > 1:
         values, seeds = values_of(group), [cell.seeds for cell in group]
         centre = sum(v * s for v, s in zip(values, seeds, strict=True)) / sum(seeds)
@@ -160,16 +162,16 @@ def _squares(group: Sequence[Cell]) -> list[tuple[float, float]]:
     return parts
 
 
-def _offsets(known: Sequence[Run], now: Run) -> list[Offset]:
-    """Of all nights of tonight's seeds whose repeats' seeds are known, each once."""
-    found: dict[tuple[str, str], Offset] = {}
-    for run in known:
+def _offsets(runs: Sequence[Run], now: Run) -> list[Offset]:
+    """The offset of every repeat of a night that has tonight's seeds; repeats of unknown seeds are left out."""
+    offsets: dict[tuple[str, str], Offset] = {}
+    for run in runs:
         for block in run.repeats if run.own.matches(now.own) else ():
             if block.seeds and block.cell.value is not None and run.own.cell.value is not None:
                 name = run.own.cell.measurement
                 offset = Offset(block.seeds, name, block.cell.value - run.own.cell.value)
-                found[name, block.cell.measurement] = offset
-    return list(found.values())
+                offsets[name, block.cell.measurement] = offset
+    return list(offsets.values())
 
 
 def _drawn(runs: Sequence[Run]) -> int:

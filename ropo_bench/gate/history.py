@@ -70,8 +70,8 @@ def _night(line: bytes, where: str) -> Night:
     except ValueError as error:
         raise UsageError(f"{where}: not JSON ({error}); {mend}") from None
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-        found = value.get("schema") if isinstance(value, dict) else None
-        raise UsageError(f"{where}: not a night of schema {SCHEMA} but of {found!r}; {mend}")
+        schema = value.get("schema") if isinstance(value, dict) else None
+        raise UsageError(f"{where}: not a night of schema {SCHEMA} but of {schema!r}; {mend}")
     try:
         night = from_plain(value)
         check_types(Night, value)
@@ -86,7 +86,7 @@ def as_tonight(stored: Night, history: Sequence[Night], time: str) -> Night:
     Then it has that line's time, so that only what was before it is before it, and the line's repeats, re-run, anchor
     and provenance; of several such lines, the newest. Else it is measured tonight, at `time` (UTC).
     """
-    own = [night for night in history if night.run == stored.run and _measured(night) == _measured(stored)]
+    own = [night for night in history if night.run == stored.run and _measurements(night) == _measurements(stored)]
     if not own:
         return replace(stored, time=time)
     line = own[-1]
@@ -101,7 +101,7 @@ def as_tonight(stored: Night, history: Sequence[Night], time: str) -> Night:
     )
 
 
-def _measured(night: Night) -> dict[str, dict[str, str]]:
+def _measurements(night: Night) -> dict[str, dict[str, str]]:
     """Row -> column -> measurement, of finished rows."""
     return {
         name: {column: cell.measurement for column, cell in row.cells.items()}

@@ -31,7 +31,7 @@ class Reference(NamedTuple):
     factor: float
 
 
-def pooled(parts: Iterable[tuple[float, float]]) -> Noise | None:
+def pool(parts: Iterable[tuple[float, float]]) -> Noise | None:
     """One variance from (sum of squares about their mean, degrees) of groups; None without any degree."""
     squares, degrees = 0.0, 0.0
     for part_squares, part_degrees in parts:
@@ -53,8 +53,8 @@ def successive(values: Sequence[float]) -> Noise | None:
     if steps < 3:
         return None
     squares = [(later - earlier) ** 2 / 2 for earlier, later in pairwise(values)]
-    kept = (sum(squares) - max(squares)) / (steps - _largest(steps))
-    return Noise(kept, 2 * steps**2 / (3 * len(values) - 4) - 1)
+    variance = (sum(squares) - max(squares)) / (steps - _largest(steps))
+    return Noise(variance, 2 * steps**2 / (3 * len(values) - 4) - 1)
 
 
 @cache
@@ -66,9 +66,9 @@ def _largest(count: int) -> float:
     return float(quad(lambda x: 1 - chdtr(1, x) ** count, 0, 100, limit=200)[0])
 
 
-def combined(one: Noise, other: Noise) -> Noise:
+def combine(first: Noise, second: Noise) -> Noise:
     """Two estimates of one variance: pooled, but the larger alone where an F-test (PRETEST) tells them apart."""
-    large, small = (one, other) if one.variance >= other.variance else (other, one)
+    large, small = (first, second) if first.variance >= second.variance else (second, first)
     if small.variance <= 0:
         return large
     from scipy.special import fdtrc
@@ -76,8 +76,8 @@ def combined(one: Noise, other: Noise) -> Noise:
     if fdtrc(large.degrees, small.degrees, large.variance / small.variance) <= PRETEST:
         return large
     return Noise(
-        (one.variance * one.degrees + other.variance * other.degrees) / (one.degrees + other.degrees),
-        one.degrees + other.degrees,
+        (first.variance * first.degrees + second.variance * second.degrees) / (first.degrees + second.degrees),
+        first.degrees + second.degrees,
     )
 
 

@@ -82,8 +82,8 @@ class Night:
 
 def finished_cell(rows: Mapping[str, Row], row: str, column: str) -> Cell | None:
     """A measured cell of a finished row, else None."""
-    found = rows[row].cells.get(column) if row in rows and rows[row].state == "done" else None
-    return found if found is not None and found.value is not None else None
+    cell = rows[row].cells.get(column) if row in rows and rows[row].state == "done" else None
+    return cell if cell is not None and cell.value is not None else None
 
 
 def night_of(board: Leaderboard, run: str, suite: str, recipes: Mapping[str, str] | None = None) -> Night:
@@ -109,7 +109,7 @@ def _cells(row: BoardRow) -> dict[str, Cell]:
     numbers: dict[str, list[tuple[str, float | None, int]]] = {}
     for (task, metric), measurement in row.cells.items():
         numbers.setdefault(task, []).append((metric, measurement.value, measurement.n))
-    hashes = {task: _hash([list(row.seeds), sorted(found)]) for task, found in numbers.items()}
+    hashes = {task: _hash([list(row.seeds), sorted(scores)]) for task, scores in numbers.items()}
     return {f"{task}.{metric}": _cell(m, hashes[task]) for (task, metric), m in row.cells.items()}
 
 
@@ -130,11 +130,11 @@ def _hash(value: Any) -> str:
 
 def to_plain(night: Night) -> dict[str, Any]:
     """A night as JSON; why a row failed stays in the night's report: it may name paths of the machine."""
-    found = {"schema": SCHEMA, **asdict(night)}
-    for rows in (found["rows"], found["again"], *found["repeats"]):
+    value = {"schema": SCHEMA, **asdict(night)}
+    for rows in (value["rows"], value["again"], *value["repeats"]):
         for row in rows.values():
             row["state"] = row["state"].partition(":")[0]
-    return found
+    return value
 
 
 def from_plain(value: Mapping[str, Any]) -> Night:

@@ -47,26 +47,26 @@ def to_markdown(report: GateReport) -> str:
     rows = [
         f"| {' | '.join(HEADERS)} |",
         "|:---|:---|:---|" + "---:|" * (len(HEADERS) - 3),
-        *(f"| {' | '.join(map(_escaped, _texts(cell, night)))} |" for cell in _worst_first(decision)),
+        *(f"| {' | '.join(map(_escape, _texts(cell, night)))} |" for cell in _worst_first(decision)),
     ]
     counts = ", ".join(f"{count} {verdict}" for verdict, count in _counts(decision).items())
     lines = [
-        f"# {decision.verdict}: {_escaped(night.suite)}, {night.time}",
+        f"# {decision.verdict}: {_escape(night.suite)}, {night.time}",
         "",
         _meaning(decision),
         "",
-        f"{len(decision.cells)} cells watched: {counts}. Compared with {_escaped(report.against)}.",
+        f"{len(decision.cells)} cells watched: {counts}. Compared with {_escape(report.against)}.",
         "",
         *rows,
         "",
-        *(f"- {_escaped(line)}" for line in _reasons(decision) + _hint(decision)),
+        *(f"- {_escape(line)}" for line in _reasons(decision) + _hint(decision)),
         "",
-        f"## Changed since {_escaped(report.since)}" if report.since else "## No night before this one",
+        f"## Changed since {_escape(report.since)}" if report.since else "## No night before this one",
         "",
     ]
     if report.changes:
         lines += ["| what | before | now |", "|:---|:---|:---|"]
-        lines += [f"| {' | '.join(map(_escaped, change))} |" for change in report.changes]
+        lines += [f"| {' | '.join(map(_escape, change))} |" for change in report.changes]
     elif report.since:
         lines.append("Nothing: the same commit, packages, hardware and recipes.")
     return "\n".join(lines) + "\n\n" + _legend() + "\n"
@@ -78,9 +78,9 @@ def to_lines(report: GateReport) -> list[str]:
     lines = []
     for cell in _worst_first(decision):
         _, _, verdict, baseline, tonight, difference, low, margin, *_ = _texts(cell, night)
-        shown = "" if cell.tonight is None else f"  {tonight} against {baseline}"
-        shown += "" if cell.low is None else f": {difference}, at least {low}, margin {margin}"
-        lines.append(f"{verdict:<12}  {cell.row} {cell.column}{shown}  {cell.reason}")
+        numbers = "" if cell.tonight is None else f"  {tonight} against {baseline}"
+        numbers += "" if cell.low is None else f": {difference}, at least {low}, margin {margin}"
+        lines.append(f"{verdict:<12}  {cell.row} {cell.column}{numbers}  {cell.reason}")
     lines += [f"changed: {change.what}: {change.before} -> {change.now}" for change in report.changes]
     lines += _hint(decision)
     return [*lines, f"{decision.verdict}: {_meaning(decision)}"]
@@ -143,11 +143,11 @@ def _texts(cell: CellVerdict, night: Night) -> list[str]:
 
 
 def _reasons(decision: Decision) -> list[str]:
-    """Why, each reason once with its cells."""
-    found: dict[tuple[str, str], list[str]] = {}
+    """The reasons of all verdicts, a line a reason, with the cells that it holds for."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
     for cell in _worst_first(decision):
-        found.setdefault((cell.verdict, cell.reason), []).append(f"{cell.row} {cell.column}")
-    return [f"{verdict}, {reason}: {', '.join(cells)}" for (verdict, reason), cells in found.items()]
+        by_reason.setdefault((cell.verdict, cell.reason), []).append(f"{cell.row} {cell.column}")
+    return [f"{verdict}, {reason}: {', '.join(cells)}" for (verdict, reason), cells in by_reason.items()]
 
 
 def _meaning(decision: Decision) -> str:
@@ -179,5 +179,5 @@ def _legend() -> str:
     )
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return re.sub(r"([\\`*_\[\]<>|~$]|&(?=#?\w+;))", r"\\\1", " ".join(text.split()))

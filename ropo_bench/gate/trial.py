@@ -58,20 +58,26 @@ class CellVerdict:
 
 
 class Trial(NamedTuple):
-    """A cell that can be tested. shown: all of its verdict that needs no other cell. given: whether a suite says the
-    margin.
+    """A cell that can be tested, before the correction over all cells.
+
+    verdict: its numbers so far; the word in it is not final. given: whether the suite names the margin.
     """
 
     cell: Cell
     sign: int
-    found: Evidence
+    evidence: Evidence
     noise: Floors
-    shown: CellVerdict
+    verdict: CellVerdict
     given: bool
 
 
 def trial(
-    name: tuple[str, str], tonight: Night, found: Evidence, wandered: Wandering, given: float | None, num_cells: int
+    name: tuple[str, str],
+    tonight: Night,
+    evidence: Evidence,
+    wandered: Wandering,
+    given: float | None,
+    num_cells: int,
 ) -> Trial | CellVerdict:
     """The numbers of a measured cell (row, column), or the verdict on one that cannot be tested.
 
@@ -79,23 +85,23 @@ def trial(
     """
     cell, column = tonight.cell(*name), tonight.columns[name[1]]
     assert cell is not None
-    shown = CellVerdict(*name, "GO", "", tonight=cell.value)
-    if found.baseline is None:
-        return replace(shown, verdict="INCONCLUSIVE", reason="nothing to compare with yet")
+    verdict = CellVerdict(*name, "GO", "", tonight=cell.value)
+    if evidence.baseline is None:
+        return replace(verdict, verdict="INCONCLUSIVE", reason="nothing to compare with yet")
     sign = -1 if column.better == "lower" else 1
-    value = found.baseline.reference.value
+    value = evidence.baseline.reference.value
     difference = sign * ((cell.value or 0.0) - value)
-    shown = replace(shown, baseline=value, difference=difference)
-    noise = floors(found, cell, column, wandered)
+    verdict = replace(verdict, baseline=value, difference=difference)
+    noise = floors(evidence, cell, column, wandered)
     if noise is None:
-        if found.unchanged:
-            return replace(shown, reason="the very measurement of the baseline")
+        if evidence.unchanged:
+            return replace(verdict, reason="the very measurement of the baseline")
         reason = "noise floor unknown: `nightly --repeat-seeds 5`, or several seeds, teach it"
-        return replace(shown, verdict="INCONCLUSIVE", reason=reason)
-    _, error, degrees = error_tonight(noise, found.baseline, found, cell.seeds)
-    margin = detectable(noise, found, cell.seeds, num_cells) if given is None else given
-    shown = replace(
-        shown,
+        return replace(verdict, verdict="INCONCLUSIVE", reason=reason)
+    _, error, degrees = error_tonight(noise, evidence.baseline, evidence, cell.seeds)
+    margin = detectable(noise, evidence, cell.seeds, num_cells) if given is None else given
+    verdict = replace(
+        verdict,
         low=difference - maths.quantile(1 - ALPHA_GO, degrees) * error,
         margin=max(margin, 10.0**-column.decimals),
         p_value=maths.lower_tail(difference, error, degrees),
@@ -103,28 +109,28 @@ def trial(
         night_sd=math.sqrt(noise.nights.variance),
         degrees=noise.nights.degrees,
         noise=noise.source,
-        drift=_drift(found, noise, sign, ALPHA_DRIFT / num_cells, given),
+        drift=_drift(evidence, noise, sign, ALPHA_DRIFT / num_cells, given),
     )
-    return Trial(cell, sign, found, noise, shown, given is not None)
+    return Trial(cell, sign, evidence, noise, verdict, given is not None)
 
 
-def detectable(noise: Floors, found: Evidence, seeds: int, num_cells: int) -> float:
+def detectable(noise: Floors, evidence: Evidence, seeds: int, num_cells: int) -> float:
     """The loss that tonight's corrected test finds in POWER of all nights, and its re-run in POWER_AGAIN."""
-    assert found.baseline is not None
-    _, error, degrees = error_tonight(noise, found.baseline, found, seeds)
+    assert evidence.baseline is not None
+    _, error, degrees = error_tonight(noise, evidence.baseline, evidence, seeds)
     first = maths.detectable(error, degrees, ALPHA_NIGHT / num_cells, POWER)
-    _, error, degrees = error_again(noise, found.baseline, found, seeds, found.fresh)
+    _, error, degrees = error_again(noise, evidence.baseline, evidence, seeds, evidence.fresh)
     return max(first, maths.detectable(error, degrees, ALPHA_AGAIN, POWER_AGAIN))
 
 
-def _drift(found: Evidence, noise: Floors, sign: int, alpha: float, margin: float | None) -> float | None:
-    """The CUSUM of the losses against the anchor as a share of its threshold; None before there is an anchor."""
-    if found.anchor is None:
+def _drift(evidence: Evidence, noise: Floors, sign: int, alpha: float, margin: float | None) -> float | None:
+    """How far the cell drifted below the anchor: CUSUM of losses over its threshold (1: alarm). None: no anchor."""
+    if evidence.anchor is None:
         return None
-    reference, night_sd = found.anchor.reference, math.sqrt(noise.nights.variance * noise.long_run)
+    reference, night_sd = evidence.anchor.reference, math.sqrt(noise.nights.variance * noise.long_run)
     factor = min(reference.factor, 1 / noise.long_run)  # no mean varies more than one of its nights
     limits = cusum_limits(alpha, noise.nights.degrees, factor)
-    losses = [sign * (reference.value - cell.value) / night_sd for cell in found.way if cell.value is not None]
+    losses = [sign * (reference.value - cell.value) / night_sd for cell in evidence.way if cell.value is not None]
     if margin is not None:  # a lasting loss of half of it is accepted
         limits = limits._replace(allowance=max(limits.allowance, margin / 2 / night_sd))
     return cusum(losses, limits) / limits.threshold

@@ -76,8 +76,8 @@ def _not_served(folder: Path) -> str | None:
     config = config.get("text_config", config)
     hidden = config.get("hidden_size", config.get("n_embd"))
     heads = config.get("num_attention_heads", config.get("n_head"))
-    known = isinstance(hidden, int) and isinstance(heads, int) and heads > 0
-    head_dim = config.get("head_dim") or (hidden // heads if known else None)
+    has_heads = isinstance(hidden, int) and isinstance(heads, int) and heads > 0
+    head_dim = config.get("head_dim") or (hidden // heads if has_heads else None)
     if head_dim not in HEAD_DIMS:
         return (
             f"model {folder} has attention heads of {head_dim} features, vLLM takes {', '.join(map(str, HEAD_DIMS))}"

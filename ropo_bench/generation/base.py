@@ -29,15 +29,15 @@ def cut_batches(prompts: Sequence[Prompt], decoding: Decoding) -> list[Batch]:
 
 def batch_seed(seed: int, batch: int) -> int:
     """Seed of one batch, below 2^63: hashed, so that neighbouring runs and batches share no random stream."""
-    return _hashed(f"{seed}:{batch}")
+    return _hash(f"{seed}:{batch}")
 
 
 def turn_seed(seed: int, prompt_id: str, sample: int, turn: int) -> int:
     """Seed of one answer, below 2^63, for engines that draw every answer from a stream of its own."""
-    return _hashed(f"{seed}:{sample}:{turn}:{prompt_id}")
+    return _hash(f"{seed}:{sample}:{turn}:{prompt_id}")
 
 
-def _hashed(text: str) -> int:
+def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 

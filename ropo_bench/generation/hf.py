@@ -60,21 +60,21 @@ class HFGenerator:
         while rows := [conversation for conversation in conversations if not conversation.finished]:
             prompt_ids = encode_prompts(self.tokenizer, [row.ask() for row in rows])
             limits = [num_new_tokens(len(ids), decoding.max_new_tokens, self.room_tokens) for ids in prompt_ids]
-            asked = [(row, ids, limit) for row, ids, limit in zip(rows, prompt_ids, limits, strict=True) if limit]
+            open_rows = [(row, ids, limit) for row, ids, limit in zip(rows, prompt_ids, limits, strict=True) if limit]
             for row in (row for row, limit in zip(rows, limits, strict=True) if not limit):
                 row.answer([], self.stop_ids, self.tokenizer)
-            if not asked:
+            if not open_rows:
                 continue
             answers = decode(
                 self.model,
-                *pad_left([ids for _, ids, _ in asked], device),
+                *pad_left([ids for _, ids, _ in open_rows], device),
                 decoding,
                 stop_ids=self.stop_ids,
                 random=random,
-                temperatures=[temperature_of(row.prompt, decoding) for row, _, _ in asked],
-                limits=[limit for _, _, limit in asked],
+                temperatures=[temperature_of(row.prompt, decoding) for row, _, _ in open_rows],
+                limits=[limit for _, _, limit in open_rows],
             )
-            for (row, _, _), ids in zip(asked, answers, strict=True):
+            for (row, _, _), ids in zip(open_rows, answers, strict=True):
                 row.answer(ids, self.stop_ids, self.tokenizer)
         return [conversation.completion() for conversation in conversations]
 
@@ -122,7 +122,7 @@ def decode(
         cache = RoomyCache(num_layers, ids_BP.shape[1] + max(limits))
         return _decode_roomy(model, ids_BP, mask_BP, decoding.top_p, cache, stop_ids, random, temperatures, limits)
     answers: list[list[int]] = [[]] * num_rows
-    for group in _unpadded(mask_BP) if is_recurrent(model) else [list(range(num_rows))]:
+    for group in _rows_by_length(mask_BP) if is_recurrent(model) else [list(range(num_rows))]:
         width = int(mask_BP[group].sum(1).max())
         warmth = [temperatures[row] for row in group]
         pick = _picker(warmth, decoding.top_p, random)
@@ -134,7 +134,7 @@ def decode(
     return answers
 
 
-def _unpadded(mask_BP: Tensor) -> list[list[int]]:
+def _rows_by_length(mask_BP: Tensor) -> list[list[int]]:
     """Rows by their length: those of one length can be decoded together without padding."""
     groups: dict[int, list[int]] = {}
     for row, length in enumerate(mask_BP.sum(1).tolist()):

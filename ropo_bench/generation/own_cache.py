@@ -38,7 +38,7 @@ def decode_by_generate(
         pad_token_id=min(stop_ids, default=0),
         use_cache=True,
     )
-    kept, model.generation_config = model.generation_config, GenerationConfig()
+    own_config, model.generation_config = model.generation_config, GenerationConfig()
     try:
         out_BT = model.generate(
             input_ids=ids_BP,
@@ -47,7 +47,7 @@ def decode_by_generate(
             logits_processor=LogitsProcessorList([Chosen()]),
         )
     finally:
-        model.generation_config = kept
+        model.generation_config = own_config
     return [_cut(row[num_prompt:], stop_ids, limit) for row, limit in zip(out_BT.tolist(), limits, strict=True)]
 
 

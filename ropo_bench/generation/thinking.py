@@ -34,8 +34,8 @@ def opens_thoughts(tokenizer: Any, chat: Sequence[Message]) -> bool:
 
 def _token(tokenizer: Any, mark: str) -> int | None:
     """The id of a mark that is a token of its own."""
-    found = tokenizer.convert_tokens_to_ids(mark)
-    return found if isinstance(found, int) and tokenizer.convert_ids_to_tokens(found) == mark else None
+    token_id = tokenizer.convert_tokens_to_ids(mark)
+    return token_id if isinstance(token_id, int) and tokenizer.convert_ids_to_tokens(token_id) == mark else None
 
 
 def _spelt_end(ids: Sequence[int], tokenizer: Any) -> int:

@@ -118,7 +118,7 @@ class VllmEngine:
                     yield list(finished)
                     finished.clear()
                     continue
-                for message in self._received():
+                for message in self._receive_all():
                     if message["id"] not in open_:
                         continue  # of a call that was given up
                     worker, conversation = open_.pop(message["id"])
@@ -183,7 +183,7 @@ class VllmEngine:
                 worker.send({**question, "id": id})
                 open_[id] = worker, index
             while open_:
-                for message in self._received():
+                for message in self._receive_all():
                     if message["id"] in open_:
                         answers[open_.pop(message["id"])[1]] = message
         finally:
@@ -196,7 +196,7 @@ class VllmEngine:
             worker.close()
         self._workers = []
 
-    def _received(self) -> list[dict[str, Any]]:
+    def _receive_all(self) -> list[dict[str, Any]]:
         """Everything that has arrived, at least one message."""
         messages = [self._receive()]
         while not self._inbox.empty():
@@ -212,7 +212,7 @@ class VllmEngine:
     def _give_up(self, open_: Mapping[str, Worker]) -> None:
         """Let the workers forget what nobody waits for any more."""
         for worker in self._workers:
-            ids = [id for id, asked in open_.items() if asked is worker]
+            ids = [id for id, owner in open_.items() if owner is worker]
             if ids and worker.process.poll() is None:
                 worker.send({"do": "abort", "ids": ids})
 

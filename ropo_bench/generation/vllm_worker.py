@@ -78,7 +78,7 @@ def _serve(engine: Any, requests: queue.SimpleQueue[dict[str, Any]], lines_out: 
                     texts.remove(output.request_id)
                     _write(lines_out, {"id": output.request_id, "text": output.outputs[0].text})
                 else:
-                    _write(lines_out, _generated(output) if start is None else _scored(output, start))
+                    _write(lines_out, _plain_answer(output) if start is None else _plain_score(output, start))
         lines_out.flush()
 
 
@@ -121,11 +121,11 @@ def _sampling(request: Mapping[str, Any]) -> Any:
     )
 
 
-def _generated(output: Any) -> dict[str, Any]:
+def _plain_answer(output: Any) -> dict[str, Any]:
     return {"id": output.request_id, "tokens": list(output.outputs[0].token_ids)}
 
 
-def _scored(output: Any, start: int) -> dict[str, Any]:
+def _plain_score(output: Any, start: int) -> dict[str, Any]:
     total, greedy = 0.0, True
     for token, position in zip(output.prompt_token_ids[start:], output.prompt_logprobs[start:], strict=True):
         # Each position holds the prompt's own token and the best one.

@@ -90,8 +90,8 @@ def _json(path: Path, text: str, what: str) -> Any:
 
 def _line(where: str, row: Any) -> Battle:
     winner = row.get("winner") if isinstance(row, dict) else None
-    known = winner is None or (isinstance(winner, str) and winner in PREFERENCES)
-    if not isinstance(row, dict) or not known or "winner" not in row:
+    is_winner = winner is None or (isinstance(winner, str) and winner in PREFERENCES)
+    if not isinstance(row, dict) or not is_winner or "winner" not in row:
         raise UsageError(f"{where}: not a verdict, given {json.dumps(row)[:80]}; give {FORMS}")
     prompt = row["prompt"] if "prompt" in row else row.get("instruction")
     texts = _texts(where, (prompt, row.get("answer_a"), row.get("answer_b")))
@@ -141,25 +141,25 @@ def shown_battles(
     read: Callable[[JudgeAnswer], float | None],
 ) -> list[Battle]:
     """The judge's own verdicts, two a battle in the order of `battle_calls`; read: preference for the first shown."""
-    shown = []
+    verdicts = []
     for i, battle in enumerate(battles):
         for order in ("ab", "ba"):
             answer = answers.get(f"calibrate/{i}/{order}")
             given = None if answer is None else read(answer)
             if order == "ab":
-                shown.append(replace(battle, preference=given, first="a"))
+                verdicts.append(replace(battle, preference=given, first="a"))
             else:
-                shown.append(replace(battle, preference=None if given is None else 1 - given, first="b"))
-    return shown
-
-
-def both_orders(shown: Sequence[Battle]) -> list[Battle]:
-    """One verdict a battle: the mean of its two, so that orders that disagree are a tie; None unless both say one."""
-    verdicts = []
-    for ab, ba in zip(shown[::2], shown[1::2], strict=True):
-        both = None if ab.preference is None or ba.preference is None else (ab.preference + ba.preference) / 2
-        verdicts.append(replace(ab, preference=both, first=None))
+                verdicts.append(replace(battle, preference=None if given is None else 1 - given, first="b"))
     return verdicts
+
+
+def both_orders(verdicts: Sequence[Battle]) -> list[Battle]:
+    """One verdict a battle: the mean of its two, so that orders that disagree are a tie; None unless both say one."""
+    battles = []
+    for ab, ba in zip(verdicts[::2], verdicts[1::2], strict=True):
+        both = None if ab.preference is None or ba.preference is None else (ab.preference + ba.preference) / 2
+        battles.append(replace(ab, preference=both, first=None))
+    return battles
 
 
 # -- agreement ---------------------------------------------------------------------------------------------------
@@ -167,21 +167,21 @@ def both_orders(shown: Sequence[Battle]) -> list[Battle]:
 Pair = tuple[Battle, Battle]
 
 
-def matched(reference: Sequence[Battle], judge: Sequence[Battle]) -> tuple[list[Pair], int]:
+def match_battles(reference: Sequence[Battle], judge: Sequence[Battle]) -> tuple[list[Pair], int]:
     """Each reference battle beside the judge's verdict on the same texts, and how many have none.
 
     The answers may be named a and b the other way round. Several verdicts of the judge on one battle count as
     their mean; several of the reference (people) stay several.
     """
-    found: dict[Hashable, list[float | None]] = defaultdict(list)
+    preferences: dict[Hashable, list[float | None]] = defaultdict(list)
     for battle in judge:
-        found[battle.prompt, battle.answer_a, battle.answer_b].append(battle.preference)
+        preferences[battle.prompt, battle.answer_a, battle.answer_b].append(battle.preference)
         if battle.answer_a != battle.answer_b:
             mirrored = None if battle.preference is None else 1 - battle.preference
-            found[battle.prompt, battle.answer_b, battle.answer_a].append(mirrored)
+            preferences[battle.prompt, battle.answer_b, battle.answer_a].append(mirrored)
     pairs = []
     for battle in reference:
-        given = found.get((battle.prompt, battle.answer_a, battle.answer_b))
+        given = preferences.get((battle.prompt, battle.answer_a, battle.answer_b))
         if given is not None:
             scored = [value for value in given if value is not None]
             preference = fmean(scored) if scored else None
@@ -223,9 +223,9 @@ def position_bias(battles: Sequence[Battle]) -> Metric:
 
     Both orders of every battle give it paired; one random order a battle gives it unpaired. n: battles shown.
     """
-    known = [battle for battle in battles if battle.first is not None]
-    scored = [battle for battle in known if battle.preference is not None]
-    return _metric(scored, _first_minus_second, len(known) - len(scored))
+    ordered = [battle for battle in battles if battle.first is not None]
+    scored = [battle for battle in ordered if battle.preference is not None]
+    return _metric(scored, _first_minus_second, len(ordered) - len(scored))
 
 
 def longer_share(battles: Sequence[Battle]) -> Metric:
@@ -236,10 +236,10 @@ def longer_share(battles: Sequence[Battle]) -> Metric:
 
 
 def _first_minus_second(battles: Sequence[Battle]) -> float:
-    shown = {side: [b.preference for b in battles if b.first == side] for side in ("a", "b")}
-    if not shown["a"] or not shown["b"]:
+    preferences = {side: [b.preference for b in battles if b.first == side] for side in ("a", "b")}
+    if not preferences["a"] or not preferences["b"]:
         return math.nan
-    return 100 * (_mean(shown["a"]) - _mean(shown["b"]))
+    return 100 * (_mean(preferences["a"]) - _mean(preferences["b"]))
 
 
 def _longer_wins(battles: Sequence[Battle]) -> float:

@@ -105,14 +105,14 @@ def spread(items: Sequence[Item], num: int) -> Sequence[Item]:
 
 def questions(items: Sequence[Item]) -> list[Question]:
     """All comparisons: in both orders, but for identical answers, which have only one."""
-    found = []
+    comparisons = []
     for kind in TOLERANCES:
         for prompt, answer in spread(items, num_items(kind)):
             other = _opponent(kind, answer)
-            found.append(Question(kind, "ab", prompt, other, answer))
+            comparisons.append(Question(kind, "ab", prompt, other, answer))
             if kind != "identical":
-                found.append(Question(kind, "ba", prompt, answer, other))
-    return found
+                comparisons.append(Question(kind, "ba", prompt, answer, other))
+    return comparisons
 
 
 def canary_calls(items: Sequence[Item], make: Callable[[Prompt, str, str], JudgeCall]) -> list[JudgeCall]:
@@ -138,8 +138,8 @@ def judge_canaries(items: Sequence[Item], prefer: Callable[[Question], float | N
     results = []
     for kind, tolerance in TOLERANCES.items():
         orders: tuple[Order, Order] = ("ab", "ab") if kind == "identical" else ("ab", "ba")
-        asked = spread(items, num_items(kind))
-        biases = [_bias(kind, *(given[kind, prompt.id, order] for order in orders)) for prompt, _ in asked]
+        chosen = spread(items, num_items(kind))
+        biases = [_bias(kind, *(given[kind, prompt.id, order] for order in orders)) for prompt, _ in chosen]
         results.append(_result(kind, biases, tolerance, detectable, one_sided=kind in ONE_SIDED))
     return results
 
@@ -197,7 +197,7 @@ def grade_canary_calls(items: Sequence[Item], make: Callable[[Prompt, str], Judg
     return [
         replace(make(prompt, text), item=_grade_item(name, prompt))
         for prompt, answer in spread(items, num_graded_items())
-        for name, text in _graded(answer).items()
+        for name, text in _graded_answers(answer).items()
     ]
 
 
@@ -214,8 +214,8 @@ def evaluate_grade_canaries(
 
     results = []
     for kind, tolerance in GRADE_TOLERANCES.items():
-        asked = spread(items, num_graded_items())
-        pairs = [(grade(kind, prompt), grade("real", prompt)) for prompt, _ in asked]
+        chosen = spread(items, num_graded_items())
+        pairs = [(grade(kind, prompt), grade("real", prompt)) for prompt, _ in chosen]
         above = [None if a is None or b is None else a - b for a, b in pairs]
         if kind == "identical":
             above = [None if value is None else abs(value) for value in above]
@@ -223,7 +223,7 @@ def evaluate_grade_canaries(
     return results
 
 
-def _graded(answer: str) -> dict[str, str]:
+def _graded_answers(answer: str) -> dict[str, str]:
     """What is graded. An empty line makes an identical answer a request of its own, which is then really asked."""
     return {"real": answer, "constant": CONSTANT, "identical": f"{answer}\n", "verbose": twice(answer)}
 

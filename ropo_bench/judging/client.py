@@ -88,10 +88,10 @@ class JudgeClient:
         error = request.exception()
         if error is not None:
             return self._failure(error)
-        found = read_completion(request.result())
-        return self._redacted(found) if isinstance(found, Reply) else found
+        reply = read_completion(request.result())
+        return self._redact(reply) if isinstance(reply, Reply) else reply
 
-    def _redacted(self, reply: Reply) -> Reply:
+    def _redact(self, reply: Reply) -> Reply:
         """The reply without this key, should the endpoint have echoed it; after parsing, which undoes escapes."""
         if len(self._key) < SECRET_CHARACTERS:
             return reply

@@ -31,13 +31,13 @@ def is_loopback(endpoint: str) -> bool:
     return host in ("localhost", "::1") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
 
 
-def is_same_model(asked: str, answered: str) -> bool:
+def is_same_model(requested: str, answered: str) -> bool:
     """Whether an endpoint's name of who answered can mean the model that was asked for.
 
     Endpoints add the date of a snapshot (gpt-4.1 is gpt-4.1-2025-04-14; gpt-4 is gpt-4-0613, but not gpt-4-turbo) and
     leave out or add who made it (openai/gpt-4.1) or the folder (/models/mine).
     """
-    wanted, given = (name.casefold().rstrip("/").rpartition("/")[2] for name in (asked, answered))
+    wanted, given = (name.casefold().rstrip("/").rpartition("/")[2] for name in (requested, answered))
     return given == wanted or (given.startswith(wanted) and bool(_SNAPSHOT.fullmatch(given[len(wanted) :])))
 
 

@@ -163,26 +163,26 @@ def set_damage_aside(folder: Path) -> list[str]:
 
     The caller holds the folder.
     """
-    told = []
+    messages = []
     for name, keys, cost in (
         (ANSWERS, _ANSWER_KEYS, "what they answered is asked again"),
         (LEDGER, _EVENT_KEYS, "the costs of older commands may be told too low"),
     ):
         count = set_aside(folder / name, keys)
         if count:
-            told.append(f"{folder / name}: damaged lines, moved into {name}{BAD}: {count}; {cost}")
-    return told
+            messages.append(f"{folder / name}: damaged lines, moved into {name}{BAD}: {count}; {cost}")
+    return messages
 
 
 def read_answers(folder: Path, keys: Collection[str]) -> dict[str, JudgeAnswer]:
     """The answers on disk under some request keys, but for those whose lines are damaged."""
-    found = {}
+    answers = {}
     for _, record in read_sealed(folder / ANSWERS, _ANSWER_KEYS):
         if record is not None and record["key"] in keys:
             answer = _answer(record)
             if answer is not None:
-                found[record["key"]] = answer
-    return found
+                answers[record["key"]] = answer
+    return answers
 
 
 def _answer(record: Mapping[str, Any]) -> JudgeAnswer | None:

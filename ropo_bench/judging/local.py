@@ -165,9 +165,9 @@ def _await(process: subprocess.Popen[bytes], url: str, seconds: float, log: Path
     # No proxy: one that the environment names for the outer world would be asked for our own loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + seconds
-    while not _ended(process):
+    while not _has_ended(process):
         with suppress(OSError), opener.open(url, timeout=2) as response:  # URLError and HTTPError are OSErrors
-            if response.status == 200 and not _ended(process):
+            if response.status == 200 and not _has_ended(process):
                 return
         if time.monotonic() > deadline:
             raise RopoBenchError(
@@ -179,7 +179,7 @@ def _await(process: subprocess.Popen[bytes], url: str, seconds: float, log: Path
     raise RopoBenchError(f"{where}: its server died while starting: {reason} (whole log: {log})")
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     """Whether it ended. It is not reaped: its number, which is its group's too, stays its own until `_stop`."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
@@ -189,7 +189,7 @@ def _stop(process: subprocess.Popen[bytes], patience: float) -> None:
     os.kill(process.pid, signal.SIGTERM)
     deadline = time.monotonic() + patience
     try:
-        while not _ended(process) and time.monotonic() < deadline:
+        while not _has_ended(process) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
     finally:
         os.killpg(process.pid, signal.SIGKILL)

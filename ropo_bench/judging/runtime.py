@@ -63,22 +63,22 @@ def answer_calls(
         for damage in set_damage_aside(folder):
             if waiting:
                 waiting(damage)
-        known = read_answers(folder, set(keys.values()))
-        for answer in known.values():
+        by_key = read_answers(folder, set(keys.values()))
+        for answer in by_key.values():
             refuse_other_model(judge, answer)
         jobs = {keys[call.item]: _Job(keys[call.item], call, final_params(judge, call)) for call in reversed(calls)}
-        missing = [job for key, job in reversed(jobs.items()) if key not in known]
+        missing = [job for key, job in reversed(jobs.items()) if key not in by_key]
         tally = Tally(asked=len(calls), cached=len(calls) - len(missing))
         tally.cost_usd = 0.0 if judge.prices else None
         failed: dict[str, str] = {}
         if missing:
             check_prices(judge, budget)
             with Ledger(folder, judge.prices, budget, tally) as ledger:
-                session = _Session(judge, ledger, bool(known), report)
+                session = _Session(judge, ledger, bool(by_key), report)
                 run_until_interrupted(session.run(missing, endpoint))
-            known |= session.answers
+            by_key |= session.answers
             failed = session.failed
-    answers = {item: known[key] for item, key in keys.items() if key in known}
+    answers = {item: by_key[key] for item, key in keys.items() if key in by_key}
     tally.models = dict(Counter(answer.model for answer in answers.values() if answer.model is not None))
     tally.other_models = {name: n for name, n in tally.models.items() if is_other_model(judge, name)}
     return Outcome(

@@ -24,12 +24,12 @@ def alike_lines(store: Store, tasks: Sequence[TaskRecipe], rows: Mapping[str, Ma
     return [
         _line(task, column, group)
         for task in tasks
-        for column, groups in zip(_tested(task), _groups(store, task, rows[task.name]), strict=True)
+        for column, groups in zip(_tested_columns(task), _groups(store, task, rows[task.name]), strict=True)
         for group in groups
     ]
 
 
-def _tested(task: TaskRecipe) -> list[Column]:
+def _tested_columns(task: TaskRecipe) -> list[Column]:
     return [column for column in task.columns if task.is_tested(column)]
 
 
@@ -45,7 +45,7 @@ def _line(task: TaskRecipe, column: Column, group: Alike) -> str:
 def _groups(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> list[list[Alike]]:
     """The groups of every tested column."""
     inputs: dict[str, Any] = {
-        "columns": [column.metric for column in _tested(task)],
+        "columns": [column.metric for column in _tested_columns(task)],
         "rows": [[label, row.stage.key] for label, row in rows.items()],
         "code": source_hash("ropo_bench.statistics.agreement", "ropo_bench.leaderboard.alike"),
     }
@@ -53,8 +53,9 @@ def _groups(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> lis
     with cached.begin() as todo:
         if todo:
             scores = {label: [read_scores(stage) for stage in row.scores] for label, row in rows.items()}
-            found = [groups_alike(_values(scores, column.metric)) for column in _tested(task)]
-            atomic_write_json(cached.path / GROUPS, [[asdict(group) for group in groups] for groups in found])
+            by_column = [groups_alike(_values(scores, column.metric)) for column in _tested_columns(task)]
+            lines = [[asdict(group) for group in groups] for groups in by_column]
+            atomic_write_json(cached.path / GROUPS, lines)
             cached.finish({})
     return [[Alike(tuple(g["rows"]), g["agreement"]) for g in groups] for groups in read_json(cached.file(GROUPS))]
 
@@ -63,12 +64,12 @@ def _values(scores: Mapping[str, Sequence[Sequence[Score]]], metric: str) -> dic
     """Scores (S, items) of every row, over all items that any row has; NaN where a row has none."""
     items = sorted({s.item for seeds in scores.values() for seed in seeds for s in seed if s.metric == metric})
     place = {item: index for index, item in enumerate(items)}
-    found = {}
+    by_label = {}
     for label, seeds in scores.items():
         values = np.full((len(seeds), len(items)), np.nan)
         for number, seed in enumerate(seeds):
             for score in seed:
                 if score.metric == metric and score.value is not None:
                     values[number, place[score.item]] = score.value
-        found[label] = values
-    return found
+        by_label[label] = values
+    return by_label

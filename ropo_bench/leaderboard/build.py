@@ -10,7 +10,7 @@ from ropo_bench.leaderboard.alike import alike_lines
 from ropo_bench.leaderboard.cells import Column, Leaderboard, Row
 from ropo_bench.leaderboard.joined import join_runs
 from ropo_bench.leaderboard.measured import Measured, compare_stored_rows, measure_row
-from ropo_bench.leaderboard.notes import canary_results, dagger, notes, uncovered
+from ropo_bench.leaderboard.notes import canary_results, dagger, find_uncovered, notes
 from ropo_bench.leaderboard.rates import choice_lines, rate_lines
 from ropo_bench.recipes.files import suggest
 from ropo_bench.recipes.suite import PrimaryRecipe
@@ -31,8 +31,8 @@ def leaderboard(runs: Run | Sequence[Run], against: str | None = None) -> Leader
     primary = primary_of(run, against)
     labels = run.table_rows()  # not those of another row's rate, which are measured all the same
     measured = {task.name: _measure_rows(run, task) for task in tasks}
-    shown = {task: {label: row for label, row in rows.items() if label in labels} for task, rows in measured.items()}
-    rows = [_row(label, run.rows[label], [shown[task.name].get(label) for task in tasks]) for label in labels]
+    table = {task: {label: row for label, row in rows.items() if label in labels} for task, rows in measured.items()}
+    rows = [_row(label, run.rows[label], [table[task.name].get(label) for task in tasks]) for label in labels]
     canaries = canary_results(run.record)
     columns = [
         Column(t.name, c.metric, c.header + dagger(c, canaries.get(t.name, ())), c.decimals, c.better, t.is_tested(c))
@@ -47,14 +47,14 @@ def leaderboard(runs: Run | Sequence[Run], against: str | None = None) -> Leader
         rows=rows,
         columns=columns,
         footers=[
-            *alike_lines(run.store, tasks, _without_reference(shown)),
-            *_cautions(shown),
+            *alike_lines(run.store, tasks, _without_reference(table)),
+            *_cautions(table),
             *notes(run),
-            *uncovered(tasks, rows),
+            *find_uncovered(tasks, rows),
             *dict.fromkeys(line for own in runs for line in rate_lines(own.record)),
             *choice_lines(run.record, measured),
         ],
-        comparisons=compare_stored_rows(run.store, tasks, shown, primary),
+        comparisons=compare_stored_rows(run.store, tasks, table, primary),
         primary=None if primary is None else primary.model_dump(),
         provenance=run.record.provenance,
     )

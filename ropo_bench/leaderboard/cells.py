@@ -105,25 +105,25 @@ def groups(board: Leaderboard, style: Style = "full", literature: Published | No
     columns = list(board.columns)
     if style == "paper":
         columns = [column for column in columns if column.tested] or columns
-    found = separations(board)
+    separated = separations(board)
     methods = _methods(literature)
-    told = []
+    by_task = []
     for task in dict.fromkeys(column.task for column in columns):
         own = [column for column in columns if column.task == task]
         headers = [column.header + _ARROWS[column.better] for column in own]
-        cells = [[_ours(row, column, found, style) for column in own] for row in board.ordered_rows]
+        cells = [[_ours(row, column, separated, style) for column in own] for row in board.ordered_rows]
         cells += [[_theirs(method, column, literature.figures) for column in own] for method in methods]
-        told.append(Group(task, headers, cells))
-    return [*told, _training(board, style, len(methods))]
+        by_task.append(Group(task, headers, cells))
+    return [*by_task, _training(board, style, len(methods))]
 
 
 def _methods(literature: Published) -> list[str]:
     return list(dict.fromkeys(figure.method for figure in literature.figures))
 
 
-def _ours(row: Row, column: Column, found: Mapping[tuple[str, str], Separation], style: Style) -> Cell:
+def _ours(row: Row, column: Column, separated: Mapping[tuple[str, str], Separation], style: Style) -> Cell:
     key = (column.task, column.metric)
-    separation = found.get(key)
+    separation = separated.get(key)
     return cell(
         row.cells.get(key),
         column.decimals,
@@ -135,13 +135,13 @@ def _ours(row: Row, column: Column, found: Mapping[tuple[str, str], Separation],
 
 def _estimate(value: float, error: float | None, decimals: int) -> tuple[str, str]:
     """Value and error in fixed decimals; two digits in scientific form where those would show only zeros."""
-    shown = 0.5 * 10**-decimals  # what rounds to a non-zero last digit
-    if value and max(abs(value), error or 0.0) < shown:
+    least = 0.5 * 10**-decimals  # what rounds to a non-zero last digit
+    if value and max(abs(value), error or 0.0) < least:
         return f"{value:.1e}", "" if error is None else f"{error:.1e}"
-    text = f"{value if abs(value) >= shown else 0.0:,.{decimals}f}"
+    text = f"{value if abs(value) >= least else 0.0:,.{decimals}f}"
     if error is None:
         return text, ""
-    return text, f"<{10**-decimals:.{decimals}f}" if 0 < error < shown else f"{error:,.{decimals}f}"
+    return text, f"<{10**-decimals:.{decimals}f}" if 0 < error < least else f"{error:,.{decimals}f}"
 
 
 def cell(
@@ -181,12 +181,12 @@ def _training(board: Leaderboard, style: Style, num_published: int) -> Group:
     """What the training cost, the last group."""
     rows = board.ordered_rows
     if style == "paper":
-        headers, found = ["trainable %"], [[_percent(row)] for row in rows]
+        headers, lines = ["trainable %"], [[_percent(row)] for row in rows]
     else:
         with_seeds = any(len(row.seeds) > 1 for row in rows)
         headers = ["trainable", "%", "seconds", "peak GiB"] + ["seeds"] * with_seeds
-        found = [_training_texts(row)[: len(headers)] for row in rows]
-    cells = [[Cell(NOTHING if text is None else text) for text in texts] for texts in found]
+        lines = [_training_texts(row)[: len(headers)] for row in rows]
+    cells = [[Cell(NOTHING if text is None else text) for text in texts] for texts in lines]
     return Group("training", headers, cells + [[Cell(NOTHING)] * len(headers)] * num_published)
 
 
@@ -219,9 +219,9 @@ def _theirs(method: str, column: Column, figures: Sequence[Figure]) -> Cell:
     """A published figure with the number of its source; all of them where sources disagree."""
     sources = _sources(figures)
     texts = [
-        f"{one.value}{f' ± {one.error}' if one.error else ''} [{sources[_source(one)]}]"
-        for one in figures
-        if (one.method, one.task, one.metric) == (method, column.task, column.metric)
+        f"{figure.value}{f' ± {figure.error}' if figure.error else ''} [{sources[_source(figure)]}]"
+        for figure in figures
+        if (figure.method, figure.task, figure.metric) == (method, column.task, column.metric)
     ]
     return Cell(" / ".join(texts) or NOTHING)
 

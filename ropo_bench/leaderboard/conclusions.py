@@ -13,17 +13,17 @@ NAMED = 4  # rows told one by one; letters tell all
 
 def conclusions(board: Leaderboard) -> list[str]:
     """The findings, then how to read letters, bold type and what could have been seen."""
-    told = findings(board)
-    if not told:
+    sentences = findings(board)
+    if not sentences:
         return []
     return [
-        *told,
+        *sentences,
         *_families(board),
-        f"rows that share a letter in a column are not separated: {_adjusted(board)} p >= {ALPHA:g} over all"
+        f"rows that share a letter in a column are not separated: {_correction_name(board)} p >= {ALPHA:g} over all"
         f" {len(board.comparisons)} paired comparisons of this table; bold is better than every other row, each"
         " separated",
         "could have seen: the smallest true difference that is found four times in five, in the column's least"
-        f" certain {_which(board)}; in this table: at the level that is asked of the smallest p",
+        f" certain {_comparison_name(board)}; in this table: at the level that is asked of the smallest p",
     ]
 
 
@@ -42,11 +42,11 @@ def _families(board: Leaderboard) -> list[str]:
     ]
 
 
-def _adjusted(board: Leaderboard) -> str:
+def _correction_name(board: Leaderboard) -> str:
     return "Holm's" if board.primary is None else "adjusted"
 
 
-def _which(board: Leaderboard) -> str:
+def _comparison_name(board: Leaderboard) -> str:
     return "comparison (with the reference, if any)" if board.primary is None else "primary comparison"
 
 
@@ -61,27 +61,27 @@ def _column(board: Leaderboard, separation: Separation) -> str:
     references = [row.name for row in board.rows if row.reference]
     parts = [part for name in references for part in _against(separation, name)]
     return f"on {column.task} {column.header}, " + "; ".join(
-        [*parts, *_among(separation, references), *_seen(board, separation)]
+        [*parts, *_among(separation, references), *_detectable(board, separation)]
     )
 
 
-def _seen(board: Leaderboard, separation: Separation) -> list[str]:
+def _detectable(board: Leaderboard, separation: Separation) -> list[str]:
     """What the whole table could have seen, and what this column could if nothing else were compared."""
     levels = (ALPHA / family_size(board), ALPHA)
     effects = [detectable(board, separation, level) for level in levels]
-    table, alone = ("" if one is None else f"{one:,.{separation.column.decimals}f}" for one in effects)
+    table, alone = ("" if effect is None else f"{effect:,.{separation.column.decimals}f}" for effect in effects)
     return [f"this table could have seen {table}, one comparison alone {alone}"] if table else []
 
 
 def _against(separation: Separation, reference: str) -> list[str]:
     """What is said of every row against one reference: the clearest by name, the others counted."""
-    differences = [one for one in separation.differences.values() if one.b == reference]
-    separated = _clearest(one for one in differences if is_separated(one))
-    parts = [_sentence(separation, one) for one in separated[:NAMED]]
+    differences = [difference for difference in separation.differences.values() if difference.b == reference]
+    separated = _clearest(difference for difference in differences if is_separated(difference))
+    parts = [_sentence(separation, difference) for difference in separated[:NAMED]]
     left = len(separated) - NAMED
     if left > 0:
         parts.append(f"{left} more {'is' if left == 1 else 'are'} separated from {reference}")
-    rest = [one.a for one in differences if not is_separated(one)]
+    rest = [difference.a for difference in differences if not is_separated(difference)]
     if rest:
         names = " and ".join(rest) if len(rest) <= 2 else f"{len(rest)} rows"
         parts.append(f"{names} {'is' if len(rest) == 1 else 'are'} not separated from {reference}")
@@ -90,35 +90,38 @@ def _against(separation: Separation, reference: str) -> list[str]:
 
 def _among(separation: Separation, references: Sequence[str]) -> list[str]:
     """What is said of the other rows among themselves: the clearest difference, the others counted."""
-    pairs = [one for one in separation.differences.values() if not {one.a, one.b} & set(references)]
+    pairs = [d for d in separation.differences.values() if not {d.a, d.b} & set(references)]
     higher = separation.column.better != "lower"
-    ours = [one for one in pairs if (one.estimate > 0) == higher]  # each pair is there in both directions
-    separated = _clearest(one for one in ours if is_separated(one))
+    # Each pair is there in both directions: the one that is a gain speaks.
+    gains = [difference for difference in pairs if (difference.estimate > 0) == higher]
+    separated = _clearest(difference for difference in gains if is_separated(difference))
     if not separated and not references:
         return ["no two rows are separated"]
     left = len(separated) - 1
     more = [f"{left} more {'pair is' if left == 1 else 'pairs are'} separated"] if left > 0 else []
-    return [*(_sentence(separation, one) for one in separated[:1]), *more]
+    return [*(_sentence(separation, difference) for difference in separated[:1]), *more]
 
 
 def _clearest(differences: Iterable[Comparison]) -> list[Comparison]:
-    return sorted(differences, key=lambda one: (one.p_value, -abs(one.estimate)))
+    return sorted(differences, key=lambda difference: (difference.p_value, -abs(difference.estimate)))
 
 
-def _sentence(separation: Separation, one: Comparison) -> str:
-    up = one.estimate > 0
+def _sentence(separation: Separation, difference: Comparison) -> str:
+    up = difference.estimate > 0
     if separation.column.better == "none":
         word = "higher" if up else "lower"
     else:
         word = "better" if up == (separation.column.better == "higher") else "worse"
-    return f"{one.a} is {word} than {one.b} by {_size(separation, one)}"
+    return f"{difference.a} is {word} than {difference.b} by {_size(separation, difference)}"
 
 
-def _size(separation: Separation, one: Comparison) -> str:
+def _size(separation: Separation, difference: Comparison) -> str:
     """ "7.3 ± 2.1 points (Holm p = 0.004)"."""
     column = separation.column
-    error = "" if one.standard_error is None else f" ± {one.standard_error:,.{column.decimals}f}"
+    error = "" if difference.standard_error is None else f" ± {difference.standard_error:,.{column.decimals}f}"
     points = " points" if "%" in column.header else ""
-    p = one.adjusted if one.adjusted is not None else one.p_value
-    shown = "< 0.001" if p < 0.001 else f"= {p:.3f}"
-    return f"{abs(one.estimate):,.{column.decimals}f}{error}{points} ({one.family or 'Holm'} p {shown})"
+    p = difference.adjusted if difference.adjusted is not None else difference.p_value
+    p_text = "< 0.001" if p < 0.001 else f"= {p:.3f}"
+    return (
+        f"{abs(difference.estimate):,.{column.decimals}f}{error}{points} ({difference.family or 'Holm'} p {p_text})"
+    )

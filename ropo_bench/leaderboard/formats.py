@@ -52,8 +52,8 @@ def to_csv(board: Leaderboard) -> str:
         line: list[Any] = [row.name, row.state, row.reference, " ".join(str(seed) for seed in row.seeds)]
         line += [row.trainable_params, row.percent, row.train_seconds, row.peak_memory_bytes]
         for column in board.columns:
-            found = row.cells.get((column.task, column.metric))
-            line += [getattr(found, part, None) for part in ("value", *_CSV_PARTS)]
+            measurement = row.cells.get((column.task, column.metric))
+            line += [getattr(measurement, part, None) for part in ("value", *_CSV_PARTS)]
         writer.writerow(map(csv_cell, line))
     return out.getvalue()
 
@@ -88,10 +88,10 @@ def from_json(text: str, where: str = "leaderboard") -> Leaderboard:
         raise UsageError(f"{where}:{error.lineno}: not JSON ({error.msg}); {mend}") from None
     except ValueError as error:
         raise UsageError(f"{where}: not JSON ({error}); {mend}") from None
-    found = (value.get("schema"), value.get("schema_version")) if isinstance(value, dict) else (None, None)
-    if found != (SCHEMA, SCHEMA_VERSION):
+    version = (value.get("schema"), value.get("schema_version")) if isinstance(value, dict) else (None, None)
+    if version != (SCHEMA, SCHEMA_VERSION):
         raise UsageError(
-            f"{where}: not {SCHEMA} version {SCHEMA_VERSION}, given {found[0]} version {found[1]}; {mend}"
+            f"{where}: not {SCHEMA} version {SCHEMA_VERSION}, given {version[0]} version {version[1]}; {mend}"
         )
     try:
         _check(value)

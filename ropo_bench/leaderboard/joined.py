@@ -47,7 +47,7 @@ def _rows(runs: Sequence[Run]) -> list[RowRecord]:
     for name, by_run in groups.items():
         different: dict[str, list[RowRecord]] = {}
         for run_name, seeds in by_run.items():
-            if not any(_same(seeds, known) for known in different.values()):
+            if not any(_same(seeds, earlier) for earlier in different.values()):
                 different[run_name] = seeds
         for run_name, seeds in different.items():
             label = name if len(different) == 1 else f"{name} ({run_name})"

@@ -29,7 +29,7 @@ def to_latex(board: Leaderboard, style: Style = "full", published: Published | N
             lines.append(r"\midrule")
         if line.part == "published" and table.lines[i - 1].part != "published":
             lines.append(rf"\multicolumn{{{num_columns}}}{{l}}{{\emph{{{PUBLISHED_HEADING}}}}} \\")
-        cells = [_cell(each) for group in table.groups for each in group.cells[i]]
+        cells = [_cell(cell) for group in table.groups for cell in group.cells[i]]
         lines.append(" & ".join([_escape(line.label), *cells]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par {{\footnotesize {_escape(note)}}}" for note in table.notes]
@@ -66,4 +66,4 @@ def _cell(cell: Cell) -> str:
 
 def _escape(text: str) -> str:
     """A bare [ or * at the start of a row would be an argument of the line break before it."""
-    return _SPECIAL.sub(lambda found: _LATEX[found[0]], " ".join(text.split()))
+    return _SPECIAL.sub(lambda match: _LATEX[match[0]], " ".join(text.split()))

@@ -65,7 +65,7 @@ class Published:
 Line = TypeVar("Line", Figure, Claim)
 
 
-def published(base: str | None, columns: Collection[Key], folder: Path | None = None) -> Published:
+def read_published(base: str | None, columns: Collection[Key], folder: Path | None = None) -> Published:
     """The figures of one base model on the columns of a table, and what is claimed of its tasks.
 
     base: a suite's `published` key; nothing is comparable with None. Raises UsageError for a malformed file.
@@ -74,12 +74,18 @@ def published(base: str | None, columns: Collection[Key], folder: Path | None = 
         return Published()
     folder = folder or published_folder()
     files = sorted(folder.glob("*.csv"))
-    figures = [one for path in files if path.stem != CLAIMS for one in _read(path, Figure, ("value",), ("error",))]
-    claims = [one for path in files if path.stem == CLAIMS for one in _read(path, Claim, ("high",), ("low",))]
+    figures = [
+        entry for path in files if path.stem != CLAIMS for entry in _read(path, Figure, ("value",), ("error",))
+    ]
+    claims = [entry for path in files if path.stem == CLAIMS for entry in _read(path, Claim, ("high",), ("low",))]
     tasks = {task for task, _ in columns}
     return Published(
-        tuple(one for one in figures if one.base == base and (one.task, one.metric) in columns),
-        tuple(one for one in claims if (one.task, one.metric) in columns or (one.task in tasks and not one.metric)),
+        tuple(entry for entry in figures if entry.base == base and (entry.task, entry.metric) in columns),
+        tuple(
+            entry
+            for entry in claims
+            if (entry.task, entry.metric) in columns or (entry.task in tasks and not entry.metric)
+        ),
     )
 
 
@@ -93,7 +99,7 @@ def published_folder() -> Path:
 def _read(path: Path, kind: type[Line], numbers: tuple[str, ...], optional: tuple[str, ...]) -> list[Line]:
     """A whole file; `numbers` must be there, `optional` ones may be empty."""
     expected = [field.name for field in fields(kind)]
-    found = []
+    entries = []
     try:
         rows = list(read_csv(read_bounded(path).decode("utf-8-sig")))
     except ValueError as error:
@@ -110,8 +116,8 @@ def _read(path: Path, kind: type[Line], numbers: tuple[str, ...], optional: tupl
             for key in (*numbers, *optional):
                 if (key in numbers or row[key]) and not _is_number(row[key]):
                     raise UsageError(f"{where}: {key}: must be a number, given {row[key]!r}")
-            found.append(kind(**row))
-    return found
+            entries.append(kind(**row))
+    return entries
 
 
 def _is_number(text: str) -> bool:

@@ -18,7 +18,7 @@ def to_markdown(board: Leaderboard, style: Style = "full", published: Published 
     for i, line in enumerate(table.lines):
         if line.part == "published" and table.lines[i - 1].part != "published":
             lines.append(_row([f"*{PUBLISHED_HEADING}*", *[""] * (len(headers) - 1)]))
-        lines.append(_row([_escape(line.label), *(_cell(each) for group in table.groups for each in group.cells[i])]))
+        lines.append(_row([_escape(line.label), *(_cell(cell) for group in table.groups for cell in group.cells[i])]))
     lines += [""] + [f"- {_escape(note)}" for note in table.notes]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -90,8 +90,8 @@ def compare_stored_rows(
     primary: PrimaryRecipe | None = None,
 ) -> list[Comparison]:
     """All pairs of rows on the tested columns, adjusted over the table. rows: by task, then by label."""
-    found = [comparison for task in tasks for comparison in _of_task(store, task, rows[task.name])]
-    return adjust(found, is_primary(tasks, primary))
+    comparisons = [comparison for task in tasks for comparison in _of_task(store, task, rows[task.name])]
+    return adjust(comparisons, is_primary(tasks, primary))
 
 
 def compare_scores(
@@ -101,13 +101,13 @@ def compare_scores(
     primary: PrimaryRecipe | None = None,
 ) -> list[Comparison]:
     """The same from scores alone. scores: by task, then by row, one sequence a seed. seeds: of each row."""
-    found: list[Comparison] = []
+    comparisons: list[Comparison] = []
     for task in tasks:
         for column in task.columns:
             if task.is_tested(column):
                 samples = samples_of(task, column, scores.get(task.name, {}), seeds)
-                found += compare_samples(task.name, column.metric, samples, list(combinations(samples, 2)))
-    return adjust(found, is_primary(tasks, primary))
+                comparisons += compare_samples(task.name, column.metric, samples, list(combinations(samples, 2)))
+    return adjust(comparisons, is_primary(tasks, primary))
 
 
 def samples_of(
@@ -117,9 +117,11 @@ def samples_of(
     seeds: Mapping[str, Sequence[int]],
 ) -> dict[str, Sample]:
     """What a column's estimator makes of every row that has its scores, with the row's training seeds."""
-    made = {name: estimate(task.name, column, own, estimators()) for name, own in scores.items()}
+    estimates = {name: estimate(task.name, column, own, estimators()) for name, own in scores.items()}
     return {
-        name: replace(sample, seeds=tuple(seeds.get(name, ()))) for name, sample in made.items() if sample is not None
+        name: replace(sample, seeds=tuple(seeds.get(name, ())))
+        for name, sample in estimates.items()
+        if sample is not None
     }
 
 
@@ -143,11 +145,11 @@ def _of_task(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> li
     with cached.begin() as todo:
         if todo:
             pairs = list(combinations(rows, 2))
-            found: list[Comparison] = []
+            comparisons: list[Comparison] = []
             for index, column in enumerate(task.columns):
                 if task.is_tested(column):
-                    found += compare_samples(task.name, column.metric, _samples(task, index, rows), pairs)
-            atomic_write_json(cached.path / COMPARISONS, [asdict(one) for one in found])
+                    comparisons += compare_samples(task.name, column.metric, _samples(task, index, rows), pairs)
+            atomic_write_json(cached.path / COMPARISONS, [asdict(comparison) for comparison in comparisons])
             cached.finish({})
     return [Comparison(**fields) for fields in read_json(cached.file(COMPARISONS))]
 
@@ -155,15 +157,15 @@ def _of_task(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> li
 def _samples(task: TaskRecipe, index: int, rows: Mapping[str, Measured]) -> dict[str, Sample]:
     """Each row's sample of one column: as kept, or made again where refitted ones are not of the same prompts."""
     name, seeds = _sample_name(index), {label: row.seeds for label, row in rows.items()}
-    kept = {
+    samples = {
         label: replace(_read_sample(row.stage.file(name)), seeds=seeds[label])
         for label, row in rows.items()
         if row.stage.has_file(name)
     }
-    refitted = [sample for sample in kept.values() if sample.drawn_RS is not None]
+    refitted = [sample for sample in samples.values() if sample.drawn_RS is not None]
     if len({sample.clusters for sample in refitted}) <= 1:
-        return kept
-    scores = {label: [read_scores(stage) for stage in rows[label].scores] for label in kept}
+        return samples
+    scores = {label: [read_scores(stage) for stage in rows[label].scores] for label in samples}
     return samples_of(task, task.columns[index], scores, seeds)
 
 

@@ -87,7 +87,7 @@ def num_prompts(run: Run) -> dict[str, int]:
     return {task: own[0]["num_prompts"] for task, own in manifests.items() if own}
 
 
-def uncovered(tasks: Sequence[TaskRecipe], rows: Sequence[Row]) -> list[str]:
+def find_uncovered(tasks: Sequence[TaskRecipe], rows: Sequence[Row]) -> list[str]:
     """Which rows are in no comparison of a tested column because too few of its items are scored."""
     lines = []
     for task in tasks:
@@ -162,8 +162,8 @@ def _canary_text(result: Mapping[str, Any]) -> str:
 def _spent(run: Run) -> str | None:
     """What the judges of this table were asked, canaries among it; None where nobody was."""
     judged = run.record.request.judges
-    asked = [(row, task) for row in run.record.rows for task in row.scores if task in judged]
-    manifests = [run.store.stage("scores", row.scores[task]).manifest for row, task in asked]
+    measured = [(row, task) for row in run.record.rows for task in row.scores if task in judged]
+    manifests = [run.store.stage("scores", row.scores[task]).manifest for row, task in measured]
     tallies = [manifest["tally"] for manifest in manifests if "tally" in manifest]
     tallies += [checked["tally"] for checked in run.record.canaries.values() if checked["tally"]]
     if not tallies:
@@ -182,12 +182,12 @@ def _certificate(merge: MergeRecipe, rows: Sequence[RowRecord]) -> str | None:
     if any("kept_change" not in certificate for certificate, _ in certificates):
         return _certificate_by_weights(certificates[0][0]["limits"], len(certificates))
     worst, name = min(certificates, key=lambda held: held[0]["kept_change"])
-    limits, kept = worst["limits"], worst["kept_change"]
+    limits, change = worst["limits"], worst["kept_change"]
     share = min(certificate["surviving_share"] for certificate, _ in certificates)
     return (
         f"{len(certificates)} merged models passed ({merge.dtype}): mean KL <= {limits['mean_kl']:g} nats; of what "
         f"training changed in the logits, the merge keeps all but {100 * limits['merge_error']:g} % and the cast at "
-        f"least {100 * limits['kept_change']:g} % (here {100 * kept:.0f} %, {name}; of the weights' update "
+        f"least {100 * limits['kept_change']:g} % (here {100 * change:.0f} %, {name}; of the weights' update "
         f"{100 * share:.0f} %, a note); weights, config, tokenizer and generation config as they should be; the "
         f"engine's log-probabilities within {limits['engine_error']:g} nats; "
         f"|R^T R - I| <= {limits['orthogonality']:g}"

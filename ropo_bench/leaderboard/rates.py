@@ -27,7 +27,7 @@ def rate_lines(record: RunRecord) -> list[str]:
     lines = [_tuned_line(rates, tuned)] if tuned else []
     if others:
         lines.append(
-            f"learning rates: {_listed(others)}: one rate a method, not tuned; an order among these may be one of"
+            f"learning rates: {_list_rates(others)}: one rate a method, not tuned; an order among these may be one of"
             " their learning rates"
         )
     return lines
@@ -38,14 +38,14 @@ def _tuned_line(rates: Rates, methods: Sequence[MethodRecipe]) -> str:
     assert tuning is not None
     edges = [method.name for method in methods if tuning.methods[method.name].at_edge]
     return (
-        f"learning rates: {_listed(methods)}: tuned by {tuning.metric} on {tuning.task}"
+        f"learning rates: {_list_rates(methods)}: tuned by {tuning.metric} on {tuning.task}"
         f" ({tuning.num_prompts:,} prompts), grid of {len(tuning.grid)} rates over {tuning.decades:.1f} decades, the"
         f" same for all, {len(tuning.seeds)} seeds around the peak"
         + (f"; at an end of the grid, where a better rate may lie beyond: {', '.join(edges)}" if edges else "")
     )
 
 
-def _listed(methods: Sequence[MethodRecipe]) -> str:
+def _list_rates(methods: Sequence[MethodRecipe]) -> str:
     return ", ".join(f"{method.name} {method.train.lr:g}" for method in methods)
 
 
@@ -63,22 +63,22 @@ def choice_lines(record: RunRecord, measured: Mapping[str, Mapping[str, Measured
             if task.is_tested(column):
                 rows = {name: row.cells[place].value for name, row in measured[task.name].items()}
                 errors = {name: _error_of(name, rates, rows) for name in rates.tuning.methods}
-                told = ", ".join(
+                text = ", ".join(
                     f"{name} ± {error:.{column.decimals}f}" for name, error in errors.items() if error is not None
                 )
-                if told:
-                    lines.append(f"error of choosing the rate on {task.name} {column.header}: {told}")
+                if text:
+                    lines.append(f"error of choosing the rate on {task.name} {column.header}: {text}")
     return lines
 
 
 def _error_of(name: str, rates: Rates, values: Mapping[str, float | None]) -> float | None:
-    """Of one method in one column; None where a row of it is not measured."""
+    """How much a method's number in a column depends on the chosen rate; None where one of its rows has no number."""
     assert rates.tuning is not None
     own = {row: near.share for row, near in rates.neighbours.items() if near.method == name}
     chosen = next(p.share for p in rates.tuning.methods[name].points if p.lr == rates.tuning.methods[name].lr)
     shares = {name: chosen, **own}
-    known = [(value, share) for row, share in shares.items() if (value := values.get(row)) is not None]
-    return choice_error(*zip(*known, strict=True)) if len(known) == len(shares) and own else None
+    measured = [(value, share) for row, share in shares.items() if (value := values.get(row)) is not None]
+    return choice_error(*zip(*measured, strict=True)) if len(measured) == len(shares) and own else None
 
 
 def choice_error(values: Sequence[float], shares: Sequence[float]) -> float:

@@ -26,12 +26,12 @@ class Separation:
 
 
 def is_separated(difference: Comparison | None) -> bool:
-    """Whether two rows differ, adjusted over the whole table."""
+    """Whether two rows differ significantly: p below ALPHA after correction for all comparisons of the table."""
     return difference is not None and difference.adjusted is not None and difference.adjusted < ALPHA
 
 
-def turned(difference: Comparison) -> Comparison:
-    """b - a in place of a - b."""
+def reverse(difference: Comparison) -> Comparison:
+    """The same comparison the other way round: b - a in place of a - b, its interval mirrored."""
     low, high = difference.low, difference.high
     return replace(
         difference,
@@ -45,13 +45,15 @@ def turned(difference: Comparison) -> Comparison:
 
 def separations(board: Leaderboard) -> dict[tuple[str, str], Separation]:
     """By (task, metric), every tested column on which two rows at least were compared."""
-    found = {}
+    separated = {}
     for column in board.columns:
-        own = [one for one in board.comparisons if (one.task, one.metric) == (column.task, column.metric)]
+        key = (column.task, column.metric)
+        own = [difference for difference in board.comparisons if (difference.task, difference.metric) == key]
         if column.tested and own:
-            differences = {(one.a, one.b): one for one in own} | {(one.b, one.a): turned(one) for one in own}
-            found[column.task, column.metric] = _separation(board, column, differences)
-    return found
+            both = [*own, *(reverse(difference) for difference in own)]
+            differences = {(difference.a, difference.b): difference for difference in both}
+            separated[key] = _separation(board, column, differences)
+    return separated
 
 
 def _separation(board: Leaderboard, column: Column, differences: Mapping[tuple[str, str], Comparison]) -> Separation:
@@ -87,7 +89,7 @@ def detectable(board: Leaderboard, separation: Separation, level: float) -> floa
     from ropo_bench.statistics.crossed import Parts
 
     effects = []
-    for difference in told(board, separation):
+    for difference in select_comparisons(board, separation):
         if difference.parts:
             effects.append(visible_effect(Parts(**difference.parts), level, columns=shared_level(board, level)))
         elif difference.standard_error:
@@ -95,7 +97,7 @@ def detectable(board: Leaderboard, separation: Separation, level: float) -> floa
     return max(effects, default=None)
 
 
-def told(board: Leaderboard, separation: Separation) -> list[Comparison]:
+def select_comparisons(board: Leaderboard, separation: Separation) -> list[Comparison]:
     """The comparisons that a column is about: the primary ones, else those with the reference, else all."""
     differences = list(separation.differences.values())
     references = {row.name for row in board.rows if row.reference}

@@ -27,14 +27,14 @@ class _Block:
 
     @property
     def column_widths(self) -> list[int]:
-        return [_joined(widths) for widths in self.widths]
+        return [_sum_widths(widths) for widths in self.widths]
 
     @property
     def width(self) -> int:
         return sum(self.column_widths) + len(_GAP) * (len(self.widths) - 1)
 
 
-def _joined(widths: Sequence[int]) -> int:
+def _sum_widths(widths: Sequence[int]) -> int:
     """The width of the parts with a space between those that are there."""
     return sum(widths) + max(0, sum(1 for width in widths if width) - 1)
 
@@ -43,7 +43,7 @@ def _block(group: Group) -> _Block:
     widths = []
     for j, header in enumerate(group.headers):
         parts = [max((len(getattr(row[j], part)) for row in group.cells), default=0) for part in _PARTS]
-        parts[0] += max(0, len(header) - _joined(parts))
+        parts[0] += max(0, len(header) - _sum_widths(parts))
         widths.append(parts)
     block = _Block(group, widths)
     widths[0][0] += max(0, len(group.title) - block.width)
@@ -86,8 +86,8 @@ def _cell(cell: Cell, widths: Sequence[int]) -> Text:
     text.append(f" ± {cell.error}" if cell.error else "", style="dim")
     for part, width, style in zip(_PARTS[1:], widths[1:], ("dim", "cyan", "yellow"), strict=True):
         if width:
-            shown = getattr(cell, part)
-            text.append(" " + (shown.rjust(width) if part == "interval" else shown.ljust(width)), style=style)
+            words = getattr(cell, part)
+            text.append(" " + (words.rjust(width) if part == "interval" else words.ljust(width)), style=style)
     return text
 
 
@@ -137,9 +137,9 @@ def to_text(board: Leaderboard, width: int = 100, style: Style = "full", publish
     for packed in _pack(blocks, room):
         lines += [Text(), *_lines(table, packed, name_width)]
     lines.append(Text())
-    told = set(findings(board))
+    sentences = set(findings(board))
     for note in table.notes:
-        color = "" if note in told else "dim"
+        color = "" if note in sentences else "dim"
         lines += [Text(part, style=color) for part in textwrap.wrap(note, width, subsequent_indent="  ")]
     for line in lines:
         line.rstrip()

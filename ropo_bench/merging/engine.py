@@ -24,7 +24,7 @@ MAX_ENGINE_ERROR = {"float32": 0.01, "float16": 0.02, "bfloat16": 0.1}
 
 def write_token_probes(answers: Answers, merged_dir: Path) -> None:
     """Keep the tokens of every probe that training changed most, and some evenly spread, with the policy's answer."""
-    kept: list[dict[str, Any]] = []
+    probes: list[dict[str, Any]] = []
     for ids, policy, base in zip(answers.probes, answers.read("policy"), answers.read("base"), strict=True):
         positions = kept_positions(len(ids))
         rows = [row for row, position in enumerate(positions) if position + 1 < len(ids)]
@@ -37,8 +37,8 @@ def write_token_probes(answers: Answers, merged_dir: Path) -> None:
         for place in sorted({*changed, *spread}):
             end = positions[rows[place]] + 1
             answers_here = {"logp": logps[place].item(), "base_logp": before[place].item()}
-            kept.append({"context": list(ids[:end]), "token": ids[end], **answers_here})
-    atomic_write_json(merged_dir / TOKEN_PROBES, kept)
+            probes.append({"context": list(ids[:end]), "token": ids[end], **answers_here})
+    atomic_write_json(merged_dir / TOKEN_PROBES, probes)
 
 
 def check_engine(engine: Engine, merged_dir: Path, dtype: str) -> float | None:
@@ -56,19 +56,19 @@ def check_engine(engine: Engine, merged_dir: Path, dtype: str) -> float | None:
         return None
     given = [logp for logp, _ in engine.loglikelihoods([(probe["context"], [probe["token"]]) for probe in probes])]
     error: float = sum(abs(logp - probe["logp"]) for logp, probe in zip(given, probes, strict=True)) / len(probes)
-    bound, told = MAX_ENGINE_ERROR[dtype], None
+    bound, fault = MAX_ENGINE_ERROR[dtype], None
     if not error <= bound:
-        told = f"engine_error {error:.3g} > {bound:g} nats a token"
+        fault = f"engine_error {error:.3g} > {bound:g} nats a token"
     else:
         share, highest = engine_share(given, probes)
         least = 0.5 * read_json(merged_dir / "certificate.json")["kept_change"]
         if highest < least:
-            told = f"engine_share {share:.2g} < {least:.2g} of what training changed"
-    if told:
+            fault = f"engine_share {share:.2g} < {least:.2g} of what training changed"
+    if fault:
         raise CertificateFailed(
-            f"merge certificate of {merged_dir}: {told} ({len(probes)} tokens): {engine.backend} in {dtype} does not "
-            f"answer as the trained policy; generate with --backend {'hf' if engine.backend == 'vllm' else 'vllm'}, "
-            "or set merge.dtype: float32"
+            f"merge certificate of {merged_dir}: {fault} ({len(probes)} tokens): {engine.backend} in {dtype} does "
+            "not answer as the trained policy; generate with --backend "
+            f"{'hf' if engine.backend == 'vllm' else 'vllm'}, or set merge.dtype: float32"
         )
     return error
 

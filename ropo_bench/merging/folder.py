@@ -73,17 +73,17 @@ def _tokenizers(base_dir: Path, merged_dir: Path, texts: Sequence[str]) -> Itera
     words, own = base.get_vocab(), merged.get_vocab()
     changed = sorted(word for word in {*words, *own} if words.get(word) != own.get(word))
     if changed:
-        shown = ", ".join(f"{word!r} is {own.get(word)} (base: {words.get(word)})" for word in changed[:SHOWN])
-        yield f"tokenizer: {len(changed)} words have other ids: {shown}"
+        examples = ", ".join(f"{word!r} is {own.get(word)} (base: {words.get(word)})" for word in changed[:SHOWN])
+        yield f"tokenizer: {len(changed)} words have other ids: {examples}"
     for name in ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"):
         if getattr(base, name) != getattr(merged, name):
             yield f"tokenizer: {name}: {getattr(merged, name)} (base: {getattr(base, name)})"
-    if _added(base) != _added(merged):
+    if _added_tokens(base) != _added_tokens(merged):
         yield "tokenizer: its added tokens, or how they are split off, are not the base's"
     if base.chat_template != merged.chat_template:
         yield "tokenizer: its chat template is not the base's"
-    known = [base.convert_tokens_to_string([word]) for word in sorted(words)]
-    tried = [*texts, *known]
+    vocabulary = [base.convert_tokens_to_string([word]) for word in sorted(words)]
+    tried = [*texts, *vocabulary]
     before, after = (tokenizer(tried, verbose=False)["input_ids"] for tokenizer in (base, merged))
     wrong = [text for text, a, b in zip(tried, before, after, strict=True) if a != b]
     if wrong:
@@ -102,7 +102,7 @@ def _tokenizer_files(base_dir: Path, merged_dir: Path) -> Iterator[str]:
                 yield f"{path.name}: is not what the base's tokenizer writes"
 
 
-def _added(tokenizer: Any) -> dict[int, str]:
+def _added_tokens(tokenizer: Any) -> dict[int, str]:
     return {number: repr(token) for number, token in tokenizer.added_tokens_decoder.items()}
 
 
@@ -121,10 +121,10 @@ def _files(merged_dir: Path, dtype: str) -> Iterator[str]:
         floats = {kind for kind in held if kind in _NAMES.values() or kind.startswith("F8")}
         if floats - {_NAMES[dtype]}:
             yield f"{name}: holds {', '.join(sorted(floats))} (asked: {_NAMES[dtype]}, {dtype})"
-    yield from _tied(merged_dir, named)
+    yield from _check_tied_weights(merged_dir, named)
 
 
-def _tied(merged_dir: Path, named: set[str]) -> Iterator[str]:
+def _check_tied_weights(merged_dir: Path, named: set[str]) -> Iterator[str]:
     """A head that shares the embedding, and lies in the files with other numbers: who reads it decides."""
     config = AutoConfig.from_pretrained(merged_dir, local_files_only=True)
     if not getattr(config, "tie_word_embeddings", False):

@@ -60,7 +60,7 @@ def compare_weights(policy: nn.Module, base: Any, merged: Any, dtype: str, growt
     """
     rotation_of, targets, low = dict(rotations(policy)), _targets(policy), DTYPES[dtype]
     modules: list[ModuleCertificate] = []
-    lost_squared = update_squared = kept = 0.0
+    lost_squared = update_squared = kept_update = 0.0
     for name, trained in merged_weights(policy):
         start, written = read_weight(base, name).to(trained), read_weight(merged, name).to(trained)
         update, cast_start = trained - start, start.to(low).float()
@@ -71,7 +71,7 @@ def compare_weights(policy: nn.Module, base: Any, merged: Any, dtype: str, growt
         if moved and not overflow:
             lost_squared, update_squared = lost_squared + lost**2, update_squared + moved**2
             grown = cast if growth == 1 else (start + growth * update).to(low).float()
-            kept += _inner(grown - cast_start, update) / growth
+            kept_update += _inner(grown - cast_start, update) / growth
         module = name.removesuffix(".weight")
         if not (moved or wrong or overflow or module in targets):
             continue
@@ -90,7 +90,7 @@ def compare_weights(policy: nn.Module, base: Any, merged: Any, dtype: str, growt
     wrongs = [m["weight_error"] for m in modules]
     return {
         "surviving_share": 1 - math.sqrt(lost_squared / update_squared) if update_squared else 1.0,
-        "kept_update": kept / update_squared if update_squared else 1.0,
+        "kept_update": kept_update / update_squared if update_squared else 1.0,
         "weight_error": None if None in wrongs else max((w for w in wrongs if w is not None), default=0.0),
         "orthogonality_error": max(errors, default=None),
         "modules": modules,

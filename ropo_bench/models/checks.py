@@ -23,8 +23,8 @@ def check_model(folder: Path, backend: str = "hf") -> None:
     tensors = check_whole(where, folder)
     config = read_config(folder, CONFIG, "model_type")
     # Quantised weights have names and shapes of their own, which their loader knows.
-    known = backend == "hf" or config["model_type"] in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    if known and not config.get("quantization_config"):
+    is_loadable = backend == "hf" or config["model_type"] in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    if is_loadable and not config.get("quantization_config"):
         model = outline(folder, AutoModelForCausalLM, "a causal language model")
         check_keys(where, model, tensors)
         check_causal(where, model)

@@ -106,12 +106,12 @@ def _header(path: Path) -> Iterator[tuple[str, list[int]]]:
 
 def _shape(config: Mapping[str, Any]) -> ShapeRecipe | None:
     config = {**config, **(config.get("text_config") or {})}  # of a model that also sees, the part that reads
-    known = {key: config[key] for key in ShapeRecipe.model_fields if config.get(key) is not None}
+    fields = {key: config[key] for key in ShapeRecipe.model_fields if config.get(key) is not None}
     required = (key for key, field in ShapeRecipe.model_fields.items() if field.is_required())
     # An architecture may mean other things by these keys, such as a list with a size for each layer.
-    if not all(key in known for key in required) or problems(ShapeRecipe, known, {}):
+    if not all(key in fields for key in required) or problems(ShapeRecipe, fields, {}):
         return None
-    return ShapeRecipe.model_validate(known)
+    return ShapeRecipe.model_validate(fields)
 
 
 def trainable_parameters(model: Anatomy, adapter: AdapterRecipe) -> int | None:
@@ -138,10 +138,10 @@ def trainable_parameters(model: Anatomy, adapter: AdapterRecipe) -> int | None:
 
 def adapted_linears(model: Anatomy, adapter: AdapterRecipe) -> dict[str, tuple[int, int]]:
     """The linear layers that an adapter would be attached to."""
-    return {name: size for name, size in model.linears.items() if _targeted(name, adapter.target_modules)}
+    return {name: size for name, size in model.linears.items() if _is_targeted(name, adapter.target_modules)}
 
 
-def _targeted(name: str, targets: list[str] | str) -> bool:
+def _is_targeted(name: str, targets: list[str] | str) -> bool:
     """Whether PEFT would adapt the module: a suffix of its name in a list, or a pattern over all of it."""
     if isinstance(targets, str):
         return targets == "all-linear" or re.fullmatch(targets, name) is not None

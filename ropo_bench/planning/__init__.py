@@ -31,7 +31,7 @@ from ropo_bench.planning.questions import (
     canary_calls,
     judge_calls,
 )
-from ropo_bench.planning.ways import Spread, Way, as_asked, best_spread, gib, launched_spread, refusal, ways_on
+from ropo_bench.planning.ways import Spread, Way, best_spread, fit_on, gib, launched_spread, refusal, ways_on
 
 __all__ = [
     "NOTES",
@@ -48,10 +48,10 @@ __all__ = [
     "Spread",
     "Way",
     "activation_bytes",
-    "as_asked",
     "best_spread",
     "canary_calls",
     "checkpoint_bytes",
+    "fit_on",
     "fits",
     "forward_tokens",
     "free_bytes",

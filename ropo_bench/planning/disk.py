@@ -28,6 +28,6 @@ def checkpoint_bytes(trainable: int) -> int:
 
 
 def free_bytes(folder: Path) -> int:
-    """Free space where the folder is, or will be."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    return shutil.disk_usage(there).free
+    """Free bytes of the disk that holds the folder, or that will hold it once it is made."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(existing).free

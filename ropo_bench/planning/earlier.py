@@ -72,24 +72,24 @@ def earlier(store: Store, request: Request, task: TaskRecipe) -> Earlier | None:
     for column in task.columns:
         if task.is_tested(column):
             # One seed tells less than several; figures of different meaning cannot be pooled.
-            trained = {row for row in _trained(alike[name]) if len(scores.get(row, ())) == num_seeds}
+            trained = {row for row in _trained_rows(alike[name]) if len(scores.get(row, ())) == num_seeds}
             whole = {row: seeds for row, seeds in scores.items() if row == SFT or row in trained}
             samples = {row: estimate(task.name, column, seeds, estimators()) for row, seeds in whole.items()}
-            measured = _measured({row: sample for row, sample in samples.items() if sample is not None})
+            measured = _measure({row: sample for row, sample in samples.items() if sample is not None})
             columns |= {} if measured is None else {column.metric: measured}
     return Earlier(name, num_rows, num_seeds, columns)
 
 
 def _size(run: Run, task: TaskRecipe) -> tuple[int, int]:
     """(most seeds that a trained row was measured with, how many rows have so many); all or none of a row count."""
-    trained = _trained(run)
+    trained = _trained_rows(run)
     stages = [run.score_stages(row, task.name) for row in run.rows if row in trained]
     counts = [len(seeds) for seeds in stages if seeds]
     most = max(counts, default=0)
     return most, counts.count(most)
 
 
-def _trained(run: Run) -> set[str]:
+def _trained_rows(run: Run) -> set[str]:
     """The rows that the run itself trained."""
     return {method.name for method in run.record.request.methods}
 
@@ -97,38 +97,41 @@ def _trained(run: Run) -> set[str]:
 def _contents(store: Store, request: Request) -> dict[str, str]:
     """What base and data are now, by content, as far as both lie on this machine."""
     base, data = local_model(request.suite.base), Path(data_source(request.suite.data))
-    found = {} if base is None else {"base": store.folder_hash(base)}
-    return found | ({"data": store.file_hash(data)} if data.is_file() else {})
+    hashes = {} if base is None else {"base": store.folder_hash(base)}
+    return hashes | ({"data": store.file_hash(data)} if data.is_file() else {})
 
 
 def _same_contents(record: RunRecord, contents: Mapping[str, str]) -> bool:
-    there = {"base": record.base, "data": record.data_sha256}
-    return all(there[what] == content for what, content in contents.items())
+    hashes = {"base": record.base, "data": record.data_sha256}
+    return all(hashes[what] == content for what, content in contents.items())
 
 
 def _same(run: Run, request: Request, task: TaskRecipe) -> bool:
     """Whether a run measured the same thing: base, data, judge, and all of the task but how it is shown."""
-    asked, shown = run.record.request, {"columns", "description"}
-    if (asked.suite.base, asked.suite.data) != (request.suite.base, request.suite.data):
+    earlier_request, appearance = run.record.request, {"columns", "description"}
+    if (earlier_request.suite.base, earlier_request.suite.data) != (request.suite.base, request.suite.data):
         return False
-    if asked.judges.get(task.name) != request.judges.get(task.name):
+    if earlier_request.judges.get(task.name) != request.judges.get(task.name):
         return False
     own = run.tasks.get(task.name)
-    return own is not None and own.model_dump(exclude=shown) == task.model_dump(exclude=shown)
+    return own is not None and own.model_dump(exclude=appearance) == task.model_dump(exclude=appearance)
 
 
-def _measured(samples: Mapping[str, Sample]) -> Measured | None:
-    """Trained rows, and pairs of them; of one trained row, its difference from the SFT model."""
+def _measure(samples: Mapping[str, Sample]) -> Measured | None:
+    """How much trained rows vary, and differences of two; with one trained row, its difference from the SFT model."""
     trained = [sample.with_draws() for row, sample in samples.items() if row != SFT]
-    rows = [found for sample in trained if (found := _split(sample)) is not None]
+    splits = [_split(sample) for sample in trained]
+    rows = [split for split in splits if split is not None]
     if not rows:
         return None
     pairs = list(combinations(trained, 2))
     if not pairs and SFT in samples:
         pairs = [(trained[0], samples[SFT].with_draws())]
-    differences = [found for a, b in pairs if (one := subtract(a, b)) and (found := _split(one)) is not None]
-    difference = _pooled(differences) if differences else None
-    return Measured(_pooled(rows), difference, len(trained[0].clusters), _reference(samples, trained, difference))
+    subtracted = [subtract(a, b) for a, b in pairs]
+    splits = [_split(sample) for sample in subtracted if sample is not None]
+    differences = [split for split in splits if split is not None]
+    difference = _pool(differences) if differences else None
+    return Measured(_pool(rows), difference, len(trained[0].clusters), _reference(samples, trained, difference))
 
 
 def _reference(samples: Mapping[str, Sample], trained: Sequence[Sample], difference: Split | None) -> Split | None:
@@ -139,7 +142,7 @@ def _reference(samples: Mapping[str, Sample], trained: Sequence[Sample], differe
     splits = [own for sample in beside if sample is not None and (own := _split(sample)) is not None]
     if not splits:
         return None
-    pooled = dict(_pooled(splits))
+    pooled = dict(_pool(splits))
     if len(trained) > 1 and difference is not None and "seeds" in pooled and "seeds" in difference:
         variance = min(difference["seeds"] ** 2 / 2, pooled["seeds"] ** 2)
         pooled |= {"seeds": variance**0.5, "common": (pooled["seeds"] ** 2 - variance) ** 0.5}
@@ -151,7 +154,7 @@ def _split(sample: Sample) -> Split | None:
     return None if parts is None else split(sample, parts)
 
 
-def _pooled(splits: Sequence[Split]) -> Split:
+def _pool(splits: Sequence[Split]) -> Split:
     """Root mean square of each source that all of them tell."""
-    sources = [source for source in splits[0] if all(source in one for one in splits)]
-    return {source: float(np.sqrt(np.mean([one[source] ** 2 for one in splits]))) for source in sources}
+    sources = [source for source in splits[0] if all(source in other for other in splits)]
+    return {source: float(np.sqrt(np.mean([row[source] ** 2 for row in splits]))) for source in sources}

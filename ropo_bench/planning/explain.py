@@ -56,8 +56,8 @@ def _value(value: Any) -> str:
 
 
 def _some(modules: Sequence[str]) -> str:
-    shown = ", ".join(modules[:3])
-    return f"{shown} and {len(modules) - 3} modules more" if len(modules) > 3 else shown
+    names = ", ".join(modules[:3])
+    return f"{names} and {len(modules) - 3} modules more" if len(modules) > 3 else names
 
 
 def _leaves(inputs: Mapping[str, Any], at: Path = ()) -> dict[Path, Any]:

@@ -59,17 +59,17 @@ def room_for(
     if spread is None:
         spread, fit = planning.best_spread(memory, machine)
     else:
-        fit = planning.as_asked(memory, machine, spread)
-    there = spread.device(memory)
+        fit = planning.fit_on(memory, machine, spread)
+    memory_here = spread.device(memory)
     if fit is None or fit.state != "no":
-        return Room(method.name, machine, spread, there, fit)
+        return Room(method.name, machine, spread, memory_here, fit)
     lighter = [
         other.model_copy(update={"train": method.train})
         for other in load_methods(LIGHTER, suite=request.suite)
         if _trains_less(model, other, memory)
     ]
     ways = planning.ways_on(model, method, lighter, machine, spread)
-    return Room(method.name, machine, spread, there, fit, tuple(ways))
+    return Room(method.name, machine, spread, memory_here, fit, tuple(ways))
 
 
 def _trains_less(model: Anatomy, other: MethodRecipe, than: Memory) -> bool:
@@ -77,13 +77,13 @@ def _trains_less(model: Anatomy, other: MethodRecipe, than: Memory) -> bool:
     return memory is not None and memory.optimizer < than.optimizer
 
 
-def refused(rooms: Iterable[Room]) -> str | None:
+def describe_refusal(rooms: Iterable[Room]) -> str | None:
     """One line about what cannot fit: the hungriest method with its ways on, and the names of the others."""
-    found = [room for room in rooms if room.fit is not None and room.fit.state == "no"]
-    if not found:
+    full = [room for room in rooms if room.fit is not None and room.fit.state == "no"]
+    if not full:
         return None
-    worst = max(found, key=lambda room: room.fit.needed_bytes if room.fit else 0)
-    others = ", ".join(room.method for room in found if room is not worst)
+    worst = max(full, key=lambda room: room.fit.needed_bytes if room.fit else 0)
+    others = ", ".join(room.method for room in full if room is not worst)
     return f"{worst.refusal()}{f'; {others} cannot fit either' if others else ''}"
 
 
@@ -104,9 +104,9 @@ def refuse_what_cannot_fit(
     rooms = [
         room_for(request, method, inventory.anatomy, machine, spread)
         for method in request.methods
-        if not all(inventory.trained(method, seed) for seed in request.training_seeds)
+        if not all(inventory.is_trained(method, seed) for seed in request.training_seeds)
     ]
-    line = refused(rooms)
+    line = describe_refusal(rooms)
     if line is not None:
         raise UsageError(line)
     for room in rooms:

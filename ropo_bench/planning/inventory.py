@@ -68,13 +68,13 @@ class Inventory:
 
     def steps(self) -> list[Step]:
         """Every stage of every row in the order of the run; shared ones once, with their first row."""
-        found = [*self._reference(), *self._row(SFT, 0, None, self._base_model()), *self._canaries()]
+        steps = [*self._reference(), *self._row(SFT, 0, None, self._base_model()), *self._canaries()]
         for label, name in self.request.checkpoints.items():
-            found += self._row(label, 0, None, self._checkpoint(name))
+            steps += self._row(label, 0, None, self._checkpoint(name))
         for method in self.request.methods:
             for seed in self.request.training_seeds:
-                found += self._row(method.name, seed, method, None)
-        return self._timed(found)
+                steps += self._row(method.name, seed, method, None)
+        return self._with_seconds(steps)
 
     def _base_model(self) -> Model | None:
         return None if self.nothing_because else self.bench.base
@@ -109,8 +109,8 @@ class Inventory:
                 calls = canary_requests(self.bench, task) if stage is not None and step.state != DONE else None
                 yield replace(step, calls_left=self._left(judge, calls))
 
-    def trained(self, method: MethodRecipe, seed: int) -> bool:
-        """Whether the policy is there."""
+    def is_trained(self, method: MethodRecipe, seed: int) -> bool:
+        """Whether the policy that this method trains with this seed is stored already."""
         return self._trained_here() and policy.stage(self.bench, method, seed).done
 
     def _trained_here(self) -> bool:
@@ -149,26 +149,26 @@ class Inventory:
             return None
         return num_unanswered(self.store, judge, calls)
 
-    def _step(self, row: str, seed: int, stage: str, what: str, found: Stage | None) -> Step:
-        if found is None:
+    def _step(self, row: str, seed: int, stage: str, what: str, result: Stage | None) -> Step:
+        if result is None:
             return Step(row, seed, stage, what, TO_DO)
-        if found.done:
-            return Step(row, seed, stage, what, DONE, found.manifest.get("seconds"))
-        why = reason(self.store, found)
-        return Step(row, seed, stage, what, BEGUN if found.path.exists() else TO_DO, because=why)
+        if result.done:
+            return Step(row, seed, stage, what, DONE, result.manifest.get("seconds"))
+        why = reason(self.store, result)
+        return Step(row, seed, stage, what, BEGUN if result.path.exists() else TO_DO, because=why)
 
-    def _timed(self, steps: list[Step]) -> list[Step]:
-        """What is to do, with the mean of what the same stage took for other rows or in other runs of the store."""
-        known: dict[tuple[str, str], list[float]] = {}
+    def _with_seconds(self, steps: list[Step]) -> list[Step]:
+        """The steps, with the seconds expected of those not done: the mean over other rows and runs of the store."""
+        seconds: dict[tuple[str, str], list[float]] = {}
         for step in steps:
             if step.state == DONE and step.seconds is not None and step.stage != "train":
-                known.setdefault((step.stage, step.what), []).append(step.seconds)
+                seconds.setdefault((step.stage, step.what), []).append(step.seconds)
         for method in self.request.methods:
-            known["train", method.name] = list(self._trainings(method))
+            seconds["train", method.name] = list(self._trainings(method))
         return [
             step
-            if step.state == DONE or not known.get((step.stage, step.what))
-            else replace(step, seconds=fmean(known[step.stage, step.what]))
+            if step.state == DONE or not seconds.get((step.stage, step.what))
+            else replace(step, seconds=fmean(seconds[step.stage, step.what]))
             for step in steps
         ]
 
@@ -178,8 +178,8 @@ class Inventory:
         if num_pairs is None or self.anatomy is None:
             return
         here = _machine(hardware())
-        for trained in self.store.finished("policy"):
-            content = trained.manifest
+        for training in self.store.finished("policy"):
+            content = training.manifest
             same = content["method"] == method.name and content["total_params"] == self.anatomy.num_parameters
             if same and _machine(content["made_with"]["hardware"]) == here:
                 yield content["seconds"] / content["num_steps"] * num_steps(num_pairs, method.train)

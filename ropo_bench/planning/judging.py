@@ -21,20 +21,20 @@ def judging(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:
 
 
 def _tasks(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """By task; a finished one asks nothing again, and no answer that is on the disk is asked for again."""
-    found = []
+    """The calls of every judged task, an entry a task; answers that are stored already are not asked for again."""
+    entries = []
     for task in request.tasks:
         judge = request.judges.get(task.name)
         if judge is None:
             continue
-        asked = [s for s in steps if s.stage == "judge" and s.what == task.name and s.state != DONE]
-        counted = [s.calls_left for s in asked if s.calls_left is not None]
-        whole = [s for s in asked if s.calls_left is None]
+        open_steps = [s for s in steps if s.stage == "judge" and s.what == task.name and s.state != DONE]
+        counted = [s.calls_left for s in open_steps if s.calls_left is not None]
+        whole = [s for s in open_steps if s.calls_left is None]
         models = len(whole) - (_is_baseline(task) and any(step.row == SFT for step in whole))
         calls = planning.judge_calls(task, judge, num_turns(task)[1], models, sum(counted))
         left = models + sum(calls > 0 for calls in counted)
-        found.append(_asked_of(task.name, judge, left, calls))
-    return found
+        entries.append(_asked_of(task.name, judge, left, calls))
+    return entries
 
 
 def _is_baseline(task: TaskRecipe) -> bool:
@@ -46,18 +46,18 @@ def _is_baseline(task: TaskRecipe) -> bool:
 def _canaries(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:
     """The checks of judges that are still to make."""
     left = {step.what: step.calls_left for step in steps if step.stage == "canaries" and step.state != DONE}
-    found = []
+    entries = []
     for task in request.tasks:
         judge = request.judges.get(task.name)
         if judge is not None and task.name in left:
-            known, prompts = left[task.name], num_turns(task)[0]
+            calls_left, prompts = left[task.name], num_turns(task)[0]
             calls = (
                 planning.canary_calls(task, judge, num_calls(prompts), num_grade_calls(prompts))
-                if known is None
-                else planning.judge_calls(task, judge, 0, 0, known)
+                if calls_left is None
+                else planning.judge_calls(task, judge, 0, 0, calls_left)
             )
-            found.append(_asked_of(f"canaries of {task.name}", judge, None, calls))
-    return found
+            entries.append(_asked_of(f"canaries of {task.name}", judge, None, calls))
+    return entries
 
 
 def _asked_of(what: str, judge: JudgeRecipe, models: int | None, calls: planning.Calls | None) -> dict[str, Any]:

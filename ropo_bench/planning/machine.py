@@ -36,18 +36,18 @@ class Machine:
 
 
 def this_machine(
-    found: Hardware | None = None, meminfo: str | None = None, environment: Mapping[str, str] | None = None
+    parts: Hardware | None = None, meminfo: str | None = None, environment: Mapping[str, str] | None = None
 ) -> Machine:
     """GPUs with the memory that they have, where torch is built for them; else the CPU and what memory is left.
 
     The arguments stand for what is read here: `provenance.hardware()`, /proc/meminfo, os.environ.
     """
-    found = hardware() if found is None else found
+    parts = hardware() if parts is None else parts
     if meminfo is None:
         meminfo = MEMINFO.read_text() if MEMINFO.exists() else ""
     left = re.search(r"^MemAvailable: +(\d+) kB", meminfo, re.MULTILINE)
-    host = int(left[1]) * 1024 if left else found["memory_bytes"]
-    gpus = _visible(found["gpus"], os.environ if environment is None else environment)
+    host = int(left[1]) * 1024 if left else parts["memory_bytes"]
+    gpus = _visible(parts["gpus"], os.environ if environment is None else environment)
     if not gpus or _cpu_build():
         return Machine(CPU, 1, host, host)
     name = gpus[0].partition(",")[0]

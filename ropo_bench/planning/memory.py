@@ -59,16 +59,16 @@ class Memory:
     @property
     def total(self) -> int | None:
         """The peak on the device; None where a part is unknown."""
-        return None if self.activations is None else max(self.floor, self._counted() + self.activations)
+        return None if self.activations is None else max(self.floor, self._num_bytes() + self.activations)
 
     @property
     def least(self) -> int | None:
         """The total if the activations are over-estimated by all that they may be."""
         if self.activations is None:
             return None
-        return max(self.floor, self._counted() + round(self.activations * (1 - ACTIVATIONS_ERROR)))
+        return max(self.floor, self._num_bytes() + round(self.activations * (1 - ACTIVATIONS_ERROR)))
 
-    def _counted(self) -> int:
+    def _num_bytes(self) -> int:
         return self.weights + self.copies + self.gradients + self.optimizer
 
     def on(self, num_devices: int, sharded: bool, offload: bool = False) -> Memory:
@@ -112,11 +112,14 @@ def fits(
 
     memory: on one device, as `training_memory` gives it. available_bytes: of each device.
     """
-    there = memory.on(num_devices, sharded, offload)
-    if there.total is None or there.least is None:
+    needed = memory.on(num_devices, sharded, offload)
+    if needed.total is None or needed.least is None:
         return None
-    state: State = "fits" if there.total <= available_bytes else "tight" if there.least <= available_bytes else "no"
-    return Fit(state, there.total, available_bytes)
+    if needed.total <= available_bytes:
+        return Fit("fits", needed.total, available_bytes)
+    if needed.least <= available_bytes:  # the estimate may be too high by all that the activations may be
+        return Fit("tight", needed.total, available_bytes)
+    return Fit("no", needed.total, available_bytes)
 
 
 def training_memory(model: Anatomy, method: MethodRecipe) -> Memory | None:
@@ -204,9 +207,9 @@ def activation_bytes(model: Anatomy, adapter: AdapterRecipe, train: TrainRecipe)
         dropout = any(adapter.options.get(name) for name in DROPOUTS)
         layer = 8 * hidden + (4 * hidden + 3 * shape.intermediate_size) * e + inputs * (4 + (e if dropout else 0))
     layers, tokens = shape.num_hidden_layers, forward_tokens(train)
-    kept = layers * 4 * hidden + layer if train.gradient_checkpointing else layers * layer
+    numbers = layers * 4 * hidden + layer if train.gradient_checkpointing else layers * layer
     logits = tokens * shape.vocab_size * (2 * e + 8)
-    return tokens * (kept + 16 * hidden) + (min(logits, TILE_BYTES) if train.core.fused_head else logits)
+    return tokens * (numbers + 16 * hidden) + (min(logits, TILE_BYTES) if train.core.fused_head else logits)
 
 
 def merging_memory(model: Anatomy) -> int:

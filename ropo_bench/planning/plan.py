@@ -7,7 +7,7 @@ from typing import Any
 
 from ropo_bench import planning
 from ropo_bench.models.size import Anatomy, trainable_parameters
-from ropo_bench.planning.fit import refused, room_for
+from ropo_bench.planning.fit import describe_refusal, room_for
 from ropo_bench.planning.inventory import DONE, Inventory, num_turns
 from ropo_bench.planning.judging import judging
 from ropo_bench.planning.power import Wanted, power
@@ -26,8 +26,8 @@ def plan(
     inventory = Inventory(request, store)
     steps = inventory.steps()
     trained = {(step.row, step.seed) for step in steps if step.stage in ("train", "merge") and step.state != DONE}
-    asked = judging(request, steps)
-    costs = [entry["cost_usd"] for entry in asked]
+    questions = judging(request, steps)
+    costs = [entry["cost_usd"] for entry in questions]
     rooms = [room_for(request, method, inventory.anatomy, machine) for method in request.methods]
     unfinished = [step for step in steps if step.state != DONE]
     untimed = sorted({f"{step.stage} {step.what}" for step in unfinished if step.seconds is None})
@@ -47,11 +47,11 @@ def plan(
             _training(request, method, inventory, trained) | room.plain()
             for method, room in zip(request.methods, rooms, strict=True)
         ],
-        "refused": refused(room for room in rooms if room.method in {name for name, _ in trained}),
+        "refused": describe_refusal(room for room in rooms if room.method in {name for name, _ in trained}),
         "generation": _generation(request, inventory.anatomy),
         "machine": asdict(machine),
         "disk": _disk(request, inventory.anatomy, trained, store),
-        "judging": asked,
+        "judging": questions,
         "cost_usd": None if None in costs else sum(costs),
         "seconds": None if untimed else sum(step.seconds or 0.0 for step in unfinished),
         "seconds_known": sum(step.seconds or 0.0 for step in unfinished),

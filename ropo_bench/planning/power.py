@@ -37,13 +37,13 @@ class Wanted:
     columns: Mapping[str, float] | None = None
 
     def of(self, task: TaskRecipe, column: Column) -> float | None:
-        """The effect wanted on a column."""
+        """The effect, in the column's unit, that the user wants to detect; None where none was named."""
         return (self.columns or {}).get(f"{task.name}.{column.metric}", self.everywhere)
 
 
-def wanted(given: Sequence[str], request: Request) -> Wanted:
+def read_wanted(given: Sequence[str], request: Request) -> Wanted:
     """Read --effect options; raises UsageError for what is no number above 0, or no tested column."""
-    known = [f"{task.name}.{column.metric}" for task, column in columns_compared(request)]
+    names = [f"{task.name}.{column.metric}" for task, column in tested_columns(request)]
     everywhere: float | None = None
     columns: dict[str, float] = {}
     for text in given:
@@ -54,8 +54,8 @@ def wanted(given: Sequence[str], request: Request) -> Wanted:
             effect = 0.0
         if not 0 < effect < math.inf:
             raise UsageError(f"--effect {text}: give points above 0, such as 2, or TASK.METRIC=2")
-        if equals and name not in known:
-            raise UsageError(f"--effect {text}: {name} is no tested column; known: {', '.join(known)}")
+        if equals and name not in names:
+            raise UsageError(f"--effect {text}: {name} is no tested column; known: {', '.join(names)}")
         if equals:
             columns[name] = effect
         else:
@@ -63,14 +63,14 @@ def wanted(given: Sequence[str], request: Request) -> Wanted:
     return Wanted(everywhere, columns)
 
 
-def columns_compared(request: Request) -> list[tuple[TaskRecipe, Column]]:
+def tested_columns(request: Request) -> list[tuple[TaskRecipe, Column]]:
     """The columns on which rows are compared."""
     return [(task, column) for task in request.tasks for column in task.columns if task.is_tested(column)]
 
 
 def power(request: Request, store: Store, effects: Wanted) -> list[dict[str, Any]]:
     """An entry for each tested column, as JSON; None where something cannot be known beforehand."""
-    columns = columns_compared(request)
+    columns = tested_columns(request)
     family = _family(request, columns)
     before = {task.name: earlier(store, request, task) for task in {id(t): t for t, _ in columns}.values()}
     return [
@@ -108,13 +108,13 @@ def _entry(
     request: Request,
     task: TaskRecipe,
     column: Column,
-    found: Earlier | None,
+    before: Earlier | None,
     family: Family,
     effect: float | None,
 ) -> dict[str, Any]:
-    row, difference, at_most, basis = _splits(task, column, found)
+    row, difference, at_most, basis = _splits(task, column, before)
     num_comparisons = family.num_comparisons
-    prompts, seeds = _num_prompts(task, column, found), request.seeds
+    prompts, seeds = _num_prompts(task, column, before), request.seeds
     entry: dict[str, Any] = {
         "task": task.name,
         "metric": column.metric,
@@ -135,29 +135,29 @@ def _entry(
     methods = len(request.methods) or 1
     entry["row"] = _seen(row, prompts, seeds, 1, 1)
     entry["difference"] = _seen(difference, prompts, seeds, num_comparisons, methods) | {"at_most": at_most}
-    measured = None if found is None else found.columns.get(column.metric)
+    measured = None if before is None else before.columns.get(column.metric)
     reference = _figures(column, REFERENCE) if measured is None else measured.reference
     if reference:
         entry["reference"] = _seen_from_reference(reference, prompts, seeds, family, methods)
     if effect is not None:
-        entry["wanted"] = _needed(difference, effect, prompts, seeds, num_comparisons, methods)
+        entry["wanted"] = _needs(difference, effect, prompts, seeds, num_comparisons, methods)
     return entry
 
 
 def _splits(
-    task: TaskRecipe, column: Column, found: Earlier | None
+    task: TaskRecipe, column: Column, before: Earlier | None
 ) -> tuple[Mapping[str, float], Mapping[str, float], bool, str]:
     """Of a row and of a difference of two: source -> standard deviation; whether the second is a bound; the basis."""
-    measured = None if found is None else found.columns.get(column.metric)
-    if found is not None and measured is not None:
+    measured = None if before is None else before.columns.get(column.metric)
+    if before is not None and measured is not None:
         difference = measured.difference
-        return measured.row, difference or _unpaired(measured.row), difference is None, found.words
+        return measured.row, difference or _unpair(measured.row), difference is None, before.words
     row = {source: value for source, value in column.split.items() if not source.startswith((DIFFERENCE, REFERENCE))}
     if not row:
         return {}, {}, False, f"unknown: no earlier run of {task.name} here, and its recipe has no planning figures"
     basis = f"planning figures of tasks/{task.name}.yaml"
     difference = _figures(column, DIFFERENCE)
-    return row, difference or _unpaired(row), not difference, basis
+    return row, difference or _unpair(row), not difference, basis
 
 
 def _figures(column: Column, prefix: str) -> dict[str, float]:
@@ -165,15 +165,15 @@ def _figures(column: Column, prefix: str) -> dict[str, float]:
     return {key.removeprefix(prefix): value for key, value in column.split.items() if key.startswith(prefix)}
 
 
-def _unpaired(row: Mapping[str, float]) -> Mapping[str, float]:
+def _unpair(row: Mapping[str, float]) -> Mapping[str, float]:
     """A bound of the difference: of two rows with nothing in common. What they share of the prompts shortens it."""
     return {source: 2**0.5 * value for source, value in row.items()}
 
 
-def _num_prompts(task: TaskRecipe, column: Column, found: Earlier | None) -> int | None:
+def _num_prompts(task: TaskRecipe, column: Column, before: Earlier | None) -> int | None:
     """Units that the column's estimate rests on: those of an earlier run, else the task's prompts."""
-    if found is not None and column.metric in found.columns:
-        return found.columns[column.metric].num_prompts
+    if before is not None and column.metric in before.columns:
+        return before.columns[column.metric].num_prompts
     return planning.NUM_ITEMS.get(task.scorer) if task.prompts is None else num_turns(task)[0]
 
 
@@ -200,12 +200,12 @@ def _seen_from_reference(
     return seen
 
 
-def _needed(
+def _needs(
     split: Mapping[str, float], effect: float, prompts: int, seeds: int, num_comparisons: int, methods: int
 ) -> dict[str, Any]:
     """Prompts (with these seeds) or seeds (with these prompts) that find a difference; None: no number does."""
-    found: dict[str, Any] = {"effect": effect}
+    needs: dict[str, Any] = {"effect": effect}
     for name, alpha in (("alone", ALPHA), ("after_holm", ALPHA / num_comparisons)):
-        found[f"prompts_{name}"] = prompts_needed(split, effect, seeds, POWER, alpha, methods)
-        found[f"seeds_{name}"] = seeds_needed(split, effect, max(prompts, 2), POWER, alpha, methods)
-    return found
+        needs[f"prompts_{name}"] = prompts_needed(split, effect, seeds, POWER, alpha, methods)
+        needs[f"seeds_{name}"] = seeds_needed(split, effect, max(prompts, 2), POWER, alpha, methods)
+    return needs

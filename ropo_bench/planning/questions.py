@@ -58,7 +58,7 @@ def judge_calls(
     protocol = PROTOCOLS.get(task.scorer)
     if protocol is None:
         return None
-    return _priced(judge, protocol, protocol.calls_per_turn * num_turns * num_models + counted)
+    return _price(judge, protocol, protocol.calls_per_turn * num_turns * num_models + counted)
 
 
 def canary_calls(task: TaskRecipe, judge: JudgeRecipe, comparing: int, grading: int) -> Calls | None:
@@ -67,10 +67,10 @@ def canary_calls(task: TaskRecipe, judge: JudgeRecipe, comparing: int, grading: 
     comparing, grading: how many the canaries of a protocol have that compares two answers, or grades one.
     """
     protocol = PROTOCOLS.get(task.scorer)
-    return None if protocol is None else _priced(judge, protocol, comparing if protocol.compares else grading)
+    return None if protocol is None else _price(judge, protocol, comparing if protocol.compares else grading)
 
 
-def _priced(judge: JudgeRecipe, protocol: Protocol, calls: int) -> Calls:
+def _price(judge: JudgeRecipe, protocol: Protocol, calls: int) -> Calls:
     """Tokens and price of calls of this length; who grades without words is not called."""
     calls = calls if judge.chats else 0
     lengths = (protocol.input_characters, protocol.output_characters)

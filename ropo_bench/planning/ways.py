@@ -79,22 +79,22 @@ def launched_spread(environment: Mapping[str, str]) -> Spread:
     return Spread(number, sharded, sharded and offload) if number > 1 else Spread()
 
 
-def as_asked(memory: Memory, machine: Machine, spread: Spread) -> Fit | None:
+def fit_on(memory: Memory, machine: Machine, spread: Spread) -> Fit | None:
     """Whether each device of a spread has room; None where that cannot be told."""
-    there = machine.available(spread.num_devices)
-    return None if there is None else fits(memory, there, spread.num_devices, spread.sharded, spread.offload)
+    available = machine.available(spread.num_devices)
+    return None if available is None else fits(memory, available, spread.num_devices, spread.sharded, spread.offload)
 
 
 def best_spread(memory: Memory, machine: Machine) -> tuple[Spread, Fit | None]:
     """How to train on all devices of a machine: whole on each if that fits, else sharded, else what comes closest."""
     number = machine.num_devices
     spreads = [Spread(number)] if number == 1 else [Spread(number), Spread(number, True)]
-    found = [(spread, as_asked(memory, machine, spread)) for spread in spreads]
+    fits_by_spread = [(spread, fit_on(memory, machine, spread)) for spread in spreads]
     for state in ("fits", "tight"):
-        for spread, fit in found:
+        for spread, fit in fits_by_spread:
             if fit is not None and fit.state == state:
                 return spread, fit
-    return found[-1]
+    return fits_by_spread[-1]
 
 
 def ways_on(
@@ -116,12 +116,12 @@ def ways_on(
     ]
     tries += [[_Try(method, spread, {key: value})] for key, value in leaner.items()]
     for other in others:
-        there = [_Try(other, spread, changes, instead=True) for changes in ({}, leaner)]
-        tries.append(there + [_Try(other, more, leaner, instead=True, wider=True) for more in wider])
-    found = [_mildest(model, machine, some) for some in tries]
-    if not any(way.fits for way in found if way):
-        found.append(_mildest(model, machine, [_Try(method, spread, leaner)]))
-    return [way for way in found if way is not None]
+        same_spread = [_Try(other, spread, changes, instead=True) for changes in ({}, leaner)]
+        tries.append(same_spread + [_Try(other, more, leaner, instead=True, wider=True) for more in wider])
+    ways = [_mildest(model, machine, some) for some in tries]
+    if not any(way.fits for way in ways if way):
+        ways.append(_mildest(model, machine, [_Try(method, spread, leaner)]))
+    return [way for way in ways if way is not None]
 
 
 def _leaner(train: TrainRecipe) -> dict[str, Any]:
@@ -134,18 +134,18 @@ def _leaner(train: TrainRecipe) -> dict[str, Any]:
 
 def _mildest(model: Anatomy, machine: Machine, tries: Sequence[_Try]) -> Way | None:
     """The first that fits, else the last; None where nothing can be told."""
-    ways = [way for way in (_way(model, machine, one) for one in tries) if way is not None]
+    ways = [way for way in (_way(model, machine, attempt) for attempt in tries) if way is not None]
     return next((way for way in ways if way.fits), ways[-1] if ways else None)
 
 
-def _way(model: Anatomy, machine: Machine, one: _Try) -> Way | None:
-    memory = training_memory(model, one.changed)
-    fit = None if memory is None else as_asked(memory, machine, one.spread)
+def _way(model: Anatomy, machine: Machine, attempt: _Try) -> Way | None:
+    memory = training_memory(model, attempt.changed)
+    fit = None if memory is None else fit_on(memory, machine, attempt.spread)
     if memory is None or fit is None:
         return None
-    host = one.spread.device(memory).host
+    host = attempt.spread.device(memory).host
     room = not host or machine.host_bytes is None or host <= machine.host_bytes
-    return Way(one.words, fit.needed_bytes, host, fit.state == "fits" and room)
+    return Way(attempt.words, fit.needed_bytes, host, fit.state == "fits" and room)
 
 
 def refusal(method: str, fit: Fit, spread: Spread, machine: Machine, ways: Sequence[Way]) -> UsageError:

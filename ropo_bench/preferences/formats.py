@@ -21,7 +21,7 @@ from typing import Any
 from ropo_bench.preferences.keys import PROMPTS, SYSTEMS, is_empty, missing_answer, refuse_changing
 from ropo_bench.preferences.malformed import MalformedError
 from ropo_bench.preferences.marks import ROLES
-from ropo_bench.preferences.messages import Conversation, checked, decoded, history_of, messages_of, text_of
+from ropo_bench.preferences.messages import Conversation, check, decode, history_of, messages_of, text_of
 from ropo_bench.types import Message, Pair
 
 __all__ = ["MalformedError", "pair_of"]
@@ -45,7 +45,7 @@ def pair_of(record: Any, id: str) -> Pair:
     name, prompt = _prompt(record)
     history = history_of(record.get("history"))
     chosen, rejected = (
-        _conversation(prompt, history, decoded(record[key], key), key) for key in ("chosen", "rejected")
+        _conversation(prompt, history, decode(record[key], key), key) for key in ("chosen", "rejected")
     )
     if len(chosen) != len(rejected):
         raise MalformedError(
@@ -54,7 +54,7 @@ def pair_of(record: Any, id: str) -> Pair:
         )
     if chosen[:-1] != rejected[:-1]:
         raise MalformedError("chosen and rejected do not share their prompt")
-    beginning = _joined(_with_system(record, chosen[:-1]))
+    beginning = _join(_with_system(record, chosen[:-1]))
     if not beginning or beginning[-1]["role"] != "user":
         raise MalformedError("prompt does not end in a user message")
     pair = Pair(id, beginning, chosen[-1]["content"], rejected[-1]["content"])
@@ -67,7 +67,7 @@ def _prompt(record: Mapping[str, Any]) -> tuple[str | None, Any]:
     name = next((key for key in PROMPTS if not is_empty(record.get(key))), None)
     if name is None:
         return None, None
-    prompt = decoded(record[name], name)
+    prompt = decode(record[name], name)
     if name == "instruction":
         texts = [text_of(record[key], key) for key in ("instruction", "input") if not is_empty(record.get(key))]
         return name, "\n".join(texts)
@@ -139,7 +139,7 @@ def _refuse_lost_prompts(record: Mapping[str, Any], used: str | None, pair: Pair
     """MalformedError where a second prompt column says what the pair does not."""
     texts = [_plain(text) for text in (*(m["content"] for m in pair.prompt), pair.chosen, pair.rejected)]
     for key in PROMPTS:
-        value = decoded(record.get(key), key)
+        value = decode(record.get(key), key)
         if key == used or is_empty(value) or (used == "instruction" and key == "input"):
             continue
         if not all(_is_within(message["content"], texts) for message in messages_of(value, "user", key)):
@@ -161,10 +161,10 @@ def _dialogue(text: str, key: str) -> Conversation:
     messages = tuple(Message(role=ROLES[who.lower()], content=said.strip()) for who, said in turns)
     if messages[-1]["role"] != "assistant":
         raise MalformedError(f"{key!r} does not end in an assistant turn")
-    return checked(messages, key)
+    return check(messages, key)
 
 
-def _joined(messages: Conversation) -> Conversation:
+def _join(messages: Conversation) -> Conversation:
     """Messages in a row by one role become one: chat templates want roles to alternate."""
     joined: list[Message] = []
     for message in messages:

@@ -20,12 +20,12 @@ _PYTHON_LIST = re.compile(r"\s*\[\s*\{\s*'(?:role|from|content|value)'\s*:")
 def messages_of(value: Any, role: str, key: str) -> Conversation:
     """A text, a message or a list of messages as a conversation; a bare text speaks with the given role."""
     if isinstance(value, str):
-        return checked(tuple(turns_of(text_of(value, key), role, key)), key)
+        return check(tuple(turns_of(text_of(value, key), role, key)), key)
     if isinstance(value, Mapping):
         value = [value]
     if not isinstance(value, list):
         raise MalformedError(f"{key!r} is a {type(value).__name__}, not text or messages")
-    return checked(tuple(message for item in value for message in _message(item, key, len(value) == 1)), key)
+    return check(tuple(message for item in value for message in _message(item, key, len(value) == 1)), key)
 
 
 def _message(item: Any, key: str, alone: bool) -> list[Message]:
@@ -34,13 +34,13 @@ def _message(item: Any, key: str, alone: bool) -> list[Message]:
         raise MalformedError(f"{key!r} holds a {type(item).__name__} where a message should be")
     refuse_changing(item, f"a message of {key!r}", in_message=True)
     role = item.get("role") or item.get("from")
-    known = ROLES.get(role.lower()) if isinstance(role, str) else None
-    if known is None:
+    speaker = ROLES.get(role.lower()) if isinstance(role, str) else None
+    if speaker is None:
         raise MalformedError(f"{key!r} has a message with the role {str(role)[:40]!r}; known: {', '.join(ROLES)}")
     content = item.get("content") if item.get("content") is not None else item.get("value")
     text = _joined_parts(content, key) if isinstance(content, list) else text_of(content, key)
-    turns = turns_of(text, known, key)
-    if len(turns) != 1 or turns[0]["role"] != known:
+    turns = turns_of(text, speaker, key)
+    if len(turns) != 1 or turns[0]["role"] != speaker:
         if not alone:
             raise MalformedError(
                 f"{key!r} has a message that holds a whole chat of a template; give each turn as a message of its own"
@@ -63,7 +63,7 @@ def _joined_parts(parts: list[Any], key: str) -> str:
     return "".join(texts)
 
 
-def decoded(value: Any, key: str) -> Any:
+def decode(value: Any, key: str) -> Any:
     """Messages that were written as JSON text, decoded; anything else as it is.
 
     MalformedError for messages written as Python text, which JSON cannot read.
@@ -106,10 +106,10 @@ def history_of(value: Any) -> Conversation:
             raise MalformedError("'history' holds what is no [user, assistant]; give two texts a turn")
         user, assistant = (text_of(said, "history") for said in turn)
         messages += [Message(role="user", content=user), Message(role="assistant", content=assistant)]
-    return checked(tuple(messages), "history")
+    return check(tuple(messages), "history")
 
 
-def checked(messages: Conversation, key: str) -> Conversation:
+def check(messages: Conversation, key: str) -> Conversation:
     """The messages; MalformedError where a user says nothing."""
     if any(m["role"] == "user" and not m["content"].strip() for m in messages):
         raise MalformedError(f"{key!r} has an empty user message")

@@ -78,7 +78,7 @@ def read_pairs(source: str | Path, special_tokens: Collection[str] = ()) -> Pair
         except MalformedError as reason:
             left_out.append(LeftOut(id, str(reason)))
     if len(left_out) > MAX_LEFT_OUT * len(rows):
-        first = "; ".join(f"pair {one.id}: {one.reason}" for one in left_out[:3])
+        first = "; ".join(f"pair {skipped.id}: {skipped.reason}" for skipped in left_out[:3])
         more = f"; and {len(left_out) - 3} more" if len(left_out) > 3 else ""
         raise UsageError(
             f"{source}: {len(left_out)} of {len(rows)} records are no usable pair, more than 1 %"

@@ -104,10 +104,10 @@ def _after_seam(
     """
     chat = tokenizer.decode(whole_ids, skip_special_tokens=False)
     for before in _BEFORE_SEAM:
-        known: list[int] = tokenizer(before, add_special_tokens=False)["input_ids"] if before else []
+        before_ids: list[int] = tokenizer(before, add_special_tokens=False)["input_ids"] if before else []
         ids: list[int] = tokenizer(before + rest, add_special_tokens=False)["input_ids"]
-        after = ids[len(known) :]
-        if ids[: len(known)] == known and tokenizer.decode(prompt_ids + after, skip_special_tokens=False) == chat:
+        start, after = ids[: len(before_ids)], ids[len(before_ids) :]
+        if start == before_ids and tokenizer.decode(prompt_ids + after, skip_special_tokens=False) == chat:
             return after
     raise UsageError(
         f"pair {id}: with the tokenizer {tokenizer.name_or_path!r}, the tokens of the prompt and of its answer do not"

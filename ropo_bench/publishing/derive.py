@@ -21,14 +21,14 @@ MEASURED_WITH = ("numpy", "scipy", "scikit-learn")
 
 def derive(board: Leaderboard, tasks: Sequence[TaskRecipe], scores: ScoresOf) -> Leaderboard:
     """The table with every cell and comparison made again from the scores; nothing else of it changes."""
-    known = estimators()
+    estimator_by_name = estimators()
     rows = []
     for row in board.rows:
         cells: dict[tuple[str, str], Measurement] = {}
         for task in tasks:
             if row.name in scores.get(task.name, {}):
-                found = measure(task.name, task.columns, scores[task.name][row.name], known)
-                cells |= {(task.name, cell.metric): cell for cell in found}
+                measurements = measure(task.name, task.columns, scores[task.name][row.name], estimator_by_name)
+                cells |= {(task.name, cell.metric): cell for cell in measurements}
         rows.append(replace(row, cells=cells))
     seeds = {row.name: row.seeds for row in board.rows}
     primary = None if board.primary is None else PrimaryRecipe.model_validate(board.primary)
@@ -37,5 +37,5 @@ def derive(board: Leaderboard, tasks: Sequence[TaskRecipe], scores: ScoresOf) ->
 
 def versions() -> Mapping[str, str]:
     """What numbers are derived with, here and now."""
-    found: dict[str, Any] = {"ropo_bench": ropo_bench.__version__}
-    return found | {name: metadata.version(name) for name in MEASURED_WITH}
+    versions_here: dict[str, Any] = {"ropo_bench": ropo_bench.__version__}
+    return versions_here | {name: metadata.version(name) for name in MEASURED_WITH}

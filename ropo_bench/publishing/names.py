@@ -24,12 +24,12 @@ PATHS = re.compile(r"(?<![\w/.~-])~?/[\w.@-]+/[\w./@-]*|\bfile://\S+|\b[A-Za-z]:
 
 def keys_in(text: str) -> list[str]:
     """What looks like a key, by its first characters only: a report of a key must not spread it."""
-    return [f"{found.group()[:6]}..." for found in KEYS.finditer(text)]
+    return [f"{match.group()[:6]}..." for match in KEYS.finditer(text)]
 
 
 def paths_in(text: str) -> list[str]:
     """Absolute paths in a text."""
-    return [found.group() for found in PATHS.finditer(text)]
+    return [match.group() for match in PATHS.finditer(text)]
 
 
 def is_local(text: str) -> bool:

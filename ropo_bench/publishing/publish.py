@@ -50,8 +50,8 @@ def publish(run: Run, out: Path, commits: Sequence[str] = ()) -> Published:
     tasks = run.record.request.tasks
     metrics = {task.name: {column.metric for column in task.columns} for task in tasks}
     table = leaderboard(run)
-    shown = {row.name for row in table.rows}
-    measured = {task: {row: own for row, own in run.scores(task).items() if row in shown} for task in run.tasks}
+    rows = {row.name for row in table.rows}
+    measured = {task: {row: own for row, own in run.scores(task).items() if row in rows} for task in run.tasks}
     scores = to_bytes(published_scores(measured, metrics))
     board = derive(without_paths(table, names), tasks, from_bytes(scores, SCORES))
     files = {
@@ -104,10 +104,10 @@ def _manifest(files: Mapping[str, bytes]) -> dict[str, Any]:
 def _refuse_what_is_private(name: str, files: Mapping[str, bytes]) -> None:
     for file, content in files.items():
         text = (gzip.decompress(content) if file == SCORES else content).decode()
-        for what, found in (("a key", keys_in(text)), ("a path of this machine", paths_in(text))):
-            if found:
+        for what, matches in (("a key", keys_in(text)), ("a path of this machine", paths_in(text))):
+            if matches:
                 raise UsageError(
-                    f"run {name}: {file} would hold what looks like {what}: {found[0]}; take it out of the recipe "
+                    f"run {name}: {file} would hold what looks like {what}: {matches[0]}; take it out of the recipe "
                     "or the prompts, and repeat the run"
                 )
 
@@ -120,13 +120,13 @@ def _is_there(out: Path, files: Mapping[str, bytes]) -> bool:
         return False
     if not out.is_dir():
         raise UsageError(f"{out}: a file is there; choose another folder with --out")
-    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-    other = sorted(there - files.keys()) + [
-        file for file, content in files.items() if file in there and (out / file).read_bytes() != content
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    other = sorted(names - files.keys()) + [
+        file for file, content in files.items() if file in names and (out / file).read_bytes() != content
     ]
     if other:
         raise UsageError(f"{out}: holds another result ({other[0]} differs); remove it or choose another --out")
-    return there == files.keys()
+    return names == files.keys()
 
 
 def _json(value: Any) -> bytes:

@@ -64,7 +64,7 @@ def check(run: Run, commits: Sequence[str]) -> list[str]:
             " it"
         )
     made_by = set()
-    for what, made_with in _made(run.record):
+    for what, made_with in _makers(run.record):
         commit, dirty = made_with["code"]["commit"], made_with["code"]["dirty"]
         if commit is None or dirty is None:
             raise UsageError(f"run {run.name}: {what} was made outside a git checkout, so its code has no commit; "
@@ -75,7 +75,9 @@ def check(run: Run, commits: Sequence[str]) -> list[str]:
         made_by.add(commit)
     unknown = [given for given in commits if not any(commit.startswith(given) for commit in made_by)]
     if unknown:
-        raise UsageError(f"run {run.name}: --commit {unknown[0]}: nothing in it was made by that; {_known(made_by)}")
+        raise UsageError(
+            f"run {run.name}: --commit {unknown[0]}: nothing in it was made by that; {_list_commits(made_by)}"
+        )
     if len(made_by) > 1 and not all(any(commit.startswith(given) for given in commits) for commit in made_by):
         raise UsageError(
             f"run {run.name}: made by {len(made_by)} commits; where their differences cannot matter, name them all: "
@@ -84,11 +86,11 @@ def check(run: Run, commits: Sequence[str]) -> list[str]:
     return sorted(made_by)
 
 
-def _known(commits: set[str]) -> str:
+def _list_commits(commits: set[str]) -> str:
     return f"known: {', '.join(commit[:12] for commit in sorted(commits))}"
 
 
-def _made(record: RunRecord) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _makers(record: RunRecord) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Everything whose code is known: the run's last command, and every training."""
     yield "its last part", record.provenance
     for row in record.rows:
@@ -171,7 +173,7 @@ def training_table(run: Run) -> str:
             values = [step[key] for step in steps if key in step]
             tail = values[-max(1, len(values) // 10) :]
             ends += [json.dumps(values[0]), json.dumps(fmean(tail))] if values else ["", ""]
-        made = training["made_with"]
+        maker = training["made_with"]
         costs = [training[key] for key in COSTS]
-        writer.writerow([csv_cell(row.name), row.seed, *costs, *ends, made["code"]["commit"], made["time_utc"]])
+        writer.writerow([csv_cell(row.name), row.seed, *costs, *ends, maker["code"]["commit"], maker["time_utc"]])
     return out.getvalue()

@@ -28,8 +28,8 @@ _WORD = re.compile(r"[\w .&-]{0,40}")
 
 def numbers_only(score: Score) -> Score:
     """The score without texts: ids that are none become hashes, and of its detail only DETAILS are kept."""
-    kept = {key: score.detail[key] for key in DETAILS if key in score.detail and _is_plain(score.detail[key])}
-    return Score(_id(score.item), _id(score.cluster), score.metric, score.value, score.status, kept)
+    detail = {key: score.detail[key] for key in DETAILS if key in score.detail and _is_plain(score.detail[key])}
+    return Score(_id(score.item), _id(score.cluster), score.metric, score.value, score.status, detail)
 
 
 def _id(text: str) -> str:
@@ -66,23 +66,23 @@ def to_bytes(scores: ScoresOf) -> bytes:
 
 
 def _lines(task: str, rows: Mapping[str, Sequence[Sequence[Score]]]) -> Iterator[dict[str, Any]]:
-    found: dict[tuple[str, str, str, int], dict[tuple[str, int], Score]] = {}
+    scores: dict[tuple[str, str, str, int], dict[tuple[str, int], Score]] = {}
     for row, by_seed in rows.items():
         for seed, group in enumerate(by_seed):
             times: Counter[tuple[str, str, str]] = Counter()
             for score in group:
                 place = (score.metric, score.item, score.cluster)
-                found.setdefault((*place, times[place]), {})[row, seed] = score
+                scores.setdefault((*place, times[place]), {})[row, seed] = score
                 times[place] += 1
-    for (metric, item, cluster, _), entries in found.items():
+    for (metric, item, cluster, _), entries in scores.items():
         first, *others = [score.detail for score in entries.values()]
         shared = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
         line = {"task": task, "metric": metric, "item": item} | ({"cluster": cluster} if cluster != item else {})
-        shown = {
+        by_row = {
             row: [_entry(entries.get((row, seed)), shared) for seed in range(len(by_seed))]
             for row, by_seed in rows.items()
         }
-        yield line | ({"detail": shared} if shared else {}) | {"rows": shown}
+        yield line | ({"detail": shared} if shared else {}) | {"rows": by_row}
 
 
 def _entry(score: Score | None, shared: Mapping[str, Any]) -> Any:
@@ -96,13 +96,13 @@ def _entry(score: Score | None, shared: Mapping[str, Any]) -> Any:
 
 def from_bytes(data: bytes, where: str) -> ScoresOf:
     """The scores of such a file; raises StorageError where it is none."""
-    found: dict[str, dict[str, list[list[Score]]]] = {}
+    by_task: dict[str, dict[str, list[list[Score]]]] = {}
     try:
         for text in gunzip(data).decode().splitlines():
             line = parse_json(text)
             item, detail = line["item"], line.get("detail", {})
             for row, entries in line["rows"].items():
-                by_seed = found.setdefault(line["task"], {}).setdefault(row, [[] for _ in entries])
+                by_seed = by_task.setdefault(line["task"], {}).setdefault(row, [[] for _ in entries])
                 for group, entry in zip(by_seed, entries, strict=True):
                     if entry is not None:
                         own = dict(entry) if isinstance(entry, dict) else {"value": entry}
@@ -111,4 +111,4 @@ def from_bytes(data: bytes, where: str) -> ScoresOf:
                         group.append(Score(item, cluster, line["metric"], value, status, {**detail, **own}))
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{where}: not a file of scores ({type(error).__name__}: {error})") from error
-    return found
+    return by_task

@@ -58,10 +58,10 @@ def results_in(folder: Path) -> list[Path]:
     """The result in a folder, or those in the folders below it; raises UsageError where there is none."""
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; give one that `ropo-bench publish` wrote")
-    found = sorted(path.parent for path in folder.rglob(MANIFEST) if _is_result(path))
-    if not found:
+    folders = sorted(path.parent for path in folder.rglob(MANIFEST) if _is_result(path))
+    if not folders:
         raise UsageError(f"{folder}: no result in it; give a folder that `ropo-bench publish` wrote")
-    return found
+    return folders
 
 
 def verify(folder: Path, write: bool = False) -> Verdict:
@@ -114,7 +114,7 @@ def read_table(folder: Path) -> Leaderboard:
     path = folder / TABLE
     with storage_errors(path):
         data = path.read_bytes()
-        if _is_result(folder / MANIFEST) and _entry(data) not in _listed(folder / MANIFEST):
+        if _is_result(folder / MANIFEST) and _entry(data) not in _listed_files(folder / MANIFEST):
             raise StorageError(
                 f"{path}: is not what {MANIFEST} beside it says was published; take the folder again from where "
                 "it is from, or write it again with: ropo-bench publish"
@@ -127,7 +127,7 @@ def _entry(table: bytes) -> dict[str, Any]:
     return {"path": TABLE, "size_bytes": len(table), "sha256": hashlib.sha256(table).hexdigest()}
 
 
-def _listed(path: Path) -> list[Any]:
+def _listed_files(path: Path) -> list[Any]:
     """What a manifest says of its files; nothing where it is damaged."""
     try:
         content = parse_json(read_bounded(path))
@@ -153,16 +153,16 @@ def _is_result(path: Path) -> bool:
 
 def _files(folder: Path, expected: Mapping[str, str]) -> Iterator[str]:
     """Files that are missing, changed, or not in the manifest, which has their sha256 by path."""
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
-    for name in sorted(expected.keys() | there):
-        if name not in there:
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {MANIFEST}
+    for name in sorted(expected.keys() | names):
+        if name not in names:
             yield f"{name}: in the manifest, not in the folder"
         elif name not in expected:
             yield f"{name}: in the folder, not in the manifest"
         else:
-            found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-            if found != expected[name]:
-                yield f"{name}: sha256 {found[:16]}, the manifest says {expected[name][:16]}"
+            sha256 = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            if sha256 != expected[name]:
+                yield f"{name}: sha256 {sha256[:16]}, the manifest says {expected[name][:16]}"
 
 
 def _private(folder: Path) -> Iterator[str]:
@@ -176,13 +176,13 @@ def _private(folder: Path) -> Iterator[str]:
             continue
         name = path.relative_to(folder).as_posix()
         yield from (f"{name}: holds what looks like a key: {key}" for key in dict.fromkeys(keys_in(text)))
-        yield from (f"{name}: holds a path of a machine: {found}" for found in dict.fromkeys(paths_in(text)))
+        yield from (f"{name}: holds a path of a machine: {place}" for place in dict.fromkeys(paths_in(text)))
 
 
 def _cells(published: Leaderboard, derived: Leaderboard) -> Iterator[str]:
     for row, again in zip(published.rows, derived.rows, strict=True):
-        shown = {(column.task, column.metric) for column in published.columns}
-        for task, metric in sorted(row.cells.keys() | (again.cells.keys() & shown)):
+        columns = {(column.task, column.metric) for column in published.columns}
+        for task, metric in sorted(row.cells.keys() | (again.cells.keys() & columns)):
             old, new = row.cells.get((task, metric)), again.cells.get((task, metric))
             yield from _apart(f"{row.name}, {task}.{metric}", old, new)
 
@@ -245,6 +245,6 @@ def _apart_cells(old: str, new: str) -> tuple[str, str]:
     cells = (old.split(" | "), new.split(" | "))
     if not old.startswith("| ") or len(cells[0]) != len(cells[1]):
         return old, new
-    kept = [i for i, pair in enumerate(zip(*cells, strict=True)) if i == 0 or pair[0] != pair[1]]
-    was, now = (" | ".join(row[i] for i in kept) for row in cells)
+    places = [i for i, pair in enumerate(zip(*cells, strict=True)) if i == 0 or pair[0] != pair[1]]
+    was, now = (" | ".join(row[i] for i in places) for row in cells)
     return was, now

@@ -53,12 +53,12 @@ def _sentence(model: type[BaseModel], detail: ErrorDetails) -> str:
         case "missing":
             return f"missing key {at[-1]!r}{section}"
         case "extra_forbidden" | "unknown_option":
-            known = context.get("known") or _keys_at(model, at[:-1])
-            hint = suggest(str(at[-1]), known) or (f"known: {', '.join(known)}" if known else "it has no keys")
+            choices = context.get("known") or _keys_at(model, at[:-1])
+            hint = suggest(str(at[-1]), choices) or (f"known: {', '.join(choices)}" if choices else "it has no keys")
             return f"unknown key {str(at[-1])!r}{section}; {hint}"
         case "unknown_name":
-            known, given = context["known"], context["given"]
-            hint = suggest(given, known) or f"known: {', '.join(known)}"
+            choices, given = context["known"], context["given"]
+            hint = suggest(given, choices) or f"known: {', '.join(choices)}"
             return f"{dotted}: unknown name {given!r}; {hint} (or give module:object)"
         case "model_type" | "dict_type":
             return f"{dotted}: must be a mapping of keys, given {in_words(detail['input'])}"

@@ -64,17 +64,17 @@ def list_recipes(kind: Kind, include: Sequence[str | Path] = ()) -> dict[str, Pa
     An included folder holds DIR/methods/, DIR/tasks/ and DIR/suites/, or just methods: DIR/*.yaml.
     Raises UsageError for an absent or empty folder and for two recipes of one name.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     plugins = [folder / kind for folder in plugin_folders().values()]
-    for folder in (shipped_folder(kind), *plugins, *(_included(kind, Path(folder)) for folder in include)):
+    for folder in (shipped_folder(kind), *plugins, *(_include(kind, Path(folder)) for folder in include)):
         for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem):
-            if path.stem in found and path.resolve() != found[path.stem].resolve():
-                raise UsageError(f"{shown(path)}: {found[path.stem]} has the same name; rename one of them")
-            found[path.stem] = path
-    return found
+            if path.stem in paths and path.resolve() != paths[path.stem].resolve():
+                raise UsageError(f"{shown(path)}: {paths[path.stem]} has the same name; rename one of them")
+            paths[path.stem] = path
+    return paths
 
 
-def _included(kind: Kind, folder: Path) -> Path:
+def _include(kind: Kind, folder: Path) -> Path:
     if not folder.is_dir():
         raise UsageError(f"--include {folder}: no such folder")
     if not (any(folder.glob("*.yaml")) or any(folder.glob("*/*.yaml"))):
@@ -88,16 +88,16 @@ def find(kind: Kind, name: str | Path, include: Sequence[str | Path] = ()) -> Pa
     text = str(name)
     if isinstance(name, Path) or "/" in text or text.endswith((".yaml", ".yml")):
         return Path(name)
-    known = list_recipes(kind, include)
-    if text not in known:
-        hint = suggest(text, known) or f"known: {', '.join(known)}"
+    paths = list_recipes(kind, include)
+    if text not in paths:
+        hint = suggest(text, paths) or f"known: {', '.join(paths)}"
         raise UsageError(f"unknown {kind[:-1]} {text!r}; {hint} (or give a file's path, or --include a folder)")
-    return known[text]
+    return paths[text]
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, choices: Iterable[str]) -> str:
     """ "did you mean ...?" for the nearest known word, or the empty text."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    near = difflib.get_close_matches(word, list(choices), n=1)
     return f"did you mean {near[0]!r}?" if near else ""
 
 

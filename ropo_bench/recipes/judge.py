@@ -69,11 +69,11 @@ class JudgeRecipe(Recipe):
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what nobody asked for and older records do not have: the names of their runs stay what they are."""
-        found: dict[str, Any] = dump(self)
+        """The dump without newer keys that are at their default, so that older runs keep their names."""
+        content: dict[str, Any] = dump(self)
         if not self.strict_model:
-            found.pop("strict_model", None)
-        return found
+            content.pop("strict_model", None)
+        return content
 
     @property
     def wanted_key(self) -> str | None:

@@ -67,8 +67,8 @@ def load_method(
     layer = read_recipe("methods", path, include)
     if suite is not None:
         layer = overlay(layer, _suite_layer(suite, method, {}))
-    known = {*list_recipes("methods", include), method}
-    aimed = [_parse_set(text, known) for text in sets]
+    methods = {*list_recipes("methods", include), method}
+    aimed = [_parse_set(text, methods) for text in sets]
     for target in (None, method):
         for to, setting in aimed:
             if to == target:
@@ -88,20 +88,20 @@ def load_methods(
     names: "all", "ropo,dpo", or a list of names and paths. Raises UsageError as load_method does, for two
     methods of one name, and for a --set aimed at a method that is not in this run (it would do nothing).
     """
-    asked = [part.strip() for part in names.split(",")] if isinstance(names, str) else list(names)
-    if not asked or "" in asked:
+    items = [part.strip() for part in names.split(",")] if isinstance(names, str) else list(names)
+    if not items or "" in items:
         raise UsageError(f"--methods: expected names with commas between, such as ropo,dpo, or all; given {names!r}")
     paths: dict[str, Path] = {}
-    for item in asked:
+    for item in items:
         for name in list_recipes("methods", include) if item == "all" else [item]:
             path = find("methods", name, include)
             if paths.setdefault(path.stem, path).resolve() != path.resolve():
                 raise UsageError(
                     f"{shown(path)} and {shown(paths[path.stem])} have the same name; rename one of them"
                 )
-    known = {*list_recipes("methods", include), *paths}
+    methods = {*list_recipes("methods", include), *paths}
     for text in sets:
-        target, _ = _parse_set(text, known)
+        target, _ = _parse_set(text, methods)
         if target is not None and target not in paths:
             raise UsageError(f"--set {text}: {target} is not among this run's methods ({', '.join(paths)})")
     # By path, so that a file given directly is known to the others' settings by its name.
@@ -109,7 +109,7 @@ def load_methods(
         load_method(
             path,
             suite=suite,
-            sets=[s for s in sets if _parse_set(s, known)[0] in (None, name)],
+            sets=[s for s in sets if _parse_set(s, methods)[0] in (None, name)],
             include=include,
         )
         for name, path in paths.items()
@@ -194,11 +194,11 @@ def _suite_layer(suite: SuiteRecipe, method: str, origins: Mapping[KeyPath, str]
     for prefix, at, flat in parts:
         for key, value in flat.items():
             where = origins.get((*at, key), f"suite {suite.name}")
-            layer = overlay(layer, _dotted(prefix + key, value, where))
+            layer = overlay(layer, _layer_of(prefix + key, value, where))
     return layer
 
 
-def _dotted(key: str, value: Any, where: str) -> Layer:
+def _layer_of(key: str, value: Any, where: str) -> Layer:
     path = tuple(key.split("."))
     for part in reversed(path):
         value = {part: value}
@@ -214,14 +214,14 @@ def _parse_set(text: str, methods: Collection[str]) -> tuple[str | None, Layer]:
     head, _, rest = key.partition(".")
     target = head if head in methods and rest else None
     key = rest if target else key
-    settable = [known for known in dotted_keys(MethodRecipe) if "." in known]
+    settable = [key_name for key_name in dotted_keys(MethodRecipe) if "." in key_name]
     if key not in settable and key.rpartition(".")[0] not in ("adapter.options", "loss.options"):
-        nested = [known for known in settable if known.endswith("." + key)]
+        nested = [key_name for key_name in settable if key_name.endswith("." + key)]
         words = [*settable, *(f"{name}.{key.partition('.')[2]}" for name in methods if "." in key)]
         hint = f"did you mean {nested[0]!r}?" if nested else suggest(key, words) or f"known: {', '.join(settable)}"
         raise UsageError(f"{where}: unknown key {key!r}; {hint}")
     value, _ = parse_yaml(raw, lambda _: where)
-    return target, _dotted(key, value, where)
+    return target, _layer_of(key, value, where)
 
 
 def _name_of(path: Path) -> str:
@@ -238,9 +238,9 @@ def _name_of(path: Path) -> str:
 
 def _build(model: type[R], layer: Layer, path: Path) -> R:
     data = {"name": _name_of(path), **layer.data}
-    found = problems(model, data, layer.origins)
-    if found:
-        where, problem = found[0]
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    faults = problems(model, data, layer.origins)
+    if faults:
+        where, problem = faults[0]
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise UsageError(f"{where or shown(path)}: {problem}{more}")
     return model.model_validate(data)

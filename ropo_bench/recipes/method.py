@@ -46,18 +46,18 @@ def _module_names(value: Any) -> Any:
     raise PydanticCustomError("module_names", "must be a list of module names, or one pattern as text")
 
 
-def _check_name(name: str, known: Sequence[str]) -> None:
-    if name not in known and not OBJECT.fullmatch(name):
+def _check_name(name: str, choices: Sequence[str]) -> None:
+    if name not in choices and not OBJECT.fullmatch(name):
         raise PydanticCustomError(
-            "unknown_name", "unknown name", {"key": ("name",), "given": name, "known": list(known)}
+            "unknown_name", "unknown name", {"key": ("name",), "given": name, "known": list(choices)}
         )
 
 
-def _check_options(options: Mapping[str, Any], known: Sequence[str]) -> None:
+def _check_options(options: Mapping[str, Any], choices: Sequence[str]) -> None:
     for key in options:
-        if key not in known:
+        if key not in choices:
             raise PydanticCustomError(
-                "unknown_option", "unknown key", {"key": ("options", key), "known": list(known)}
+                "unknown_option", "unknown key", {"key": ("options", key), "known": list(choices)}
             )
 
 

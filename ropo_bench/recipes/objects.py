@@ -29,15 +29,15 @@ def resolve_object(name: str, table: Mapping[str, Any], what: str = "name") -> A
         raise UsageError(f"unknown {what} {name!r}; {hint} (or give module:object, or file.py:object)")
     module_name, _, attribute = target.partition(":")
     try:
-        found: Any = import_code(module_name)
+        value: Any = import_code(module_name)
     except ImportError as error:
         raise UsageError(f"{what} {name!r}: cannot import {module_name}: {error} (is it on PYTHONPATH?)") from error
     for part in attribute.split("."):
-        if not hasattr(found, part):
-            hint = suggest(part, vars(found)) or "check the spelling"
+        if not hasattr(value, part):
+            hint = suggest(part, vars(value)) or "check the spelling"
             raise UsageError(f"{what} {name!r}: {module_name} has no {attribute!r}; {hint}")
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def import_code(module: str) -> ModuleType:

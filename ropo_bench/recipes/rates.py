@@ -176,9 +176,9 @@ def _tuned_with(how: str, method: MethodRecipe, tuning: TuningRecord) -> Tuned:
 
 def settings_key(method: MethodRecipe) -> str:
     """Key of what a tuned rate holds for: the whole recipe but the rate itself and the core's switches."""
-    kept = settings(method)
-    kept["train"] = {key: value for key, value in kept["train"].items() if key not in ("lr", "core")}
-    return content_key("tuned", kept)
+    content = settings(method)
+    content["train"] = {key: value for key, value in content["train"].items() if key not in ("lr", "core")}
+    return content_key("tuned", content)
 
 
 def read_tuning(path: Path) -> TuningRecord:

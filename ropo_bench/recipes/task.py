@@ -31,11 +31,11 @@ class Decoding(Recipe):
 
     @model_serializer(mode="wrap")
     def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what nobody asked for and older records do not have: their names and keys stay what they are."""
-        found: dict[str, Any] = dump(self)
+        """The dump without newer keys that are at their default, so that older runs keep their names and keys."""
+        content: dict[str, Any] = dump(self)
         if self.thoughts == "drop":
-            found.pop("thoughts", None)
-        return found
+            content.pop("thoughts", None)
+        return content
 
 
 class Column(Recipe):
@@ -93,13 +93,13 @@ class TaskRecipe(Recipe):
 
     def is_first(self, column: Column) -> bool:
         """Whether a column is the first one of its task that rows are compared on."""
-        return column is next((one for one in self.columns if self.is_tested(one)), None)
+        return column is next((candidate for candidate in self.columns if self.is_tested(candidate)), None)
 
     def is_tested(self, column: Column) -> bool:
         """Whether rows are compared on one of this task's columns (see Column.tested)."""
         if column.tested is not None:
             return column.tested
-        return column is next((one for one in self.columns if one.better != "none"), None)
+        return column is next((candidate for candidate in self.columns if candidate.better != "none"), None)
 
     @model_validator(mode="after")
     def _both_or_none(self) -> Self:

@@ -82,10 +82,10 @@ def main_column(task: TaskRecipe, scores: Sequence[Score]) -> Column | None:
 
 
 def _whole(rows: Mapping[str, Sequence[list[T] | None]]) -> dict[str, list[list[T]]]:
-    """Those rows of which nothing is missing."""
-    found = {}
+    """The rows that have records for every seed."""
+    complete = {}
     for row, seeds in rows.items():
-        there = [one for one in seeds if one is not None]
-        if len(there) == len(seeds):
-            found[row] = there
-    return found
+        records = [record for record in seeds if record is not None]
+        if len(records) == len(seeds):
+            complete[row] = records
+    return complete

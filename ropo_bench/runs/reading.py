@@ -63,9 +63,9 @@ class Run:
         """Rows at the rates beside a chosen one, by name: they only tell what another choice would have changed."""
         return {} if self.record.request.rates is None else self.record.request.rates.neighbours
 
-    def table_rows(self, asked: Collection[str] = ()) -> list[str]:
+    def table_rows(self, extra: Collection[str] = ()) -> list[str]:
         """Names of the rows that the run's table shows, and of neighbours that are asked for."""
-        return [name for name in self.rows if name in asked or name not in self.neighbours]
+        return [name for name in self.rows if name in extra or name not in self.neighbours]
 
     def state(self, name: str) -> str:
         """The first state of a row's seeds that is not "done"; "done" where every seed is."""
@@ -98,8 +98,8 @@ class Run:
     def score_stages(self, name: str, task: str) -> list[Stage]:
         """The scores of a row's seeds on a task, in order; empty unless every seed has them."""
         stages = [self.score_stage(row, task) for row in self.rows.get(name, ())]
-        known = [stage for stage in stages if stage is not None]
-        return known if len(known) == len(stages) else []
+        scored = [stage for stage in stages if stage is not None]
+        return scored if len(scored) == len(stages) else []
 
     def completion_stages(self, name: str, task: str) -> list[Stage]:
         """The scored answers of those of a row's seeds that have them, in order."""

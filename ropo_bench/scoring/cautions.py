@@ -21,7 +21,7 @@ def find_cautions(columns: Sequence[Column], scores_by_seed: Sequence[Sequence[S
     Where a judge's answers hold marks of different meaning: how many of them. Where prompts differ in their scored
     items: what the mean of prompts would be beside the mean over items. Where length control extrapolates: how far.
     """
-    found = _ambiguous(scores_by_seed)
+    cautions = _ambiguous(scores_by_seed)
     for column in columns:
         scored = [
             [score for score in scores if score.metric == column.metric and score.value is not None]
@@ -30,10 +30,10 @@ def find_cautions(columns: Sequence[Column], scores_by_seed: Sequence[Sequence[S
         if not scored or not all(scored):
             continue
         if column.estimator == "ratio":
-            found += _two_means(column, scored)
+            cautions += _two_means(column, scored)
         elif column.estimator in LENGTH_CONTROLLED:
-            found += _shift(column, scored)
-    return found
+            cautions += _shift(column, scored)
+    return cautions
 
 
 def _ambiguous(scores_by_seed: Sequence[Sequence[Score]]) -> list[str]:

@@ -21,10 +21,10 @@ def score(
     An item is a turn ("prompt:2"), its cluster the prompt. A turn without an answer is unscored. Options:
     grader (see scoring.gold). Raises UsageError without one.
     """
-    grader, found = find_grader(task), by_key(completions)
+    grader, answers = find_grader(task), by_key(completions)
     scores = []
     for prompt, sample in expected(prompts, task):
-        completion = found.get((prompt.id, sample))
+        completion = answers.get((prompt.id, sample))
         grades: Sequence[float | None]
         grades = grader(prompt, completion.turns) if completion else [None] * len(prompt.turns)
         for turn, grade in enumerate(grades, 1):

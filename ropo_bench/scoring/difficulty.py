@@ -27,22 +27,22 @@ def read_difficulties(task: TaskRecipe, prompts: Sequence[Prompt]) -> Mapping[st
     if name is None:
         return None
     where = f"task {task.name}: difficulties {name}"
-    found = _of_alpaca_eval(prompts) if name == ALPACA_EVAL else _of_file(str(name), where)
-    missing = [prompt.id for prompt in prompts if prompt.id not in found]
+    difficulties = _of_alpaca_eval(prompts) if name == ALPACA_EVAL else _of_file(str(name), where)
+    missing = [prompt.id for prompt in prompts if prompt.id not in difficulties]
     if missing:
         raise UsageError(
             f"{where}: has none for prompt {missing[0]!r} and {len(missing) - 1} more; fit difficulties for"
             " this prompt set, or leave them out (options: {difficulties: null}) and get lc_win_rate_nodiff"
         )
-    return found
+    return difficulties
 
 
 def _of_alpaca_eval(prompts: Sequence[Prompt]) -> Mapping[str, float]:
     from ropo_bench.scoring.alpaca_eval import calibration
 
     rows = calibration.rows_of([prompt.turns[0] for prompt in prompts])
-    known = calibration.difficulties()
-    return {prompt.id: float(known[row]) for prompt, row in zip(prompts, rows, strict=True) if row is not None}
+    difficulties = calibration.difficulties()
+    return {prompt.id: float(difficulties[row]) for prompt, row in zip(prompts, rows, strict=True) if row is not None}
 
 
 def _of_file(name: str, where: str) -> Mapping[str, float]:

@@ -40,13 +40,13 @@ def score(
     if denominator not in get_args(Denominator):
         raise UsageError(f"task {task.name}: options.denominator must be ngrams or tokens, given {denominator!r}")
     suffix = "" if denominator == "ngrams" else "_tokens"
-    found: dict[str, list[Completion]] = defaultdict(list)
+    by_prompt: dict[str, list[Completion]] = defaultdict(list)
     for completion in completions:
-        found[completion.prompt_id].append(completion)
-    scores = [
-        one for prompt in prompts for one in _prompt_scores(prompt.id, found.get(prompt.id, []), denominator, suffix)
-    ]
-    corpus = [answer for samples in found.values() for answer in _answers(samples)]
+        by_prompt[completion.prompt_id].append(completion)
+    scores: list[Score] = []
+    for prompt in prompts:
+        scores += _prompt_scores(prompt.id, by_prompt.get(prompt.id, []), denominator, suffix)
+    corpus = [answer for samples in by_prompt.values() for answer in _answers(samples)]
     for n in NGRAMS:
         value = distinct_n(corpus, n, denominator)
         scores.append(_score("corpus", f"corpus_distinct_{n}{suffix}", value, missing=not corpus))
@@ -60,10 +60,10 @@ def measure_texts(texts: Sequence[Words], denominator: Denominator = "ngrams") -
 
     None where a value is undefined: no n-gram, or for self_bleu fewer than two texts.
     """
-    found = {f"distinct_{n}": distinct_n(texts, n, denominator) for n in NGRAMS}
-    found["self_bleu"] = self_bleu(texts) if len(texts) > 1 else None
-    found["length_words"] = fmean(map(len, texts)) if texts else None
-    return found
+    measures = {f"distinct_{n}": distinct_n(texts, n, denominator) for n in NGRAMS}
+    measures["self_bleu"] = self_bleu(texts) if len(texts) > 1 else None
+    measures["length_words"] = fmean(map(len, texts)) if texts else None
+    return measures
 
 
 def distinct_n(texts: Iterable[Words], n: int, denominator: Denominator = "ngrams") -> float | None:
@@ -75,9 +75,9 @@ def distinct_n(texts: Iterable[Words], n: int, denominator: Denominator = "ngram
     seen: set[tuple[str, ...]] = set()
     num_ngrams = num_tokens = 0
     for words in texts:
-        found = list(ngrams(words, n))
-        seen.update(found)
-        num_ngrams += len(found)
+        grams = list(ngrams(words, n))
+        seen.update(grams)
+        num_ngrams += len(grams)
         num_tokens += len(words)
     total = num_ngrams if denominator == "ngrams" else num_tokens
     return len(seen) / total if total else None
@@ -154,11 +154,11 @@ def _prompt_scores(
         yield _score(prompt_id, f"distinct_{n}{suffix}", value, missing=not samples)
     if not samples:
         return
-    yield Score(prompt_id, prompt_id, "length", fmean(sum(one.num_tokens) for one in samples))
-    yield Score(prompt_id, prompt_id, "length_words", fmean(_num_words(one) for one in samples))
+    yield Score(prompt_id, prompt_id, "length", fmean(sum(sample.num_tokens) for sample in samples))
+    yield Score(prompt_id, prompt_id, "length_words", fmean(_num_words(sample) for sample in samples))
     if len(samples) > 1:
         # Answers to the same turn are compared with each other.
-        turns = zip(*([turn.split() for turn in one.turns] for one in samples), strict=True)
+        turns = zip(*([turn.split() for turn in sample.turns] for sample in samples), strict=True)
         yield _score(prompt_id, "self_bleu", fmean(self_bleu(texts) for texts in turns))
 
 

@@ -34,11 +34,11 @@ def score(task: TaskRecipe, subject: Subject) -> list[Score]:
     with ExitStack() as stack:
         base, model = _open(subject.base_folder, stack), _open(subject.folder, stack)
         for name in sorted(base):
-            found = _IN_A_BLOCK.search(name)
-            reference: Tensor | None = base[name].get_tensor(name) if found else None
-            if found and reference is not None and reference.ndim == 2:
+            match = _IN_A_BLOCK.search(name)
+            reference: Tensor | None = base[name].get_tensor(name) if match else None
+            if match and reference is not None and reference.ndim == 2:
                 weight = model[name].get_tensor(name) if name in model else None
-                scores += _module_scores(name.removesuffix(".weight"), found[1], weight, reference)
+                scores += _module_scores(name.removesuffix(".weight"), match[1], weight, reference)
     return scores
 
 

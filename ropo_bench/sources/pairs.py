@@ -37,9 +37,9 @@ def pinned_data(name: str, ask: bool = True) -> str:
 def _commit(owner: str, revision: str, ask: bool) -> str | None:
     from huggingface_hub import constants, hf_hub_download
 
-    known = Path(constants.HF_HUB_CACHE, f"datasets--{owner.replace('/', '--')}", "refs", revision)
-    if ask and not known.is_file():
+    reference = Path(constants.HF_HUB_CACHE, f"datasets--{owner.replace('/', '--')}", "refs", revision)
+    if ask and not reference.is_file():
         # The hub's client notes the commit of whatever it asks for; why it may fail, reading the data will say.
         with suppress(Exception):
             hf_hub_download(owner, "README.md", repo_type="dataset", revision=revision)
-    return known.read_text().strip() if known.is_file() else None
+    return reference.read_text().strip() if reference.is_file() else None

@@ -67,11 +67,11 @@ def read_answer_file(path: Path, prompts: Sequence[Prompt] = ()) -> list[Complet
     twice = [prompt_id for (prompt_id, _), count in given.items() if count > 1]
     if twice:
         raise UsageError(f"{path}: prompt {twice[0]!r} is answered more than once; keep one of the answers")
-    known, answered = {prompt.id for prompt in prompts}, {answer.prompt_id for answer in answers}
+    prompt_ids, answered = {prompt.id for prompt in prompts}, {answer.prompt_id for answer in answers}
     missing = [prompt.id for prompt in prompts if prompt.id not in answered]
     if missing:
         raise UsageError(f"{path}: {len(missing)} of {len(prompts)} prompts have no answer, first {missing[0]!r}")
-    return [answer for answer in answers if answer.prompt_id in known] if prompts else answers
+    return [answer for answer in answers if answer.prompt_id in prompt_ids] if prompts else answers
 
 
 def _prompt(record: Mapping[str, Any]) -> Prompt:

@@ -11,9 +11,9 @@ POCKET_MODELS = {"sft": "sft"}
 POCKET_DATA = {"preference": "preference.jsonl.gz"}
 
 
-def pocket_name(name: str, known: dict[str, str]) -> str:
+def pocket_name(name: str, names: dict[str, str]) -> str:
     """What stands behind `pocket:NAME` in a table of names; raises UsageError for a name that is not there."""
     short = name.removeprefix("pocket:")
-    if short not in known:
-        raise UsageError(f"{name}: pocket has no such asset; known: {', '.join(f'pocket:{k}' for k in known)}")
-    return known[short]
+    if short not in names:
+        raise UsageError(f"{name}: pocket has no such asset; known: {', '.join(f'pocket:{k}' for k in names)}")
+    return names[short]

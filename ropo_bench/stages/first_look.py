@@ -26,10 +26,10 @@ PASSED = "first_look.json"
 
 def step_of(bench: Bench, policy: Stage, total: int) -> int | None:
     """The step after which a training of so many steps stops for a look; None where none is wanted, or it passed."""
-    return None if total < 2 * STEPS or _passed(policy, bench.suite.merge) else STEPS
+    return None if total < 2 * STEPS or _has_passed(policy, bench.suite.merge) else STEPS
 
 
-def _passed(policy: Stage, merge: MergeRecipe) -> bool:
+def _has_passed(policy: Stage, merge: MergeRecipe) -> bool:
     """Whether a first look passed, at the same dtype and limits."""
     path = policy.path / PASSED
     return path.is_file() and bool(read_json(path)["merge"] == merge.model_dump())

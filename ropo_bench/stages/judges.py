@@ -127,19 +127,21 @@ class JudgeRoom:
             return [], None
         if not judge.chats:
             grader = self._grader(judge)
-            return canaries.judge_canaries(items, lambda q: _graded(grader, q)), None
+            return canaries.judge_canaries(items, lambda q: _prefer_by_grade(grader, q)), None
         label = f"canaries of {task.name}"
         if probe.num_answers == 2:
             calls = canaries.canary_calls(items, lambda prompt, a, b: probe.ask(task, judge, prompt, (a, b)))
             outcome = self.ask(judge, calls, label)
-            found = canaries.evaluate_canaries(items, outcome.answers, lambda answer: probe.read(task, judge, answer))
-            return found, outcome.tally
+            results = canaries.evaluate_canaries(
+                items, outcome.answers, lambda answer: probe.read(task, judge, answer)
+            )
+            return results, outcome.tally
         calls = canaries.grade_canary_calls(items, lambda prompt, a: probe.ask(task, judge, prompt, (a,)))
         outcome = self.ask(judge, calls, label)
-        found = canaries.evaluate_grade_canaries(
+        results = canaries.evaluate_grade_canaries(
             items, outcome.answers, lambda answer: probe.read(task, judge, answer)
         )
-        return found, outcome.tally
+        return results, outcome.tally
 
     def ask(self, judge: JudgeRecipe, calls: Sequence[JudgeCall], label: str) -> Outcome:
         """Every call answered, from disk or by the judge; raises BudgetReached."""
@@ -187,7 +189,7 @@ class JudgeRoom:
         return reward_grader(model_folder(judge.model))
 
 
-def _graded(grader: Grader, question: Question) -> float | None:
+def _prefer_by_grade(grader: Grader, question: Question) -> float | None:
     """A grader's preference for the answer shown first; None where one of its grades is no number."""
     first, second = (grader(question.prompt, (text,))[0] for text in (question.first, question.second))
     return preference(first, second, 0.0)

@@ -84,7 +84,7 @@ def notes(stage: Stage) -> list[str]:
     total = stage.manifest["num_pairs"]
     lines += [f"pairs: {count:,} of {total:,} {what}" for what, count in counts.items()]
     if unread:
-        shown = ", ".join(f"{key[:40]} ({count:,})" for key, count in list(unread.items())[:SHOWN_KEYS])
+        texts = ", ".join(f"{key[:40]} ({count:,})" for key, count in list(unread.items())[:SHOWN_KEYS])
         more = f", and {len(unread) - SHOWN_KEYS} more" if len(unread) > SHOWN_KEYS else ""
-        lines.append(f"pairs: keys that are not read, with their rows: {shown}{more}")
+        lines.append(f"pairs: keys that are not read, with their rows: {texts}{more}")
     return lines

@@ -46,9 +46,9 @@ def groups_alike(values: Mapping[str, Array], least: float = ALIKE) -> list[Alik
     for row in values:
         for place, group in enumerate(groups):
             shares = [agreement(values[row], values[other]) for other in group.rows]
-            known = [share for share in shares if share is not None and share >= least]
-            if len(known) == len(shares):
-                groups[place] = Alike((*group.rows, row), min(group.agreement, *known))
+            close = [share for share in shares if share is not None and share >= least]
+            if len(close) == len(shares):
+                groups[place] = Alike((*group.rows, row), min(group.agreement, *close))
                 break
         else:
             groups.append(Alike((row,), 1.0))

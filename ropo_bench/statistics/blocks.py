@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ropo_bench.statistics.moderation import raised
+from ropo_bench.statistics.moderation import moderate_upwards
 from ropo_bench.statistics.sample import Array, Sample
 
 
@@ -47,7 +47,7 @@ def read_blocks(samples: Mapping[str, Sample], seeds: Sequence[int]) -> Blocks:
     if num_rows < 2:
         return Blocks(num_rows, 0.0, {}, total)
     common, own_M = split_seeds(table_MS)
-    variances_M, degrees_M = raised(own_M, np.full(num_rows, degrees))
+    variances_M, degrees_M = moderate_upwards(own_M, np.full(num_rows, degrees))
     pairs = zip(variances_M.tolist(), degrees_M.tolist(), strict=True)
     return Blocks(num_rows, common, dict(zip(rows, pairs, strict=True)), total)
 

@@ -64,19 +64,19 @@ class Level:
         """Ends on 0..1 of each interval that applies."""
         from scipy.special import expit, logit
 
-        x, found = self._place, []
+        x, ends = self._place, []
         if self._by_wilson:
             share = float(self._unitless.half_width(alpha)) ** 2 / self._size_e
             middle, far = (x + share / 2) / (1 + share), np.sqrt(share * x * (1 - x) + share**2 / 4) / (1 + share)
             return [(float(middle - far), float(middle + far))]
         if not self.is_one_seed:
             reach = half / self._unit / (x * (1 - x))
-            found.append((float(expit(logit(x) - reach)), float(expit(logit(x) + reach))))
+            ends.append((float(expit(logit(x) - reach)), float(expit(logit(x) + reach))))
         if self.skewness is not None:
             error = float(self.parts.standard_error)
             above, below = (float(twist(sign * half / error, self.skewness)) for sign in (1, -1))
-            found.append((x - error * above / self._unit, x - error * below / self._unit))
-        return found
+            ends.append((x - error * above / self._unit, x - error * below / self._unit))
+        return ends
 
     def _p_values(self, x: float, p: float) -> list[float]:
         """Of the same, for a truth p inside the scale."""
@@ -84,13 +84,13 @@ class Level:
 
         if self._by_wilson:
             return [float(self._unitless.p_value(abs(x - p) / float(np.sqrt(p * (1 - p) / self._size_e))))]
-        found = []
+        p_values = []
         if not self.is_one_seed:
-            found.append(float(self.parts.p_value(float(abs(logit(x) - logit(p))) * x * (1 - x) * self._unit)))
+            p_values.append(float(self.parts.p_value(float(abs(logit(x) - logit(p))) * x * (1 - x) * self._unit)))
         if self.skewness is not None:
             error = float(self.parts.standard_error)
-            found.append(float(self.parts.p_value(error * untwist((x - p) * self._unit / error, self.skewness))))
-        return found
+            p_values.append(float(self.parts.p_value(error * untwist((x - p) * self._unit / error, self.skewness))))
+        return p_values
 
     @property
     def _low(self) -> float:

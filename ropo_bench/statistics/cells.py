@@ -40,7 +40,7 @@ def measure(
     One seed: the interval is about this checkpoint, over prompts. More: about the method, over prompts and seeds.
     Raises UsageError for an estimator that is not known.
     """
-    return [found.measurement for found in examine(task, columns, scores_by_seed, estimators)]
+    return [examined.measurement for examined in examine(task, columns, scores_by_seed, estimators)]
 
 
 def examine(
@@ -50,28 +50,28 @@ def examine(
     estimators: Mapping[str, Estimator] | None = None,
 ) -> list[Examined]:
     """As `measure`, with the samples, whose bootstrap replicates are drawn."""
-    found = []
+    cells = []
     for column in columns:
         rows = [[score for score in scores if score.metric == column.metric] for scores in scores_by_seed]
         sample = estimate(task, column, rows, estimators)
         n = sum(score.value is not None for row in rows for score in row)
         counts = (n, sum(map(len, rows)) - n, len(scores_by_seed))
         if sample is None:
-            found.append(Examined(Measurement(task, column.metric, None, None, *counts), None))
+            cells.append(Examined(Measurement(task, column.metric, None, None, *counts), None))
             continue
         sample = sample.with_draws()
-        found.append(Examined(_cell(task, column, sample, counts), sample))
-    return found
+        cells.append(Examined(_cell(task, column, sample, counts), sample))
+    return cells
 
 
 def estimate(
     task: str, column: Column, scores_by_seed: ScoresBySeed, estimators: Mapping[str, Estimator] | None = None
 ) -> Sample | None:
     """What the column's estimator makes of its metric's scores; None where a seed has no scored item."""
-    known = {**ESTIMATORS, **(estimators or {})}
-    if column.estimator not in known:
+    makers = {**ESTIMATORS, **(estimators or {})}
+    if column.estimator not in makers:
         raise UsageError(
-            f"task {task}, column {column.metric}: unknown estimator {column.estimator!r}; known: {', '.join(known)}"
+            f"task {task}, column {column.metric}: unknown estimator {column.estimator!r}; known: {', '.join(makers)}"
         )
     scored = [
         [score for score in scores if score.metric == column.metric and score.value is not None]
@@ -79,8 +79,8 @@ def estimate(
     ]
     if not scored or not all(scored):
         return None
-    asked = sum(score.metric == column.metric for scores in scores_by_seed for score in scores)
-    return replace(known[column.estimator](scored), coverage=sum(map(len, scored)) / asked)
+    num_scores = sum(score.metric == column.metric for scores in scores_by_seed for score in scores)
+    return replace(makers[column.estimator](scored), coverage=sum(map(len, scored)) / num_scores)
 
 
 def level(sample: Sample, scale: Scale | None) -> Level | None:
@@ -95,8 +95,8 @@ def level(sample: Sample, scale: Scale | None) -> Level | None:
 
 def is_at_ends(values_SC: Array, scale: Scale) -> bool:
     """Whether all values are the least or the greatest of a scale: items that are right or wrong."""
-    known = values_SC[~np.isnan(values_SC)]
-    return bool(np.isin(known, scale).all())
+    values = values_SC[~np.isnan(values_SC)]
+    return bool(np.isin(values, scale).all())
 
 
 def _cell(task: str, column: Column, sample: Sample, counts: tuple[int, int, int]) -> Measurement:
@@ -135,8 +135,8 @@ def split(sample: Sample, parts: Parts | None = None) -> dict[str, float]:
     inside = sum(part.variance / part.draws for part in sample.within.values())
     prompts = num_clusters * float(parts.prompts) - num_clusters * float(parts.rest)
     rest = num_seeds * num_clusters * float(parts.rest) - inside
-    found = {"prompts": prompts - inside} if num_seeds == 1 else {"prompts": prompts, "rest": rest}
+    variances = {"prompts": prompts - inside} if num_seeds == 1 else {"prompts": prompts, "rest": rest}
     if num_seeds > 1:
-        found["seeds"] = num_seeds * (float(parts.seeds) - float(parts.rest))
-    found |= {source: part.variance for source, part in sample.within.items()}
-    return {source: max(0.0, variance) ** 0.5 for source, variance in found.items()}
+        variances["seeds"] = num_seeds * (float(parts.seeds) - float(parts.rest))
+    variances |= {source: part.variance for source, part in sample.within.items()}
+    return {source: max(0.0, variance) ** 0.5 for source, variance in variances.items()}

@@ -44,12 +44,12 @@ def compare(
     fewer than two common prompts, coverage below LEAST_COVERAGE) is left out. Raises UsageError for an unknown
     estimator.
     """
-    found = []
+    comparisons = []
     for column in columns:
-        made = {name: estimate(task, column, scores, estimators) for name, scores in rows.items()}
-        samples = {name: sample for name, sample in made.items() if sample is not None}
-        found += compare_samples(task, column.metric, samples, pairs)
-    return found
+        estimates = {name: estimate(task, column, scores, estimators) for name, scores in rows.items()}
+        samples = {name: sample for name, sample in estimates.items() if sample is not None}
+        comparisons += compare_samples(task, column.metric, samples, pairs)
+    return comparisons
 
 
 def compare_samples(task: str, metric: str, samples: Mapping[str, Sample], pairs: Sequence[Pair]) -> list[Comparison]:
@@ -96,11 +96,12 @@ def differences(samples: Mapping[str, Sample], pairs: Sequence[Pair]) -> list[Di
     the other's seeds, and rows that share no two seeds are independent. One seed each: McNemar's exact test where all
     values are 0 or 100, else sign flips over prompts (refitted estimates: t with bootstrap variances).
     """
-    known = [pair for pair in pairs if pair[0] in samples and pair[1] in samples]
-    asked = {name for pair in known for name in pair}  # of the others only their seeds count, which need no bootstrap
-    table = _Table({name: sample.with_draws() if name in asked else sample for name, sample in samples.items()})
-    made = [table.difference(pair) for pair in known]
-    return [difference for difference in made if difference is not None]
+    comparable = [pair for pair in pairs if pair[0] in samples and pair[1] in samples]
+    # Of the other rows only their seeds count, which need no bootstrap.
+    names = {name for pair in comparable for name in pair}
+    table = _Table({name: sample.with_draws() if name in names else sample for name, sample in samples.items()})
+    estimates = [table.difference(pair) for pair in comparable]
+    return [difference for difference in estimates if difference is not None]
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class _Table:
     """All rows of one column, and what their seeds do, by the seeds asked for."""
 
     rows: Mapping[str, Sample]
-    known: dict[tuple[int, ...], Blocks] = field(default_factory=dict)
+    blocks_by_seeds: dict[tuple[int, ...], Blocks] = field(default_factory=dict)
 
     def difference(self, pair: Pair) -> Difference | None:
         a, b = (self.rows[name] for name in pair)
@@ -131,9 +132,9 @@ class _Table:
         return _with_seeds(pair, whole, part, self.blocks(several.seed_names).num_rows)
 
     def blocks(self, seeds: tuple[int, ...]) -> Blocks:
-        if seeds not in self.known:
-            self.known[seeds] = read_blocks(self.rows, seeds)
-        return self.known[seeds]
+        if seeds not in self.blocks_by_seeds:
+            self.blocks_by_seeds[seeds] = read_blocks(self.rows, seeds)
+        return self.blocks_by_seeds[seeds]
 
 
 def shared_seeds(a: Sample, b: Sample) -> tuple[int, ...]:
@@ -142,17 +143,17 @@ def shared_seeds(a: Sample, b: Sample) -> tuple[int, ...]:
     if a.values_SC is None or b.values_SC is None or len(seeds) < 2:
         return seeds
     names = sorted(set(a.clusters) & set(b.clusters))
-    known = [_known(sample.on_seeds(seeds), names) for sample in (a, b)]
-    counts = (known[0] & known[1]).sum(axis=1)
+    present = [_has_values(sample.on_seeds(seeds), names) for sample in (a, b)]
+    counts = (present[0] & present[1]).sum(axis=1)
     return tuple(seed for seed, count in zip(seeds, counts, strict=True) if count > 1)
 
 
-def _known(sample: Sample, names: Sequence[str]) -> NDArray[np.bool_]:
-    """Whether a row has a value (S, names)."""
+def _has_values(sample: Sample, names: Sequence[str]) -> NDArray[np.bool_]:
+    """Whether a row has a value for each seed and cluster, (S, len(names))."""
     assert sample.values_SC is not None
     place = {name: index for index, name in enumerate(sample.clusters)}
-    found: NDArray[np.bool_] = ~np.isnan(sample.values_SC[:, [place[name] for name in names]])
-    return found
+    present: NDArray[np.bool_] = ~np.isnan(sample.values_SC[:, [place[name] for name in names]])
+    return present
 
 
 def subtract(a: Sample, b: Sample) -> Sample | None:
@@ -203,22 +204,22 @@ def _one_seed(pair: Pair, whole: Sample, a: Sample, b: Sample) -> Difference | N
     if not whole.clusters:
         return None  # a census of one seed: nothing was drawn
     parts = _prompt_parts(whole)
-    made = Difference(
+    difference = Difference(
         pair, whole.value, parts, len(whole.clusters), "bootstrap t", skewness(whole, float(parts.standard_error))
     )
     if whole.values_SC is None:
-        return made
+        return difference
     common = _common(a, b)
     assert common is not None
     values_C, weight_C = whole.values_SC[0], cluster_weights(len(whole.clusters), whole.strata)
-    made = replace(made, test="sign flips", contributions_C=weight_C * values_C, weight_C=weight_C)
+    difference = replace(difference, test="sign flips", contributions_C=weight_C * values_C, weight_C=weight_C)
     if common.strata is None and np.isin([common.a_SC, common.b_SC], (0.0, 100.0)).all():
-        return replace(made, test="exact McNemar", wins=(int((values_C > 0).sum()), int((values_C < 0).sum())))
-    return made
+        return replace(difference, test="exact McNemar", wins=(int((values_C > 0).sum()), int((values_C < 0).sum())))
+    return difference
 
 
 def _independent(pair: Pair, a: Sample, b: Sample) -> Difference | None:
-    """Prompts in common, seeds of their own: each row's seeds at their own degrees (Banerjee 1960)."""
+    """The difference of two rows with common prompts but own seeds, at own degrees of freedom (Banerjee 1960)."""
     whole = subtract(_mean_over_seeds(a), _mean_over_seeds(b))
     if whole is None:
         return None

@@ -43,19 +43,19 @@ class Parts:
 
     @property
     def variance(self) -> Array:
-        """A + B - D, and at least D: the rest is there for certain."""
+        """Variance of the mean, A + B - D; at least D, which every estimate has."""
         whole: Array = np.asarray(self.prompts) + self.seeds + self.common - self.rest
-        found: Array = np.maximum(whole, self.rest)
-        return found
+        variance: Array = np.maximum(whole, self.rest)
+        return variance
 
     @property
     def standard_error(self) -> Array:
-        """Of the mean."""
-        found: Array = np.sqrt(self.variance)
-        return found
+        """Standard error of the mean."""
+        error: Array = np.sqrt(self.variance)
+        return error
 
     def half_width(self, alpha: Array | float = 1 - LEVEL, alpha_common: Array | float | None = None) -> Array:
-        """Of the two-sided interval of level 1 - alpha; alpha_common: the common part's own, where it is another."""
+        """Half the width of the interval of level 1 - alpha. alpha_common: of the common part, if not alpha."""
         a, b, d = (
             _squared_quantile(alpha, degrees)
             for degrees in (self.degrees_prompts, self.degrees_seeds, self.degrees_rest)
@@ -63,8 +63,8 @@ class Parts:
         c = _squared_quantile(alpha if alpha_common is None else alpha_common, self.degrees_common)
         # a, b, c and d are 0 where there is no such part. Never beyond what the fewest degrees would give.
         squared = np.maximum(a * self.prompts + b * self.seeds + c * self.common - d * self.rest, d * self.rest)
-        found: Array = np.sqrt(np.minimum(squared, np.maximum(np.maximum(a, b), c) * self.variance))
-        return found
+        width: Array = np.sqrt(np.minimum(squared, np.maximum(np.maximum(a, b), c) * self.variance))
+        return width
 
     def degrees(self) -> Array:
         """Degrees of the t distribution that gives the same 95 % interval around the same standard error."""
@@ -102,25 +102,25 @@ def _squared_quantile(alpha: Array | float, degrees: Array | float) -> Array:
     from scipy.special import stdtrit
 
     degrees = np.asarray(degrees, dtype=float)
-    found = np.minimum(np.abs(stdtrit(np.where(degrees > 0, degrees, 1.0), np.asarray(alpha) / 2)), 1e150)
-    return np.where(degrees > 0, found**2, 0.0)
+    quantile = np.minimum(np.abs(stdtrit(np.where(degrees > 0, degrees, 1.0), np.asarray(alpha) / 2)), 1e150)
+    return np.where(degrees > 0, quantile**2, 0.0)
 
 
 def stack(parts: Sequence[Parts]) -> Parts:
-    """Several as one with arrays, which is far faster to ask."""
+    """Several Parts as one whose fields are arrays (N,): computing on it is far faster than one by one."""
     names = [field.name for field in fields(Parts)]
-    return Parts(**{name: np.array([float(getattr(one, name)) for one in parts]) for name in names})
+    return Parts(**{name: np.array([float(getattr(part, name)) for part in parts]) for name in names})
 
 
 def combine(parts: Sequence[Parts], weights: Sequence[float]) -> Parts:
     """A and D of a weighted sum of estimates over prompts that are independent, degrees by Satterthwaite (1946)."""
-    found: dict[str, float] = {}
+    combined: dict[str, float] = {}
     for name in ("prompts", "rest"):
         variances = [w**2 * float(getattr(part, name)) for part, w in zip(parts, weights, strict=True)]
-        found[name] = sum(variances)
+        combined[name] = sum(variances)
         degrees = [float(getattr(part, f"degrees_{name}")) for part in parts]
-        found[f"degrees_{name}"] = satterthwaite(variances, degrees)
-    return Parts(**found)
+        combined[f"degrees_{name}"] = satterthwaite(variances, degrees)
+    return Parts(**combined)
 
 
 def satterthwaite(variances: Sequence[float], degrees: Sequence[float]) -> float:
@@ -141,11 +141,11 @@ def linear_parts(values_SC: Array, strata: Sequence[str] | None = None) -> Parts
     """
     indices: Sequence[NDArray[np.intp] | slice] = [slice(None)] if strata is None else strata_indices(strata)
     groups = [values_SC[:, index] for index in indices]
-    found = combine([prompt_parts(group) for group in groups], [1 / len(groups)] * len(groups))
+    combined = combine([prompt_parts(group) for group in groups], [1 / len(groups)] * len(groups))
     if len(values_SC) < 2:
-        return found
+        return combined
     seeds, degrees = seed_part(np.mean([seed_means(group) for group in groups], axis=0))
-    return replace(found, seeds=seeds, degrees_seeds=degrees)
+    return replace(combined, seeds=seeds, degrees_seeds=degrees)
 
 
 def seed_means(values_SC: Array) -> Array:

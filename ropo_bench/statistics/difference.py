@@ -83,26 +83,26 @@ def _straight(differences: Sequence[Difference], parts: Parts, size: Array) -> A
     """The estimates' distances from a margin with their skewness taken out."""
     error, skewness = parts.standard_error, np.array([difference.skewness for difference in differences])
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Array = np.where(error > 0, error * untwist(size / error, skewness), size)
-    return found
+        straight: Array = np.where(error > 0, error * untwist(size / error, skewness), size)
+    return straight
 
 
 def _permutations(differences: Sequence[Difference], margin: float) -> dict[int, float]:
     """By place, p-values of McNemar's test and of sign flips; pairs of as many clusters are flipped together."""
-    found: dict[int, float] = {}
+    by_place: dict[int, float] = {}
     by_size: dict[int, list[int]] = {}
     for place, difference in enumerate(differences):
         if difference.wins is not None and margin == 0:
-            found[place] = mcnemar(*difference.wins)
+            by_place[place] = mcnemar(*difference.wins)
         elif difference.contributions_C is not None:
             by_size.setdefault(len(difference.contributions_C), []).append(place)
     for places in by_size.values():
-        table_PC = np.array([_shifted(differences[place], margin) for place in places])
-        found |= dict(zip(places, map(float, sign_flips(table_PC)), strict=True))
-    return found
+        table_PC = np.array([_shift(differences[place], margin) for place in places])
+        by_place |= dict(zip(places, map(float, sign_flips(table_PC)), strict=True))
+    return by_place
 
 
-def _shifted(difference: Difference, margin: float) -> Array:
+def _shift(difference: Difference, margin: float) -> Array:
     assert difference.contributions_C is not None
     assert difference.weight_C is not None
     shifted_C: Array = difference.contributions_C - margin * difference.weight_C

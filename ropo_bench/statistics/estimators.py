@@ -86,8 +86,8 @@ def within(scores_by_seed: ScoresBySeed) -> dict[str, Within]:
     mean over its turns. "judge": two verdicts a and b (for the model, 0..1) on an item, (a - b)^2/2 each; this holds
     the judge's whims and its taste for the first or second place.
     """
-    found = {"sampling": _spread(_samples(scores_by_seed)), "judge": _judgments(scores_by_seed)}
-    return {name: part for name, part in found.items() if part is not None}
+    parts = {"sampling": _spread(_samples(scores_by_seed)), "judge": _judgments(scores_by_seed)}
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def _samples(scores_by_seed: ScoresBySeed) -> list[list[float]]:
@@ -100,7 +100,7 @@ def _samples(scores_by_seed: ScoresBySeed) -> list[list[float]]:
             assert score.value is not None
             name, _, sample = score.item.rpartition("#")
             turns[seed, score.cluster][sample if name and sample.isdigit() else ""].append(score.value)
-    return [[float(np.mean(found)) for found in samples.values()] for samples in turns.values()]
+    return [[float(np.mean(sample_values)) for sample_values in samples.values()] for samples in turns.values()]
 
 
 def _spread(groups: Sequence[Sequence[float]]) -> Within | None:

@@ -36,7 +36,7 @@ _KEPT = 0.5
 def adjust(
     comparisons: Sequence[Comparison], primary: Callable[[Comparison], bool] | None = None
 ) -> list[Comparison]:
-    """The same with their p-values adjusted over the whole table, and the family of each where some are primary."""
+    """The comparisons with p-values corrected for the table's size. primary: which are tested first; None: none."""
     first = [place for place, c in enumerate(comparisons) if primary is not None and primary(c)]
     if not first:
         adjusted = holm([c.p_value for c in comparisons])
@@ -44,12 +44,12 @@ def adjust(
     steps = _primary([comparisons[place] for place in first])
     rest = [place for place in range(len(comparisons)) if place not in set(first)]
     later = _secondary([comparisons[place].p_value for place in rest], steps)
-    found = list(comparisons)
+    table = list(comparisons)
     for place, p in zip(first, steps, strict=True):
-        found[place] = replace(found[place], adjusted=p, family="primary")
+        table[place] = replace(table[place], adjusted=p, family="primary")
     for place, p in zip(rest, later, strict=True):
-        found[place] = replace(found[place], adjusted=p, family="secondary")
-    return found
+        table[place] = replace(table[place], adjusted=p, family="secondary")
+    return table
 
 
 def _primary(comparisons: Sequence[Comparison]) -> list[float]:
@@ -59,8 +59,8 @@ def _primary(comparisons: Sequence[Comparison]) -> list[float]:
     shared = share_seeds(comparisons)
     while left:
         names = {(comparisons[i].task, comparisons[i].metric) for i in left}
-        count = truncated(len(left), len(comparisons))
-        counts = count, truncated(len(names), len(columns)) if shared else count
+        count = truncated_weight(len(left), len(comparisons))
+        counts = count, truncated_weight(len(names), len(columns)) if shared else count
         places = sorted(left)
         steps = family_p_values([comparisons[i] for i in places], *counts)
         best = int(np.argmin(steps))
@@ -80,7 +80,7 @@ def share_seeds(comparisons: Sequence[Comparison]) -> bool:
     return bool(comparisons) and all(c.parts.get("degrees_common") for c in comparisons)
 
 
-def truncated(left: int, count: int) -> float:
+def truncated_weight(left: int, count: int) -> float:
     """By how much a p-value counts more in a truncated Holm test where so many of `count` comparisons are left."""
     return 1 / (_KEPT / left + (1 - _KEPT) / count)
 
@@ -89,11 +89,11 @@ def _secondary(p_values: Sequence[float], primary: Collection[float]) -> list[fl
     """Holm's, at the part of the level that rejected primary comparisons leave: the least level that rejects both."""
     steps, count = sorted(primary), len(primary)
     own = np.array(holm(p_values)) if p_values else np.zeros(0)
-    found = np.ones(len(own))
+    adjusted = np.ones(len(own))
     for rejected, level in enumerate(steps, 1):
         share = 1.0 if rejected == count else (1 - _KEPT) * rejected / count
-        found = np.minimum(found, np.maximum(level, own / share))
-    return [float(p) for p in found]
+        adjusted = np.minimum(adjusted, np.maximum(level, own / share))
+    return [float(p) for p in adjusted]
 
 
 def family_p_values(comparisons: Sequence[Comparison], count: float, columns: float) -> np.ndarray:
@@ -101,7 +101,7 @@ def family_p_values(comparisons: Sequence[Comparison], count: float, columns: fl
 
     Bonferroni's, but that the part of the error that all comparisons of a column share counts once a column.
     """
-    found = np.array([min(1.0, count * c.p_value) for c in comparisons])
+    p_values = np.array([min(1.0, count * c.p_value) for c in comparisons])
     shared = [i for i, c in enumerate(comparisons) if c.parts.get("common")]
     if shared:
         names = Parts.__dataclass_fields__
@@ -109,5 +109,5 @@ def family_p_values(comparisons: Sequence[Comparison], count: float, columns: fl
         error, estimate = parts.standard_error, np.array([comparisons[i].estimate for i in shared])
         straight = error * untwist(estimate / error, np.array([comparisons[i].skewness for i in shared]))
         least = np.minimum(np.abs(estimate), np.abs(straight))
-        found[shared] = parts.p_value(least, count, min(count, SHARED * columns))
-    return found
+        p_values[shared] = parts.p_value(least, count, min(count, SHARED * columns))
+    return p_values

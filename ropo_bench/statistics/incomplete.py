@@ -51,8 +51,8 @@ def seed_effects(values_SC: Array) -> Array:
         if np.abs(better_S - effect_S).max() <= 1e-12 * (1 + np.abs(better_S).max()):
             break
         effect_S = better_S
-    found: Array = effect_S
-    return found
+    effects_S: Array = effect_S
+    return effects_S
 
 
 def _seen(values_SC: Array) -> Array:

@@ -15,7 +15,7 @@ _TINY = 1e-6  # of the largest: a variance of 0 has no logarithm
 _STEPS = 50
 
 
-def moderated(variances_M: Array, degrees_M: Array) -> tuple[Array, Array]:
+def moderate(variances_M: Array, degrees_M: Array) -> tuple[Array, Array]:
     """Posterior variances (M,) and their degrees, those of the prior added: at most those of all other groups.
 
     Smyth's bound is all groups together; one is given up, because few groups tell little of a prior's own degrees.
@@ -59,7 +59,7 @@ def inverse_trigamma(value: float) -> float:
     return x
 
 
-def raised(variances_M: Array, degrees_M: Array) -> tuple[Array, Array]:
-    """Moderated variances, where they are above a group's own, and their degrees (see `moderated`)."""
-    found_M, freedom_M = moderated(variances_M, degrees_M)
-    return np.maximum(variances_M, found_M), freedom_M
+def moderate_upwards(variances_M: Array, degrees_M: Array) -> tuple[Array, Array]:
+    """Moderated variances, where they are above a group's own, and their degrees (see `moderate`)."""
+    moderated_M, freedom_M = moderate(variances_M, degrees_M)
+    return np.maximum(variances_M, moderated_M), freedom_M

@@ -27,25 +27,25 @@ def letters(names_best_first: Sequence[str], separated: Callable[[str, str], boo
     """
     names = list(names_best_first)
     groups = [set(names)] if names else []
-    for i, one in enumerate(names):
+    for i, name in enumerate(names):
         for other in names[i + 1 :]:
-            if separated(one, other):
-                groups = _insert(groups, one, other)
+            if separated(name, other):
+                groups = _insert(groups, name, other)
     rank = {name: index for index, name in enumerate(names)}
     groups.sort(key=lambda group: sorted(rank[name] for name in group))
     return {name: "".join(_letter(i) for i, group in enumerate(groups) if name in group) for name in names}
 
 
-def _insert(groups: list[set[str]], one: str, other: str) -> list[set[str]]:
+def _insert(groups: list[set[str]], name: str, other: str) -> list[set[str]]:
     """Groups in which these two are never together: each that has both becomes two; what others hold is absorbed."""
     parted = []
     for group in groups:
-        parted += [group - {one}, group - {other}] if {one, other} <= group else [group]
-    kept: list[set[str]] = []
+        parted += [group - {name}, group - {other}] if {name, other} <= group else [group]
+    maximal: list[set[str]] = []
     for i, group in enumerate(parted):
         if not any(group < other_group for other_group in parted) and group not in parted[:i]:
-            kept.append(group)
-    return kept
+            maximal.append(group)
+    return maximal
 
 
 def _letter(index: int) -> str:

@@ -35,8 +35,8 @@ def sign_flips(contributions_PC: Array) -> Array:
     if few.any():
         beyond_P[few] += _count(contributions_PC[few], seen_P[few], MORE_FLIPS, 1)
         flips_P[few] += MORE_FLIPS
-    found: Array = (1 + beyond_P) / (1 + flips_P)
-    return found
+    p_values: Array = (1 + beyond_P) / (1 + flips_P)
+    return p_values
 
 
 def _count(contributions_PC: Array, seen_P: Array, flips: int, seed: int) -> Array:

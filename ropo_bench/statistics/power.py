@@ -11,7 +11,7 @@ import numpy as np
 
 from ropo_bench.statistics.blocks import Blocks, fixed_part, paired_part, split_seeds
 from ropo_bench.statistics.crossed import Parts
-from ropo_bench.statistics.moderation import raised
+from ropo_bench.statistics.moderation import moderate_upwards
 from ropo_bench.statistics.sample import Array
 
 POWER = 0.8
@@ -133,7 +133,7 @@ def _drawn(parts: Parts, num_methods: int, num_seeds: int) -> Parts:
     """What tables of normal data would estimate of these variances, one value a table."""
     own, common = float(parts.seeds), float(parts.common)
     share = round(common / (own + common), 2) if float(parts.degrees_common) else None
-    own_T, degrees_T, common_T = _simulated(num_methods, min(num_seeds, _MANY), share)
+    own_T, degrees_T, common_T = _simulate(num_methods, min(num_seeds, _MANY), share)
     spread = own + common if share is not None else own
     prompts_T = _chi_squared(int(parts.degrees_prompts), 1)
     seeds_T = spread * own_T
@@ -150,7 +150,7 @@ def _drawn(parts: Parts, num_methods: int, num_seeds: int) -> Parts:
 
 
 @lru_cache(maxsize=256)
-def _simulated(num_methods: int, num_seeds: int, share: float | None) -> tuple[Array, Array, Array]:
+def _simulate(num_methods: int, num_seeds: int, share: float | None) -> tuple[Array, Array, Array]:
     """Own variance, its degrees and common variance (T,), as statistics.blocks estimates them; the same at every
     call.
 
@@ -161,31 +161,31 @@ def _simulated(num_methods: int, num_seeds: int, share: float | None) -> tuple[A
     names = [f"m{i}" for i in range(max(num_methods, 1))]
     if num_methods < 2:
         return _chi_squared(num_seeds - 1, 0), np.full(_TABLES, num_seeds - 1.0), np.zeros(_TABLES)
-    found = np.empty((_TABLES, 3))
+    estimates = np.empty((_TABLES, 3))
     for table in range(_TABLES):
         estimates_MS = (1 - (share or 0.0)) ** 0.5 * draw.normal(size=(num_methods, num_seeds))
         estimates_MS += (share or 0.0) ** 0.5 * draw.normal(size=num_seeds)
         common, own_M = split_seeds(estimates_MS)
-        variances_M, degrees_M = raised(own_M, np.full(num_methods, num_seeds - 1.0))
+        variances_M, degrees_M = moderate_upwards(own_M, np.full(num_methods, num_seeds - 1.0))
         own = dict(zip(names, zip(variances_M.tolist(), degrees_M.tolist(), strict=True), strict=True))
         total = dict(zip(names, estimates_MS.var(axis=1, ddof=1).tolist(), strict=True))
         blocks = Blocks(num_methods, common, own, total)
         if share is None:
             part = paired_part(blocks, names[0], names[1], num_seeds)
-            found[table] = part.seeds * num_seeds / 2, part.degrees_seeds, 0.0
+            estimates[table] = part.seeds * num_seeds / 2, part.degrees_seeds, 0.0
         else:
             part = fixed_part(blocks, names[0], num_seeds)
-            found[table] = part.seeds * num_seeds, part.degrees_seeds, part.common * num_seeds
-    return found[:, 0], found[:, 1], found[:, 2]
+            estimates[table] = part.seeds * num_seeds, part.degrees_seeds, part.common * num_seeds
+    return estimates[:, 0], estimates[:, 1], estimates[:, 2]
 
 
 def _chi_squared(degrees: int, seed: int) -> Array:
     """Estimated over true variance (T,), of so many degrees, in an order of its own."""
     from scipy.special import chdtri
 
-    known_T = chdtri(degrees, (np.arange(_TABLES) + 0.5) / _TABLES) / degrees
-    found: Array = np.random.default_rng(seed).permutation(known_T)
-    return found
+    quantiles_T = chdtri(degrees, (np.arange(_TABLES) + 0.5) / _TABLES) / degrees
+    shuffled_T: Array = np.random.default_rng(seed).permutation(quantiles_T)
+    return shuffled_T
 
 
 def _fewest(enough: Callable[[int], bool]) -> int | None:

@@ -113,17 +113,17 @@ class Sample:
         assert self.evaluate is not None
         count = len(names)
         drawn_RC = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=REPLICATES)
-        return self.evaluate(self._placed(drawn_RC.astype(float), names))
+        return self.evaluate(self._place(drawn_RC.astype(float), names))
 
     def estimates_on(self, names: Sequence[str]) -> Array:
         """Each seed's estimate (S,) from the clusters `names` alone."""
         if tuple(names) == self.clusters:
             return self.estimates_S
         assert self.evaluate is not None
-        estimates_S: Array = self.evaluate(self._placed(np.ones((1, len(names))), names))[0]
+        estimates_S: Array = self.evaluate(self._place(np.ones((1, len(names))), names))[0]
         return estimates_S
 
-    def _placed(self, weight_RN: Array, names: Sequence[str]) -> Array:
+    def _place(self, weight_RN: Array, names: Sequence[str]) -> Array:
         """Weights of the clusters `names` at their places among all clusters."""
         place = {name: index for index, name in enumerate(self.clusters)}
         weight_RC = np.zeros((len(weight_RN), len(self.clusters)))

@@ -33,16 +33,16 @@ def third_cumulant(contributions_C: Array, strata: Sequence[str] | None = None) 
 def untwist(t: Array | float, skewness: Array | float) -> Array:
     """Hall's g of a t statistic; skewness: of the estimate, k above."""
     t, k = np.asarray(t, dtype=float), np.asarray(skewness, dtype=float)
-    found: Array = t + k * t**2 / 3 + k**2 * t**3 / 27 + k / 6
-    return found
+    g: Array = t + k * t**2 / 3 + k**2 * t**3 / 27 + k / 6
+    return g
 
 
 def twist(g: Array | float, skewness: Array | float) -> Array:
     """The t statistic with this g: the inverse of `untwist`."""
     g, k = np.asarray(g, dtype=float), np.asarray(skewness, dtype=float)
     safe = np.where(np.abs(k) > 1e-8, k, 1.0)
-    found: Array = np.where(np.abs(k) > 1e-8, 3 / safe * (np.cbrt(1 + safe * (g - safe / 6)) - 1), g)
-    return found
+    t: Array = np.where(np.abs(k) > 1e-8, 3 / safe * (np.cbrt(1 + safe * (g - safe / 6)) - 1), g)
+    return t
 
 
 def skewness(sample: Sample, error: float) -> float:

@@ -109,9 +109,9 @@ def file_hash(path: Path, cache: Path | None = None) -> str:
             stat.st_ino,
         ]
         entry = cache / hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:KEY_DIGITS]
-        known = entry.read_text(errors="replace").split() if entry.is_file() else []
-        if len(known) == 2 and known[1] == _seal(identity, known[0]):
-            return known[0]
+        words = entry.read_text(errors="replace").split() if entry.is_file() else []
+        if len(words) == 2 and words[1] == _seal(identity, words[0]):
+            return words[0]
         value = sha256_of(real)
         atomic_write_text(entry, f"{value} {_seal(identity, value)}\n")
         return value
@@ -132,9 +132,9 @@ def folder_hash(folder: Path, cache: Path | None = None) -> str:
     digest = hashlib.sha256()
     paths = [p for p in sorted(folder.rglob("*")) if p.is_file()]
     names = {path: path.relative_to(folder) for path in paths}
-    shown = [path for path in paths if not any(part.startswith(".") for part in names[path].parts)]
-    if not shown:
+    visible = [path for path in paths if not any(part.startswith(".") for part in names[path].parts)]
+    if not visible:
         raise UsageError(f"{folder}: the folder is empty")
-    for path in shown:
+    for path in visible:
         digest.update(f"{names[path].as_posix()}\0{file_hash(path, cache)}\n".encode())
     return digest.hexdigest()

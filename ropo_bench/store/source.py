@@ -166,7 +166,7 @@ def _imports(module: str, spec: ModuleSpec, tree: ast.AST) -> frozenset[str]:
     """
     package = module if spec.submodule_search_locations else module.rpartition(".")[0]
     names: set[str] = set()
-    for node in _executed(tree):
+    for node in _executed_nodes(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -174,20 +174,20 @@ def _imports(module: str, spec: ModuleSpec, tree: ast.AST) -> frozenset[str]:
             # `from package import name` may mean a module of that name, or an object of the package.
             names.update(f"{source}.{alias.name}" for alias in node.names)
             names.add(source)
-    own = {found for name in names if name and (found := _own(name, module)) is not None}
+    own = {imported for name in names if name and (imported := _own(name, module)) is not None}
     return frozenset(own | {parent for name in own for parent in _packages(name)})
 
 
-def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+def _executed_nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """Every node of a module but those that only a type checker reads."""
     for child in ast.iter_child_nodes(tree):
         if isinstance(child, ast.If) and _is_type_checking(child.test):
             for line in child.orelse:
                 yield line
-                yield from _executed(line)
+                yield from _executed_nodes(line)
             continue
         yield child
-        yield from _executed(child)
+        yield from _executed_nodes(child)
 
 
 def _is_type_checking(test: ast.expr) -> bool:
@@ -217,10 +217,10 @@ def _own(name: str, module: str) -> str | None:
         return name if find_module(name) is not None else None
     if PROJECT in (_top(module), _top(name)):
         return None
-    here, there = (find_module(_top(text)) for text in (module, name))
-    if here is None or there is None or here.origin is None or there.origin is None:
+    own_spec, other_spec = (find_module(_top(text)) for text in (module, name))
+    if own_spec is None or other_spec is None or own_spec.origin is None or other_spec.origin is None:
         return None
-    alike = _folder(here) == _folder(there) and _folder(here).name not in _INSTALLED
+    alike = _folder(own_spec) == _folder(other_spec) and _folder(own_spec).name not in _INSTALLED
     return name if alike and find_module(name) is not None else None
 
 

@@ -279,8 +279,10 @@ class Store:
         record = read_sealed(path, self.run_mend(name))
         schema = record.pop("schema", None)
         if schema not in READABLE:
-            known = " and ".join(map(str, READABLE))
-            raise StorageError(f"{path}: a run of schema {schema}, this program reads {known}; {self.run_mend(name)}")
+            schemas = " and ".join(map(str, READABLE))
+            raise StorageError(
+                f"{path}: a run of schema {schema}, this program reads {schemas}; {self.run_mend(name)}"
+            )
         return record
 
     def finished_inputs(self, name: str) -> Iterator[Mapping[str, Any]]:

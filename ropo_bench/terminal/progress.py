@@ -187,9 +187,9 @@ class Progress:
 
     def _tell_cached(self) -> None:
         if self._cached:
-            told = ", ".join(f"{stage} ({', '.join(methods)})" for stage, methods in self._cached.items())
+            texts = ", ".join(f"{stage} ({', '.join(methods)})" for stage, methods in self._cached.items())
             self._cached = {}
-            self._line(f"done before: {told}", "dim")
+            self._line(f"done before: {texts}", "dim")
 
     def _line(self, text: str, style: str = "") -> None:
         self._tell_cached()

@@ -176,7 +176,7 @@ class _Stepper:
         *values, num_tokens, grad_norm = torch.cat([sums, norm.to(sums).reshape(1)]).tolist()
         record = dict(zip(totals, values, strict=True)) | {"grad_norm": grad_norm}
         if not (math.isfinite(record["loss"]) and math.isfinite(grad_norm)):
-            raise self._diverged(step, record)
+            raise self._divergence(step, record)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         seconds = time.perf_counter() - began
@@ -205,25 +205,25 @@ class _Stepper:
         sharding.end_of_passes(self.passes)
         return totals, num_tokens
 
-    def _diverged(self, step: int, record: dict[str, float]) -> TrainingDiverged:
+    def _divergence(self, step: int, record: dict[str, float]) -> TrainingDiverged:
         ids = self.objective.ids(step)
-        shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+        names = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         return TrainingDiverged(
             f"training: loss {record['loss']} and gradient norm {record['grad_norm']} at step {step + 1} "
-            f"(records {shown}); lower train.lr (now {self.recipe.lr:g}) or look at those records"
+            f"(records {names}); lower train.lr (now {self.recipe.lr:g}) or look at those records"
         )
 
 
 def _open_log(path: Path, start: int, team: devices.Team) -> tuple[JsonLines, float, int]:
     """The log up to the checkpoint, its seconds and tokens: steps after it are trained and logged again."""
-    kept = [record for record in JsonLines(path) if record["step"] <= start]
+    records = [record for record in JsonLines(path) if record["step"] <= start]
 
     def write() -> None:
         if path.exists():
-            atomic_write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+            atomic_write_text(path, "".join(json.dumps(record) + "\n" for record in records))
 
     devices.written_once(write)
-    return JsonLines(path), sum(r["seconds"] for r in kept), sum(r["num_tokens"] for r in kept)
+    return JsonLines(path), sum(r["seconds"] for r in records), sum(r["num_tokens"] for r in records)
 
 
 def reset_peak_memory() -> None:

@@ -45,7 +45,7 @@ def compute_reference(
     one each takes its part of the batches and appends to a file of its own, `into`. Raises MethodFailed for a
     log-probability that is no number.
     """
-    known = {record["id"] for record in JsonLines(path)}
+    stored = {record["id"] for record in JsonLines(path)}
     lines = JsonLines(into or path)
     lengths = [pass_tokens(pair, train.core) for pair in pairs]
     device = next(model.parameters()).device
@@ -57,7 +57,7 @@ def compute_reference(
         for number, indices in enumerate(groups):
             group = [pairs[i] for i in indices]
             done += len(group)
-            if number % share[1] != share[0] or all(pair.id in known for pair in group):
+            if number % share[1] != share[0] or all(pair.id in stored for pair in group):
                 continue
             batch = collate(model, group, train.core, pad_id)
             with torch.autocast(device.type, torch.bfloat16, train.dtype == "bfloat16"):
@@ -68,7 +68,7 @@ def compute_reference(
                     " could be; give another base, or set train.dtype: float32"
                 )
             for pair, chosen, rejected in zip(group, logps[: len(group)], logps[len(group) :], strict=True):
-                if pair.id not in known:
+                if pair.id not in stored:
                     lines.append({"id": pair.id, "chosen": chosen, "rejected": rejected})
             on_batch(done, batch.num_tokens)
 

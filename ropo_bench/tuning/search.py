@@ -94,14 +94,14 @@ class Search:
             left = (time.perf_counter() - began) / max(fresh, 1) * (len(trials) - number)
             ahead = f", {duration_text(left)} left" if fresh and left else ""
             note(
-                f"{trial.method.name} lr {trial.lr:g} seed {trial.seed}: {self._told(outcome)}"
+                f"{trial.method.name} lr {trial.lr:g} seed {trial.seed}: {self._describe(outcome)}"
                 f" ({number}/{len(trials)}, {took}{ahead})"
             )
             if any(seed == FIRST_SEED for _, seed in outcomes):
                 self.tuned[trial.method.name] = self.curves.tuned(trial.method, outcomes, False)
                 self.keep(self.record())
 
-    def _told(self, outcome: Outcome) -> str:
+    def _describe(self, outcome: Outcome) -> str:
         if outcome.failure is not None:
             return f"failed: {outcome.failure}"
         cell = self.curves.cell([outcome])

@@ -71,18 +71,18 @@ def check_adapter(where: str, policy: Any, tensors: Mapping[str, FiledTensor]) -
 
     wanted = get_peft_model_state_dict(policy, save_embedding_layers=False)
     own = {f"{_OWN}{name}": weight for name, weight in policy.get_base_model().state_dict().items()}
-    known = {**own, **wanted}
+    tensors_by_name = {**own, **wanted}
     missing = sorted(wanted.keys() - tensors.keys())
-    left_over = sorted(tensors.keys() - known.keys())
+    left_over = sorted(tensors.keys() - tensors_by_name.keys())
     reshaped = sorted(
-        f"{name} ({list(tensor.shape)} in the file, {list(known[name].shape)} in the model)"
+        f"{name} ({list(tensor.shape)} in the file, {list(tensors_by_name[name].shape)} in the model)"
         for name, tensor in tensors.items()
-        if name in known and tuple(known[name].shape) != tensor.shape
+        if name in tensors_by_name and tuple(tensors_by_name[name].shape) != tensor.shape
     )
     parts = {"are missing": missing, "are for modules that are not there": left_over, "have another shape": reshaped}
-    told = [f"{len(names)} {what}: {list_names(names)}" for what, names in parts.items() if names]
-    if told:
+    problems = [f"{len(names)} {what}: {list_names(names)}" for what, names in parts.items() if names]
+    if problems:
         raise UsageError(
-            f"{where}: its tensors are not those of its config on this base ({'; '.join(told)}); give the base"
+            f"{where}: its tensors are not those of its config on this base ({'; '.join(problems)}); give the base"
             " that it was trained on, and the whole folder"
         )

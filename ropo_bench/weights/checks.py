@@ -26,11 +26,11 @@ def check_loading(where: str, model: Any, info: Mapping[str, Any]) -> None:
         for name, filed, wanted in info["mismatched_keys"]
     )
     parts = {"are missing": missing, "are left over": left_over, "have another shape": reshaped}
-    told = [f"{len(names)} {what}: {list_names(names)}" for what, names in parts.items() if names]
-    if told:
+    problems = [f"{len(names)} {what}: {list_names(names)}" for what, names in parts.items() if names]
+    if problems:
         named = ", ".join(model.config.architectures or ["no architecture"])
         raise UsageError(
-            f"{where}: the weights in its files are not those of its config.json ({'; '.join(told)}), which names"
+            f"{where}: the weights in its files are not those of its config.json ({'; '.join(problems)}), which names"
             f" {named} and is loaded as {type(model).__name__}; give a folder whose config and weights belong"
             " together"
         )

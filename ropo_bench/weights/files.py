@@ -78,8 +78,8 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / _WEIGHTS]
     if not (folder / INDEX).is_file():
         pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
-        there = f"only {pickles[0]}, and pickles are never loaded; convert it" if pickles else "give a whole folder"
-        raise UsageError(f"model {folder}: no {_WEIGHTS} in that folder; {there}")
+        mend = f"only {pickles[0]}, and pickles are never loaded; convert it" if pickles else "give a whole folder"
+        raise UsageError(f"model {folder}: no {_WEIGHTS} in that folder; {mend}")
     names = sorted(set(read_weight_map(folder).values()))
     outside = [name for name in names if Path(name).name != name]
     absent = [name for name in names if not (folder / name).is_file()]
@@ -139,7 +139,7 @@ def check_whole(where: str, folder: Path) -> dict[str, FiledTensor]:
     return read_tensors(where, weight_files(folder))
 
 
-def list_names(names: Sequence[str], shown: int = 3) -> str:
+def list_names(names: Sequence[str], most: int = 3) -> str:
     """The first names, and how many more there are."""
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

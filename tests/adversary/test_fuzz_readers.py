@@ -119,7 +119,7 @@ DOORS: dict[str, Door] = {
     "published": Door(
         "p.csv",
         (ROOT / "results/published/simpo.csv").read_bytes(),
-        lambda path: published.published(None, [], path.parent),
+        lambda path: published.read_published(None, [], path.parent),
     ),
     "manifest": Door(
         "runs/cache/policy/0123/manifest.json",

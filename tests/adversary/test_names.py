@@ -13,7 +13,7 @@ import pytest
 from rich.text import Text
 
 import ropo_bench
-from ropo_bench.commands.app import _told, app
+from ropo_bench.commands.app import _describe, app
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.leaderboard.formats import to_csv
@@ -120,7 +120,7 @@ def test_a_wrong_command_line_is_shown_and_not_obeyed(
 ) -> None:
     with pytest.raises(Exception, match=r".") as caught:
         app(arguments, standalone_mode=False)
-    assert _told(caught.value) == (2, "")
+    assert _describe(caught.value) == (2, "")
     told = capsys.readouterr().err
     assert "Error: " in told
     assert not {"\x1b", "\u202e"} & set(told)

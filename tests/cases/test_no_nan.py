@@ -16,7 +16,7 @@ from ropo_bench.scoring import arena, chat
 from ropo_bench.scoring.alpaca_eval.annotate import ALPACA_EVAL
 from ropo_bench.scoring.judged import Material
 from ropo_bench.scoring.mt_bench.pairwise import PAIRWISE
-from ropo_bench.stages.judges import _graded
+from ropo_bench.stages.judges import _prefer_by_grade
 from ropo_bench.store import Store
 from ropo_bench.types import Completion, Prompt, Score
 from tests.scoring.mt_bench.mt_examples import material
@@ -51,7 +51,7 @@ def test_a_grader_of_judged_tasks_is_no_better(grade: float) -> None:
     turns = PAIRWISE.compare(material("mt-bench-pairwise"), grader)
     assert {(score.value, score.status) for score in turns} == {(None, "unparsable")}
     json.dumps([dict(score.detail) for score in turns], allow_nan=False)
-    assert _graded(grader, Question("swap", "ab", prompt, "one", "two")) is None
+    assert _prefer_by_grade(grader, Question("swap", "ab", prompt, "one", "two")) is None
 
 
 @pytest.mark.parametrize("value", NONE)

@@ -8,12 +8,12 @@ import random
 import pytest
 
 from ropo_bench.gate.cusum import Limits, cusum, cusum_limits
-from ropo_bench.gate.maths import Noise, combined, detectable, lower_tail, mean, middle, pooled, quantile, successive
+from ropo_bench.gate.maths import Noise, combine, detectable, lower_tail, mean, middle, pool, quantile, successive
 
 
 def test_noise_is_pooled_by_degrees() -> None:
-    assert pooled([(4.0, 2.0), (9.0, 1.0)]) == Noise(13 / 3, 3.0)
-    assert pooled([]) is None
+    assert pool([(4.0, 2.0), (9.0, 1.0)]) == Noise(13 / 3, 3.0)
+    assert pool([]) is None
 
 
 def test_successive_nights_worked_by_hand() -> None:
@@ -50,9 +50,9 @@ def test_neither_a_drift_nor_a_change_enters_the_noise() -> None:
 
 
 def test_equal_sources_are_pooled_and_different_ones_are_not() -> None:
-    assert combined(Noise(1.0, 10), Noise(1.2, 20)) == Noise(pytest.approx(34 / 30), 30)
-    assert combined(Noise(1.0, 10), Noise(9.0, 20)) == Noise(9.0, 20)
-    assert combined(Noise(0.0, 10), Noise(1.0, 20)) == Noise(1.0, 20)
+    assert combine(Noise(1.0, 10), Noise(1.2, 20)) == Noise(pytest.approx(34 / 30), 30)
+    assert combine(Noise(1.0, 10), Noise(9.0, 20)) == Noise(9.0, 20)
+    assert combine(Noise(0.0, 10), Noise(1.0, 20)) == Noise(1.0, 20)
 
 
 def test_the_variance_of_a_median_is_not_understated() -> None:

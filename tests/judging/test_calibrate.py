@@ -19,7 +19,7 @@ from ropo_bench.judging.calibrate import (
     both_orders,
     cohens_kappa,
     longer_share,
-    matched,
+    match_battles,
     position_bias,
     read_battles,
     shown_battles,
@@ -83,16 +83,16 @@ def test_the_standard_error_counts_prompts_not_verdicts() -> None:
 def test_battles_are_matched_by_their_texts_in_either_order() -> None:
     reference = [battle(0, "a"), battle(1, "a"), battle(2, "b")]
     mirrored = Battle("q0", "b", "aa", 0.0)  # its b is the reference's a, which wins
-    found, missing = matched(reference, [mirrored, battle(1, "b")])
+    found, missing = match_battles(reference, [mirrored, battle(1, "b")])
     assert [(theirs.side, ours.side) for theirs, ours in found] == [("a", "a"), ("a", "b")]
     assert missing == 1
 
 
 def test_a_judges_repeated_verdicts_count_as_their_mean() -> None:
     reference = [battle(0, "a"), battle(0, "tie")]  # two people
-    found, _ = matched(reference, [battle(0, "a"), battle(0, "b"), battle(0, None)])
+    found, _ = match_battles(reference, [battle(0, "a"), battle(0, "b"), battle(0, None)])
     assert [(theirs.side, ours.preference) for theirs, ours in found] == [("a", 0.5), ("tie", 0.5)]
-    found, _ = matched(reference[:1], [battle(0, None)])
+    found, _ = match_battles(reference[:1], [battle(0, None)])
     assert found[0][1].preference is None
 
 
@@ -165,7 +165,7 @@ def test_published_verdicts_agree_with_themselves_and_show_their_judges_order(as
     from ropo_bench.scoring.alpaca_eval.prompt import is_switched
 
     published = read_battles(assets / "alpaca_eval/gemma-7b-it/annotations.json.gz", is_switched)
-    pairs, missing = matched(published, published)
+    pairs, missing = match_battles(published, published)
     found = agreement(pairs)
     assert (found["accuracy"].value, missing) == (100, 0)
     assert found["kappa"].value == pytest.approx(1)

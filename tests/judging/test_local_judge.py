@@ -183,7 +183,7 @@ def test_the_users_key_for_other_servers_is_not_handed_on(tmp_path: Path, monkey
     log = tmp_path / "server.log"
     command = [sys.executable, "-c", "import os; print(sorted(os.environ))"]
     with local.running(command, {"ADDED": "1"}, log, "judge test") as process:
-        wait_until(lambda: local._ended(process))
+        wait_until(lambda: local._has_ended(process))
     assert "'ADDED'" in log.read_text()
     assert "VLLM_API_KEY" not in log.read_text()
 

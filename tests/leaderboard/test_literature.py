@@ -13,7 +13,7 @@ from ropo_bench.leaderboard.board import Column
 from ropo_bench.leaderboard.cells import text_table
 from ropo_bench.leaderboard.formats import to_csv, to_json
 from ropo_bench.leaderboard.latex import to_latex
-from ropo_bench.leaderboard.literature import Published, published, published_folder
+from ropo_bench.leaderboard.literature import Published, published_folder, read_published
 from ropo_bench.leaderboard.markdown import to_markdown
 from ropo_bench.leaderboard.separation import separations
 from ropo_bench.leaderboard.terminal import to_text
@@ -44,19 +44,19 @@ def test_every_shipped_figure_has_a_source_and_stands_once() -> None:
     ],
 )
 def test_shipped_figures(base: str, metric: tuple[str, str], expected: dict[str, str]) -> None:
-    found = {figure.method: figure.value for figure in published(base, {metric}).figures}
+    found = {figure.method: figure.value for figure in read_published(base, {metric}).figures}
     assert len(found) == 7
     assert {name: found[name] for name in expected} == expected
 
 
 def test_nothing_is_beside_a_table_of_another_base_or_other_columns() -> None:
-    assert published(None, {LC}) == Published()
-    assert published("Llama-3-8B-Base", {("pocket-arena", "win_rate")}) == Published()
-    assert published("SmolLM2-135M", {LC}).figures == ()
+    assert read_published(None, {LC}) == Published()
+    assert read_published("Llama-3-8B-Base", {("pocket-arena", "win_rate")}) == Published()
+    assert read_published("SmolLM2-135M", {LC}).figures == ()
 
 
 def test_disagreeing_sources_are_both_kept_and_both_shown() -> None:
-    literature = published("Mistral-7B-Base", {LC, WR})
+    literature = read_published("Mistral-7B-Base", {LC, WR})
     simpo = [figure for figure in literature.figures if (figure.method, figure.metric) == ("SimPO", "lc_win_rate")]
     assert {figure.value for figure in simpo} == {"21.4", "20.01"}
     claims = [claim for claim in literature.claims if claim.source.startswith("arXiv:2508.17637")]
@@ -80,7 +80,7 @@ TABLE = replace(
 
 
 def test_published_rows_stand_apart_and_change_nothing_of_ours() -> None:
-    literature = published("Llama-3-8B-Base", {WR, LC})
+    literature = read_published("Llama-3-8B-Base", {WR, LC})
     plain = text_table(TABLE, "paper")
     beside = text_table(TABLE, "paper", literature)
     ours = len(TABLE.rows)
@@ -93,7 +93,7 @@ def test_published_rows_stand_apart_and_change_nothing_of_ours() -> None:
 
 
 def test_the_heading_and_the_sources_are_in_every_rendering() -> None:
-    literature = published("Llama-3-8B-Base", {WR, LC})
+    literature = read_published("Llama-3-8B-Base", {WR, LC})
     text = to_text(TABLE, 100, "paper", literature).plain
     assert text.splitlines().count("── published (not ours) ".ljust(49, "─")) == 1
     assert "| *published (not ours)* |" in to_markdown(TABLE, "paper", literature)
@@ -118,12 +118,12 @@ def test_the_heading_and_the_sources_are_in_every_rendering() -> None:
 def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, content: str, says: str) -> None:
     (tmp_path / "x.csv").write_text(content)
     with pytest.raises(UsageError) as caught:
-        published("B", {("t", "m")}, tmp_path)
+        read_published("B", {("t", "m")}, tmp_path)
     assert says in str(caught.value)
 
 
 def test_an_error_is_shown_where_the_source_gives_one(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(HEAD + "B,DPO,alpaca-eval-2,win_rate,5.10,0.3,a source,,\n")
-    table = text_table(TABLE, "paper", published("B", {WR}, tmp_path))
+    table = text_table(TABLE, "paper", read_published("B", {WR}, tmp_path))
     assert str(table.groups[0].cells[-1][0]) == "5.10 ± 0.3 [1]"
     assert "[1] a source" in table.notes

@@ -12,7 +12,7 @@ from ropo_bench.leaderboard.conclusions import conclusions, findings
 from ropo_bench.leaderboard.formats import render
 from ropo_bench.leaderboard.latex import to_latex
 from ropo_bench.leaderboard.markdown import to_markdown
-from ropo_bench.leaderboard.separation import detectable, separations, turned
+from ropo_bench.leaderboard.separation import detectable, reverse, separations
 from ropo_bench.leaderboard.terminal import to_text
 from ropo_bench.statistics import minimum_detectable_effect
 from tests.leaderboard.board_example import BOARD, WIN_RATE, compared, row
@@ -89,7 +89,7 @@ def test_a_comparison_is_the_same_in_both_directions() -> None:
     found = separations(BOARD)[WIN_RATE].differences
     assert found["ropo", "SFT"].estimate == 11.0
     assert (found["ropo", "SFT"].low, found["ropo", "SFT"].high) == (7.0, 15.0)
-    assert turned(turned(BOARD.comparisons[0])) == BOARD.comparisons[0]
+    assert reverse(reverse(BOARD.comparisons[0])) == BOARD.comparisons[0]
 
 
 def test_detectable_is_that_of_the_least_certain_comparison_with_the_reference() -> None:

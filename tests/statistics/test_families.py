@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ropo_bench.statistics import Sample, adjust, compare_samples, holm
-from ropo_bench.statistics.families import family_p_values, truncated
+from ropo_bench.statistics.families import family_p_values, truncated_weight
 from ropo_bench.types import Comparison
 
 
@@ -49,8 +49,8 @@ def test_all_rejected_leave_the_whole_level() -> None:
 
 
 def test_a_truncated_test_lies_between_holm_and_bonferroni() -> None:
-    assert truncated(10, 10) == pytest.approx(10)
-    assert 1 < truncated(1, 10) < 10
+    assert truncated_weight(10, 10) == pytest.approx(10)
+    assert 1 < truncated_weight(1, 10) < 10
 
 
 def _family(num_methods: int, num_seeds: int, share: float, draw: np.random.Generator) -> list[Comparison]:

@@ -100,10 +100,10 @@ def rotate_backward(
         return g_ND.clone().reshape(x.shape), (zeros[0], zeros[1])
     kernel = kernels.find(x.device, x.dtype)
     if kernel is kernels.cpu:
-        found = kernels.cpu.backward(x_ND, g_ND, *thetas, planes, transpose, wants_x)
+        gradients = kernels.cpu.backward(x_ND, g_ND, *thetas, planes, transpose, wants_x)
     else:
-        found = (_backward if kernel is None else kernel.backward)(x_ND, g_ND, *thetas, planes, transpose)
-    return None if found[0] is None else found[0].reshape(x.shape), (found[1], found[2])
+        gradients = (_backward if kernel is None else kernel.backward)(x_ND, g_ND, *thetas, planes, transpose)
+    return None if gradients[0] is None else gradients[0].reshape(x.shape), (gradients[1], gradients[2])
 
 
 def _turns_anything(x_ND: Tensor, thetas: Thetas) -> bool:

@@ -46,8 +46,8 @@ class _Magnify(torch.autograd.Function):
         if not _by_kernel(z):
             grad_scale = (g_NO * z_NO.to(torch.promote_types(z.dtype, torch.float32))).sum(dim=0).to(scale_O.dtype)
             return _plain(grad, scale_O, None), grad_scale, grad_shift
-        found = kernels.cpu.scale_backward(z_NO.contiguous(), g_NO.contiguous(), scale_O.contiguous())
-        return found[0].reshape(z.shape), found[1], grad_shift
+        gradients = kernels.cpu.scale_backward(z_NO.contiguous(), g_NO.contiguous(), scale_O.contiguous())
+        return gradients[0].reshape(z.shape), gradients[1], grad_shift
 
 
 def _by_kernel(z: Tensor) -> bool:

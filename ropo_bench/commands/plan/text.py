@@ -167,12 +167,12 @@ def power_lines(entries: Sequence[dict[str, Any]]) -> list[str]:
             f"what training seeds add is not in it and unknown for {', '.join(dict.fromkeys(blind))}: a run with "
             "--seeds 2 or more here would tell"
         )
-    asked = [entry for entry in entries if entry["wanted"]]
-    if any(entry["num_seeds"] == 1 for entry in asked):
+    wanted = [entry for entry in entries if entry["wanted"]]
+    if any(entry["num_seeds"] == 1 for entry in wanted):
         lines.append(
             "with 1 seed an effect is of these checkpoints, with more seeds it is of the methods, and needs more"
         )
-    return lines + [_wanted_line(entry) for entry in asked]
+    return lines + [_wanted_line(entry) for entry in wanted]
 
 
 def _wanted_line(entry: dict[str, Any]) -> str:
@@ -180,12 +180,12 @@ def _wanted_line(entry: dict[str, Any]) -> str:
     parts = []
     for words, name in (("", "alone"), ("after Holm ", "after_holm")):
         prompts, seeds = wanted[f"prompts_{name}"], wanted[f"seeds_{name}"]
-        told = f"{prompts:,} prompts" if prompts is not None else "no number of prompts is enough"
-        told += f" with {entry['num_seeds']} seed{'s' * (entry['num_seeds'] > 1)}"
+        needs = f"{prompts:,} prompts" if prompts is not None else "no number of prompts is enough"
+        needs += f" with {entry['num_seeds']} seed{'s' * (entry['num_seeds'] > 1)}"
         if entry["seed_noise_known"]:
-            told += f", or {seeds:,} seeds" if seeds is not None else ", or no number of seeds"
-            told += f" with {entry['num_prompts']:,} prompts"
-        parts.append(f"{words}{told}")
+            needs += f", or {seeds:,} seeds" if seeds is not None else ", or no number of seeds"
+            needs += f" with {entry['num_prompts']:,} prompts"
+        parts.append(f"{words}{needs}")
     return f"{entry['task']} {entry['header']}: to find {wanted['effect']:g} between two rows: {'; '.join(parts)}"
 
 
@@ -198,29 +198,29 @@ def _sums(record: dict[str, Any]) -> list[str]:
     needed = f"{_size(disk['needed_bytes'])}, of it {_size(disk['of_it_temporary_bytes'])} for a while"
     lines = [f"machine: {_machine(record['machine'])}", f"disk: {needed}; {_size(disk['free_bytes'])} free"]
     if record["judging"]:
-        known = [entry["cost_usd"] for entry in record["judging"] if entry["cost_usd"] is not None]
+        costs = [entry["cost_usd"] for entry in record["judging"] if entry["cost_usd"] is not None]
         dearer = "" if record["cost_usd"] is not None else ", and what the judges without prices cost"
         calls = sum(entry["calls"] or 0 for entry in record["judging"])
-        lines.append(f"judges: {calls:,} calls, {_usd(sum(known))} US$ by their recipes' prices{dearer}")
+        lines.append(f"judges: {calls:,} calls, {_usd(sum(costs))} US$ by their recipes' prices{dearer}")
     lines.append(f"time: {_time(record)}")
     return [*lines, *record["assumptions"].values()]
 
 
-def _machine(found: dict[str, Any]) -> str:
-    if found["name"] == CPU:
-        return f"no GPU, {_size(found['device_bytes'])} of memory left"
-    devices = f"{found['num_devices']} x " if found["num_devices"] > 1 else ""
-    name = "" if found["name"] == "given" else f"{found['name']}, "
-    return f"{devices}{name}{_size(found['device_bytes'])} a device"
+def _machine(machine: dict[str, Any]) -> str:
+    if machine["name"] == CPU:
+        return f"no GPU, {_size(machine['device_bytes'])} of memory left"
+    devices = f"{machine['num_devices']} x " if machine["num_devices"] > 1 else ""
+    name = "" if machine["name"] == "given" else f"{machine['name']}, "
+    return f"{devices}{name}{_size(machine['device_bytes'])} a device"
 
 
 def _time(record: dict[str, Any]) -> str:
     if record["seconds"] is not None:
         return duration_text(record["seconds"])
     untimed = record["no_basis_for_time"]
-    shown = ", ".join(untimed[:4]) + (f" and {len(untimed) - 4} more" if untimed[4:] else "")
-    known = f"{duration_text(record['seconds_known'])} and " if record["seconds_known"] else ""
-    return f"{known}unknown: no earlier run to go by for {shown}"
+    names = ", ".join(untimed[:4]) + (f" and {len(untimed) - 4} more" if untimed[4:] else "")
+    duration = f"{duration_text(record['seconds_known'])} and " if record["seconds_known"] else ""
+    return f"{duration}unknown: no earlier run to go by for {names}"
 
 
 def _count(value: int | None) -> str:

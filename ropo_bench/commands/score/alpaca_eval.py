@@ -42,29 +42,36 @@ def score_alpaca_eval_command(
         if lc_c is not None:
             raise UsageError(f"--lc-c {lc_c}: {path} is a leaderboard, which has no answers to fit; give annotations")
         rows = read_leaderboard(path)
-        shown = [_published(row) for row in rows]
+        printed = [_row_of_leaderboard(row) for row in rows]
     else:
         measured = measure_annotations(read_annotations(path), lc_c, rule)
         rows = [leaderboard_row(row) for row in measured]
-        shown = [_measured(row, rule) for row in measured]
+        printed = [_row_of_model(row, rule) for row in measured]
     if leaderboard is not None:
         write_leaderboard(leaderboard, [replace(row, name=csv_cell(row.name)) for row in rows])
-    print_rows(shown, json)
+    print_rows(printed, json)
 
 
-def _measured(row: ModelRow, rule: str) -> ScoreRow:
+def _row_of_model(row: ModelRow, rule: str) -> ScoreRow:
     metrics = {
-        name: Metric(found.value, found.n, found.n_unscored)
+        name: Metric(measurement.value, measurement.n, measurement.n_unscored)
         if name == LENGTH
-        else Metric(found.value, found.n, found.n_unscored, found.standard_error, found.low, found.high)
-        for name, found in row.measurements.items()
+        else Metric(
+            measurement.value,
+            measurement.n,
+            measurement.n_unscored,
+            measurement.standard_error,
+            measurement.low,
+            measurement.high,
+        )
+        for name, measurement in row.measurements.items()
     }
     facts: dict[str, object] = {"baseline": row.baseline, **({"judge": row.judge} if row.judge else {})}
     facts |= {"rule": rule, **({} if row.c is None else {"lc_c": row.c})}
     return ScoreRow(row.model, metrics, row.notes, facts)
 
 
-def _published(row: LeaderboardRow) -> ScoreRow:
+def _row_of_leaderboard(row: LeaderboardRow) -> ScoreRow:
     figures = {
         "win_rate": (row.win_rate, row.standard_error),
         "discrete_win_rate": (row.discrete_win_rate, None),

@@ -48,8 +48,8 @@ def score_commonsense_command(
     try:
         scores = score(task, Subject(folder, folder, engine))
     finally:
-        for one in engines:
-            one.close()
+        for opened_engine in engines:
+            opened_engine.close()
     print_rows([_row(str(model), task, scores, engines[0].backend)], json)
 
 
@@ -87,9 +87,13 @@ def _row(model: str, task: TaskRecipe, scores: Sequence[Score], backend: str) ->
     columns = [
         Column(metric=name, header=name, estimator="macro_mean" if name == "accuracy" else "mean") for name in names
     ]
-    found = measure(task.name, columns, [scores], {"macro_mean": macro_mean})
-    metrics = {one.metric: _metric(one) for one in found if one.metric != "accuracy"}
-    metrics["average"] = next(_metric(one) for one in found if one.metric == "accuracy")
+    measurements = measure(task.name, columns, [scores], {"macro_mean": macro_mean})
+    metrics = {
+        measurement.metric: _metric(measurement) for measurement in measurements if measurement.metric != "accuracy"
+    }
+    metrics["average"] = next(
+        _metric(measurement) for measurement in measurements if measurement.metric == "accuracy"
+    )
     return ScoreRow(model, metrics, _notes(task, scores), {"backend": backend})
 
 

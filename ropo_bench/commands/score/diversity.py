@@ -38,18 +38,19 @@ def score_diversity_command(path: Path, level: str, denominator: str, json: bool
         raise UsageError(f"{path}: holds no completion; give {FORM}")
     if level == "prompt" and any(prompt is None for prompt, _ in texts):
         raise UsageError(f'{path}: --level prompt needs one of {", ".join(PROMPT_KEYS)} beside every "output"')
-    found = [measure_texts(item, denominator) for item in _items(texts, level)]  # type: ignore[arg-type]
-    metrics = {name: _metric([item[name] for item in found]) for name in found[0]}
+    measures = [measure_texts(item, denominator) for item in _items(texts, level)]  # type: ignore[arg-type]
+    metrics = {name: _metric([item[name] for item in measures]) for name in measures[0]}
     if level == "corpus":
         metrics = {
-            name: Metric(one.value, len(texts) * one.n, len(texts) * one.n_unscored) for name, one in metrics.items()
+            name: Metric(metric.value, len(texts) * metric.n, len(texts) * metric.n_unscored)
+            for name, metric in metrics.items()
         }
     notes = [
         f"distinct_n: different n-grams as a share (0 to 1) of all {denominator}, {LEVELS[level]}; words are"
         " separated by white space, n-grams never cross from one completion into the next"
     ]
-    shown = {name: one for name, one in metrics.items() if name != "self_bleu" or one.n}
-    print_rows([ScoreRow(path.name, shown, notes, {"level": level, "denominator": denominator})], json)
+    printed = {name: metric for name, metric in metrics.items() if name != "self_bleu" or metric.n}
+    print_rows([ScoreRow(path.name, printed, notes, {"level": level, "denominator": denominator})], json)
 
 
 def read_texts(path: Path) -> Iterator[tuple[str | None, Words]]:

@@ -21,19 +21,22 @@ def score_mt_bench_command(path: Path, pairwise: bool, rule: str, model: str | N
     if rule not in RULES:
         raise UsageError(f"--rule {rule}: {suggest(rule, RULES) or 'known: ' + ', '.join(RULES)}")
     judgments = read_judgments(path, pairwise)
-    found = score_judgments(judgments, rule)
-    names = sorted({scores.model for scores in found})
+    models = score_judgments(judgments, rule)
+    names = sorted({scores.model for scores in models})
     if model is not None and model not in names:
         hint = suggest(model, names) or f"it has: {', '.join(names)}"
         raise UsageError(f"{path}: holds no judgments of the model {model!r}; {hint}")
     opponent = baseline(judgments) if pairwise else None
     wanted = {model} if model is not None else set(names) - {opponent}
-    print_rows([_row(scores, rule) for scores in found if scores.model in wanted], json)
+    print_rows([_row(scores, rule) for scores in models if scores.model in wanted], json)
 
 
 def _row(scores: ModelScores, rule: str) -> ScoreRow:
     metrics = {
-        one.metric: Metric(one.value, one.n, one.n_unscored, one.standard_error) for one in scores.measurements
+        measurement.metric: Metric(
+            measurement.value, measurement.n, measurement.n_unscored, measurement.standard_error
+        )
+        for measurement in scores.measurements
     }
     facts: dict[str, object] = {"judge": scores.judge, "rule": rule}
     if scores.opponents:

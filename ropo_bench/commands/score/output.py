@@ -34,8 +34,8 @@ class Metric:
     def plain(self) -> dict[str, Any]:
         """The metric as JSON; standard_error, low and high only where there are any."""
         errors = {"standard_error": self.standard_error, "low": self.low, "high": self.high}
-        known = {name: value for name, value in errors.items() if value is not None}
-        return {"value": self.value, "n": self.n, "n_unscored": self.n_unscored, **known}
+        parts = {name: value for name, value in errors.items() if value is not None}
+        return {"value": self.value, "n": self.n, "n_unscored": self.n_unscored, **parts}
 
     def __str__(self) -> str:
         decimals = 3 if abs(self.value or 0) >= 1 else 4
@@ -70,7 +70,7 @@ def print_rows(rows: Sequence[ScoreRow], json: bool) -> None:
     table = _table(rows)
     wide = table.__rich_measure__(console, console.options.update(max_width=10_000)).maximum
     if wide > console.width:
-        table = _turned(rows)
+        table = _transpose(rows)
         wide = table.__rich_measure__(console, console.options.update(max_width=10_000)).maximum
     console.width = max(console.width, wide)  # a number that was cut to "6.8…" is no number
     console.print(table)
@@ -111,7 +111,7 @@ def _table(rows: Sequence[ScoreRow]) -> Table:
     return table
 
 
-def _turned(rows: Sequence[ScoreRow]) -> Table:
+def _transpose(rows: Sequence[ScoreRow]) -> Table:
     """One line a metric: for more numbers than a line can hold."""
     headers, cells = _cells(rows)
     table = Table("")

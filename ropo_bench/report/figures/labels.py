@@ -41,7 +41,7 @@ Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 in pixels."""
 
 
-def place_labels(figure: Figure, shown: Sequence[Labelled]) -> None:
+def place_labels(figure: Figure, labelled: Sequence[Labelled]) -> None:
     """Write every point's name beside it; greedy, in the given order, so the same points give the same places."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -49,7 +49,7 @@ def place_labels(figure: Figure, shown: Sequence[Labelled]) -> None:
     renderer = canvas.get_renderer()
     settle(figure)
     radius = _POINT_RADIUS * figure.dpi / 72
-    for panel, points, lines in shown:
+    for panel, points, lines in labelled:
         extent = panel.get_window_extent(renderer)
         room = (extent.x0, extent.y0, extent.x1, extent.y1)
         taken = [_square(panel.transData.transform(point), radius) for point in points.values()]

@@ -64,7 +64,7 @@ class ShownBoard:
 def shown_board(board: Leaderboard) -> ShownBoard:
     """The table with its reference rows first, a group of columns a task, and what the training cost last."""
     table = text_table(board)
-    found = separations(board)
+    separated = separations(board)
     columns = iter(board.columns)
     headers: list[Header] = []
     cells: list[list[ShownCell]] = [[] for _ in board.ordered_rows]
@@ -79,7 +79,7 @@ def shown_board(board: Leaderboard) -> ShownBoard:
                 if column is None:
                     cells[i].append(_cost(row, header, text, last))
                 else:
-                    cells[i].append(_measured(row, column, text, found.get((column.task, column.metric)), last))
+                    cells[i].append(_show_cell(row, column, text, separated.get((column.task, column.metric)), last))
     rows = [
         ShownRow(row.name, "" if row.state == "done" else row.state, row.reference, own)
         for row, own in zip(board.ordered_rows, cells, strict=True)
@@ -87,24 +87,24 @@ def shown_board(board: Leaderboard) -> ShownBoard:
     return ShownBoard([(group.title, len(group.headers)) for group in table.groups], headers, rows, notes(board))
 
 
-def _measured(row: Row, column: Column, text: Cell, found: Separation | None, last: bool) -> ShownCell:
+def _show_cell(row: Row, column: Column, text: Cell, separation: Separation | None, last: bool) -> ShownCell:
     measurement = row.cells.get((column.task, column.metric))
     where = f"{row.name}, {column.task} {column.header}"
     if measurement is None:
         return ShownCell(text, None, f"{where}: {'not measured' if row.state == 'done' else row.state}.", last)
     total = measurement.n + measurement.n_unscored
-    told = [f"{where}: {minus(text.estimate)}"]
+    sentences = [f"{where}: {minus(text.estimate)}"]
     if text.interval:
-        told.append(f"95 % interval {minus(text.interval)}")
-    told.append(f"{measurement.n:,} of {total:,} items scored" if measurement.n_unscored else f"{total:,} items")
-    told.append(f"{measurement.num_seeds} seeds" if measurement.num_seeds > 1 else "one seed")
-    if found is not None and row.name in found.letters:
-        told.append(_compared(row.name, found.differences))
-    return ShownCell(text, measurement.value, "; ".join(told) + ".", last)
+        sentences.append(f"95 % interval {minus(text.interval)}")
+    sentences.append(f"{measurement.n:,} of {total:,} items scored" if measurement.n_unscored else f"{total:,} items")
+    sentences.append(f"{measurement.num_seeds} seeds" if measurement.num_seeds > 1 else "one seed")
+    if separation is not None and row.name in separation.letters:
+        sentences.append(_name_alike(row.name, separation.differences))
+    return ShownCell(text, measurement.value, "; ".join(sentences) + ".", last)
 
 
-def _compared(name: str, differences: Mapping[tuple[str, str], Comparison]) -> str:
-    same = [b for (a, b), one in differences.items() if a == name and not is_separated(one)]
+def _name_alike(name: str, differences: Mapping[tuple[str, str], Comparison]) -> str:
+    same = [b for (a, b), difference in differences.items() if a == name and not is_separated(difference)]
     return f"not separated from {', '.join(same)}" if same else "separated from every other row"
 
 

@@ -28,15 +28,15 @@ def json_block(value: Any) -> str:
     Lone surrogates, which UTF-8 cannot hold, stay escaped.
     """
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _UNSAFE_IN_SCRIPT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNSAFE_IN_SCRIPT.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def drawing(name: str, svg: str, label: str) -> Drawing:
     """A figure of figures.saving.inline_svg with a label that says what it shows, and its width from its view box."""
-    found = _VIEW_BOX.search(svg)
-    assert found is not None
+    match = _VIEW_BOX.search(svg)
+    assert match is not None
     text = svg.replace(f'aria-label="{name}"', f'aria-label="{label}"', 1)
-    return Drawing(text, round(PIXELS_PER_POINT * float(found[1])))
+    return Drawing(text, round(PIXELS_PER_POINT * float(match[1])))
 
 
 def script_hash(script: str) -> str:

@@ -13,10 +13,10 @@ _NAMED = re.compile(r"([a-z][^:;,]{2,60}): (.+)", re.DOTALL)
 
 def facts(board: Leaderboard) -> list[tuple[str, str]]:
     """Name and text: footers such as "judge: gpt on chat", then the record's provenance, an entry a line."""
-    named = [(found[1], found[2]) for footer in board.footers if (found := _NAMED.fullmatch(footer))]
+    named = [(match[1], match[2]) for footer in board.footers if (match := _NAMED.fullmatch(footer))]
     own = {name for name, _ in named}
     recorded = [(name.replace("_", " "), _text(name, value)) for name, value in board.provenance.items()]
-    return [*named, *(each for each in recorded if each[0] not in own)]
+    return [*named, *(fact for fact in recorded if fact[0] not in own)]
 
 
 def is_fact(note: str) -> bool:
@@ -28,7 +28,7 @@ def _text(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(_parts(value)) or "none"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(_text("", each) for each in value) or "none"
+        return ", ".join(_text("", item) for item in value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if name.endswith("_bytes") and isinstance(value, int):

@@ -31,11 +31,11 @@ class ShownSection:
 
 def shown_sections(data: ReportData, svgs: Mapping[str, str]) -> list[ShownSection]:
     """The sections that have something to show or to say; svgs: section -> its figure as an element."""
-    shown = [_shown(part, data, svgs.get(part.section.name)) for part in data.parts]
-    return [section for section in shown if section.listed or section.left_out]
+    sections = [_show(part, data, svgs.get(part.section.name)) for part in data.parts]
+    return [section for section in sections if section.listed or section.left_out]
 
 
-def _shown(part: Part[Any], data: ReportData, svg: str | None) -> ShownSection:
+def _show(part: Part[Any], data: ReportData, svg: str | None) -> ShownSection:
     section, tables = part.section, part.tables()
     return ShownSection(
         name=section.name,

@@ -169,9 +169,9 @@ def _figure(board: Leaderboard, values: Mapping[Module, float], label: str) -> F
     colours = LogNorm(min(drifted), max(drifted)), colormaps[COLOURS]
     for panel, row in zip(panels, rows, strict=True):
         table = [[values.get((row, layer, module), 0.0) for layer in layers] for module in modules]
-        shown = [[value if value > 0 else float("nan") for value in line] for line in table]
-        image = panel.pcolormesh(shown, norm=colours[0], cmap=colours[1], edgecolors="none", snap=True)
-        for y, line in enumerate(shown):
+        drawn = [[value if value > 0 else float("nan") for value in line] for line in table]
+        image = panel.pcolormesh(drawn, norm=colours[0], cmap=colours[1], edgecolors="none", snap=True)
+        for y, line in enumerate(drawn):
             for x, value in enumerate(line):
                 if isnan(value):
                     panel.plot(x + 0.5, y + 0.5, ".", color=INK, markersize=1.5)

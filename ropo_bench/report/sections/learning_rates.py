@@ -93,10 +93,10 @@ def _curve(panel: Axes, curve: RateCurve, style: Mark) -> None:
     panel.grid(axis="y", alpha=FAINT)
     if is_win_rate(curve.metric):
         panel.axhline(EVEN, color=INK, linewidth=0.8)
-    known = [(point.lr, point.value) for point in curve.points if point.value is not None]
-    rates, values = [lr for lr, _ in known], [value for _, value in known]
+    points = [(point.lr, point.value) for point in curve.points if point.value is not None]
+    rates, values = [lr for lr, _ in points], [value for _, value in points]
     panel.plot(rates, values, color=style.colour, marker="o", markersize=1.8, linewidth=1.0)
-    for lr, value in known:
+    for lr, value in points:
         if lr == curve.chosen:
             panel.axvline(lr, color=style.colour, linewidth=0.6, alpha=0.6)
             panel.plot([lr], [value], color=style.colour, marker=style.marker, markersize=5)

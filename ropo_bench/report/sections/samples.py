@@ -106,8 +106,8 @@ def gather(run: StoredRun) -> Samples | None:
 def left_out(run: StoredRun, samples: Samples | None) -> str | None:
     """What could not be had or would be too much, and models that have not answered."""
     data = samples or Samples(())
-    there = {(answer.row, answer.seed) for battle in data.battles for answer in battle.answers}
-    missing = run.missing(run.everyone, there)
+    answered = {(answer.row, answer.seed) for battle in data.battles for answer in battle.answers}
+    missing = run.missing(run.everyone, answered)
     return "; ".join([*data.left_out, *([] if missing is None else [missing])]) or None
 
 
@@ -153,16 +153,16 @@ def _battles(shelf: Shelf, task: TaskRecipe, models: Sequence[tuple[Trained, Seq
         return []
     prompts = read_prompts(task.prompts)
     fixed = _first(read_answers(task.baseline, prompts)) if task.baseline and is_win_rate(column.metric) else {}
-    shown = [
+    answering = [
         (model, _first(completions), {s.item: s for s in scored[id(model)] if s.metric == column.metric})
         for model, completions in models
     ]
     opponent = task.baseline if fixed and task.baseline else shelf.reference
     battles = []
     for prompt in prompts:
-        answers = [_answer(model, prompt, texts[prompt.id], s) for model, texts, s in shown if prompt.id in texts]
+        answers = [_answer(model, prompt, texts[prompt.id], s) for model, texts, s in answering if prompt.id in texts]
         theirs = next((answer.value for answer in answers if answer.row == opponent), None)
-        judged = tuple(_judged(answer, column, opponent, theirs) for answer in answers)
+        judged = tuple(_judge(answer, column, opponent, theirs) for answer in answers)
         turns = fixed[prompt.id].turns if prompt.id in fixed else ()
         battles.append(
             Battle(task.name, prompt.id, prompt.category, prompt.turns, column.metric, opponent, turns, judged)
@@ -192,7 +192,7 @@ def _answer(model: Trained, prompt: Prompt, completion: Completion, scores: Mapp
     )
 
 
-def _judged(answer: Answer, column: Column, opponent: str, theirs: float | None) -> Answer:
+def _judge(answer: Answer, column: Column, opponent: str, theirs: float | None) -> Answer:
     """The answer with its verdict: a preference against even, a grade against the opponent's."""
     against = EVEN if is_win_rate(column.metric) else theirs
     if answer.row == opponent or answer.value is None or against is None:

@@ -36,21 +36,21 @@ class StoredRun:
         """The models that the run trains."""
         return [place for place in self.others if place[0] in self.shelf.methods]
 
-    def rows_with(self, shown: Callable[[str], bool]) -> set[str]:
+    def rows_with(self, is_metric: Callable[[str], bool]) -> set[str]:
         """Rows that have a value in some column of such a metric."""
         return {
             row.name
             for row in self.board.rows
             for (_, metric), cell in row.cells.items()
-            if shown(metric) and cell.value is not None
+            if is_metric(metric) and cell.value is not None
         }
 
-    def missing(self, wanted: Sequence[Place], there: Set[str] | Set[Place]) -> str | None:
+    def missing(self, wanted: Sequence[Place], present: Set[str] | Set[Place]) -> str | None:
         """Names of rows of which nothing is there, and the seeds of those of which something is.
 
         there: whole rows, or single models. None where all that is wanted is there.
         """
-        missing = [place for place in wanted if place not in there and place[0] not in there]
+        missing = [place for place in wanted if place not in present and place[0] not in present]
         if len(missing) == len(wanted):
             return NONE if all(row.state == "done" for row in self.board.rows) else NOTHING_YET
         names = []

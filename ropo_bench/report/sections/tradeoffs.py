@@ -69,12 +69,12 @@ def gather_seconds(run: StoredRun) -> Costs | None:
     return {row.name: row.train_seconds for row in run.board.rows if row.train_seconds is not None} or None
 
 
-def unmeasured(run: StoredRun, lengths: Sequence[Length] | None) -> str | None:
+def find_unmeasured(run: StoredRun, lengths: Sequence[Length] | None) -> str | None:
     """Rows whose quality or whose length is not known."""
     return run.missing(run.everyone, run.rows_with(_is_quality) & {length.row for length in lengths or ()})
 
 
-def untrained(run: StoredRun, _costs: Costs | None) -> str | None:
+def find_untrained(run: StoredRun, _costs: Costs | None) -> str | None:
     """Trained rows whose quality is not known."""
     return run.missing(run.trained, run.rows_with(_is_quality))
 
@@ -134,9 +134,7 @@ def _figure(
         panel.set_ylabel(column.header)
         panel.set_xlabel(label)
         _panel(board, panel, points, free)
-    place_labels(
-        figure, [_labelled(panel, points, free) for panel, (_, points, free) in zip(axes, panels, strict=True)]
-    )
+    place_labels(figure, [_label(panel, points, free) for panel, (_, points, free) in zip(axes, panels, strict=True)])
     return figure
 
 
@@ -160,7 +158,7 @@ def _front(points: Sequence[Point]) -> list[Point]:
     return [points[i] for i in pareto([(point.cost, point.value) for point in points])]
 
 
-def _labelled(panel: Axes, points: Sequence[Point], free: Mapping[str, float]) -> Labelled:
+def _label(panel: Axes, points: Sequence[Point], free: Mapping[str, float]) -> Labelled:
     front = _front(points)
     left, right = panel.get_xlim()
     lines = [(a.cost, a.value, b.cost, b.value) for a, b in pairwise(front)]
@@ -195,7 +193,7 @@ LENGTH = Section(
     title="Quality against length",
     caption="Judges tend to like long answers: a row that is better and no longer is better for its content.",
     gather=gather_lengths,
-    left_out=unmeasured,
+    left_out=find_unmeasured,
     draw=draw_lengths,
 )
 PARAMETERS = Section(
@@ -206,7 +204,7 @@ PARAMETERS = Section(
         " both smaller and better than a row on it."
     ),
     gather=gather_parameters,
-    left_out=untrained,
+    left_out=find_untrained,
     draw=draw_parameters,
 )
 SECONDS = Section(
@@ -217,6 +215,6 @@ SECONDS = Section(
         " faster and better than a row on it."
     ),
     gather=gather_seconds,
-    left_out=untrained,
+    left_out=find_untrained,
     draw=draw_seconds,
 )

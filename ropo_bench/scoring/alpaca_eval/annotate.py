@@ -59,13 +59,13 @@ def calls(material: Material, judge: JudgeRecipe) -> list[JudgeCall]:
 
     Raises UsageError for a prompt of several turns.
     """
-    found = []
+    calls = []
     for battle in _battles(material):
         if battle.complete and not battle.identical():
             baseline, ours = battle.texts()
             first, second = (ours, baseline) if is_switched(battle.instruction) else (baseline, ours)
-            found.append(replace(ask(material.task, judge, battle.prompt, (first, second)), item=battle.item))
-    return found
+            calls.append(replace(ask(material.task, judge, battle.prompt, (first, second)), item=battle.item))
+    return calls
 
 
 def score(material: Material, judge: JudgeRecipe, answers: Mapping[str, JudgeAnswer]) -> list[Score]:
@@ -81,8 +81,8 @@ def score(material: Material, judge: JudgeRecipe, answers: Mapping[str, JudgeAns
         answer = answers.get(battle.item)
         if answer is None:
             return None, "infrastructure-failed"
-        found = preference(answer, weighted=judge.logprobs, switched=is_switched(battle.instruction))
-        return found, "unparsable" if found is None else "scored"
+        preferred = preference(answer, weighted=judge.logprobs, switched=is_switched(battle.instruction))
+        return preferred, "unparsable" if preferred is None else "scored"
 
     return _scores(material, verdict, weighted=judge.logprobs)
 
@@ -106,8 +106,8 @@ def ask(task: TaskRecipe, judge: JudgeRecipe, prompt: Prompt, answers: Sequence[
 
 def read(task: TaskRecipe, judge: JudgeRecipe, answer: JudgeAnswer) -> float | None:
     """The preference for the answer shown first, 0..1."""
-    found = preference(answer, weighted=judge.logprobs, switched=True)
-    return None if found is None else found - 1
+    preferred = preference(answer, weighted=judge.logprobs, switched=True)
+    return None if preferred is None else preferred - 1
 
 
 ALPACA_EVAL = JudgedScorer(calls, score, compare, Probe(2, ask, read))
@@ -122,14 +122,16 @@ def to_annotations(
     is missing are left out.
     """
     preferences = {s.item: s.value for s in scores if s.metric in ("win_rate", "win_rate_discrete")}
-    found = []
+    annotations = []
     for battle in _battles(material):
         if battle.complete:
             output_1, output_2 = battle.texts()
             value = preferences.get(battle.item)
             verdict = None if value is None else 1 + value / 100
-            found.append(Annotation(battle.instruction, output_1, baseline, output_2, generator, annotator, verdict))
-    return found
+            annotations.append(
+                Annotation(battle.instruction, output_1, baseline, output_2, generator, annotator, verdict)
+            )
+    return annotations
 
 
 def _battles(material: Material) -> Iterator[_Battle]:
@@ -152,20 +154,20 @@ def _scores(material: Material, verdict: Callable[[_Battle], _Verdict], *, weigh
             length = float(len(battle.answer.turns[0]))
             scores.append(Score(battle.item, battle.prompt.id, "average_length", length))
         if not battle.complete:
-            found: _Verdict = (None, "infrastructure-failed")
+            outcome: _Verdict = (None, "infrastructure-failed")
         else:
-            found = (TIE, "scored") if battle.identical() else verdict(battle)
-        scores += _battle_scores(battle, found, difficulties, weighted=weighted)
+            outcome = (TIE, "scored") if battle.identical() else verdict(battle)
+        scores += _battle_scores(battle, outcome, difficulties, weighted=weighted)
     return scores
 
 
 def _battle_scores(
     battle: _Battle, verdict: _Verdict, difficulties: Mapping[str, float] | None, *, weighted: bool
 ) -> Iterator[Score]:
-    found, status = verdict
+    preferred, status = verdict
     rates = ("win_rate", "discrete_win_rate") if weighted else ("win_rate_discrete",)
     controlled = f"lc_win_rate{'' if weighted else '_discrete'}{'' if difficulties is not None else '_nodiff'}"
-    if found is None:
+    if preferred is None:
         for metric in (*rates, controlled):
             yield Score(battle.item, battle.prompt.id, metric, None, status)
         return
@@ -173,7 +175,7 @@ def _battle_scores(
     delta = {"length_delta": len(baseline) - len(ours)}
     detail = delta if difficulties is None else {**delta, "difficulty": difficulties[battle.prompt.id]}
     for metric in (*rates, controlled):
-        value = discrete(found) if metric == "discrete_win_rate" else found
+        value = discrete(preferred) if metric == "discrete_win_rate" else preferred
         yield Score(
             battle.item, battle.prompt.id, metric, 100 * (value - 1), detail=detail if metric == controlled else {}
         )

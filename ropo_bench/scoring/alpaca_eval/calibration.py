@@ -25,16 +25,16 @@ def rows_of(instructions: Sequence[str]) -> list[int | None]:
 
     alpaca_eval takes the position in the file instead, which is wrong for every file that lacks a row.
     """
-    known = _rows()
-    return [known.get(instruction.strip()) for instruction in instructions]
+    row_by_text = _rows()
+    return [row_by_text.get(instruction.strip()) for instruction in instructions]
 
 
 @cache
 def difficulties() -> NDArray[np.float64]:
     """Difficulty of each row, higher is easier to win: gamma_x of arXiv 2404.04475 (section 3), (805,)."""
     # The row is in the first column, whatever a copy calls it.
-    found = {int(next(iter(r.values()))): float(r["instruction_difficulty"]) for r in read_rows(DIFFICULTIES)}
-    return np.array([found[row] for row in range(len(found))])
+    by_row = {int(next(iter(r.values()))): float(r["instruction_difficulty"]) for r in read_rows(DIFFICULTIES)}
+    return np.array([by_row[row] for row in range(len(by_row))])
 
 
 @cache

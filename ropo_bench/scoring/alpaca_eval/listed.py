@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation, LeaderboardRow, read_leaderboard
-from ropo_bench.scoring.alpaca_eval.official import length_controlled
+from ropo_bench.scoring.alpaca_eval.official import control_length
 
 GRID = tuple(float(c) for c in np.logspace(-4, 4, 10))
 """What alpaca_eval's cross-validation picks C from."""
@@ -56,7 +56,7 @@ def _with_c(row: LeaderboardRow, annotations: Sequence[Annotation]) -> Listed | 
         return None
     positions = range(len(annotations))
     for c in GRID:
-        if abs(length_controlled(annotations, positions, c).win_rate - figure) <= SAME:
+        if abs(control_length(annotations, positions, c).win_rate - figure) <= SAME:
             return Listed(row.name, figure, c)
     return None
 

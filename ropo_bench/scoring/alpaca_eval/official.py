@@ -49,7 +49,7 @@ class Controlled(NamedTuple):
     c: float | None
 
 
-def length_controlled(annotations: Sequence[Annotation], rows: Sequence[int], c: float | None) -> Controlled:
+def control_length(annotations: Sequence[Annotation], rows: Sequence[int], c: float | None) -> Controlled:
     """Its length-controlled win rate of one model: metrics.glm_winrate, version length_controlled_v1.
 
     rows: of each annotation's instruction in AlpacaEval 2, where the model looks its difficulty up. c: inverse
@@ -79,10 +79,10 @@ def length_controlled(annotations: Sequence[Annotation], rows: Sequence[int], c:
 
         with (
             config_context(),
-            _replaced(glm_winrate, "hf_hub_download", lambda **_: path),
-            _replaced(glm_winrate, "fit_LogisticRegressionCV", fit),
+            _replace_attribute(glm_winrate, "hf_hub_download", lambda **_: path),
+            _replace_attribute(glm_winrate, "fit_LogisticRegressionCV", fit),
         ):
-            found = glm_winrate.get_length_controlled_winrate(
+            figures = glm_winrate.get_length_controlled_winrate(
                 frame,
                 save_weights_dir=None,
                 is_add_glm_preference_inplace=False,
@@ -90,7 +90,7 @@ def length_controlled(annotations: Sequence[Annotation], rows: Sequence[int], c:
                 glm_info=info,
             )
         chosen = c if c is not None else float(np.ravel(fitted[0].C_)[0]) if fitted else None
-    return Controlled(float(found["length_controlled_winrate"]), float(found["lc_standard_error"]), chosen)
+    return Controlled(float(figures["length_controlled_winrate"]), float(figures["lc_standard_error"]), chosen)
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def _without_side_effects() -> Iterator[None]:
 
 
 @contextmanager
-def _replaced(module: Any, name: str, value: object) -> Iterator[None]:
+def _replace_attribute(module: Any, name: str, value: object) -> Iterator[None]:
     original = getattr(module, name)
     setattr(module, name, value)
     try:

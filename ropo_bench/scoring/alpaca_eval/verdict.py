@@ -19,10 +19,10 @@ def preference(answer: JudgeAnswer, *, weighted: bool, switched: bool) -> float 
     weighted: by the probabilities of m and M as the first token, by alpaca_eval's own parser; otherwise by the
     text, which must be m or M (spaces, quotes and stops aside). switched: whether m was the model's answer.
     """
-    found = _weighted(answer) if weighted else _written(answer)
-    if found is None:
+    value = _read_weighted(answer) if weighted else _read_written(answer)
+    if value is None:
         return None
-    return 3 - found if switched else found
+    return 3 - value if switched else value
 
 
 def discrete(preference: float) -> float:
@@ -30,7 +30,7 @@ def discrete(preference: float) -> float:
     return TIE if preference == TIE else 1.0 + (preference > TIE)
 
 
-def _weighted(answer: JudgeAnswer) -> float | None:
+def _read_weighted(answer: JudgeAnswer) -> float | None:
     top = answer.top_logprobs or {}
     if not any(math.isfinite(top.get(token, -math.inf)) for token in ("m", "M")):
         return None
@@ -38,7 +38,7 @@ def _weighted(answer: JudgeAnswer) -> float | None:
     return preference if math.isfinite(preference) else None  # both so unlikely that their share is 0 / 0
 
 
-def _written(answer: JudgeAnswer) -> float | None:
+def _read_written(answer: JudgeAnswer) -> float | None:
     match = _IDENTIFIER.fullmatch(without_thoughts(answer.text).text)
     if match is None:
         return None

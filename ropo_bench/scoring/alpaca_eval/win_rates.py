@@ -13,7 +13,7 @@ from ropo_bench.scoring.alpaca_eval import calibration
 from ropo_bench.scoring.alpaca_eval.estimator import gamed
 from ropo_bench.scoring.alpaca_eval.leaderboard import Annotation, LeaderboardRow
 from ropo_bench.scoring.alpaca_eval.listed import SAME, Listed, find_listed
-from ropo_bench.scoring.alpaca_eval.official import Controlled, length_controlled
+from ropo_bench.scoring.alpaca_eval.official import Controlled, control_length
 from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete
 from ropo_bench.scoring.length_control import C, estimate, length_shift, shift_caution
 from ropo_bench.statistics import Estimator, Sample, measure
@@ -64,8 +64,8 @@ def measure_annotations(
     make = _row_by_position if rule == "alpaca-eval" else _row_by_text
     return [
         make(model, baseline, judge, group, c)
-        for (model, baseline), found in battles.items()
-        for judge, group in _by_judge(found).items()
+        for (model, baseline), own in battles.items()
+        for judge, group in _by_judge(own).items()
     ]
 
 
@@ -105,10 +105,10 @@ def _row_by_text(
     model: str, baseline: str, judge: str | None, group: Sequence[Annotation], c: float | None
 ) -> ModelRow:
     rows, absent = _calibrated_rows(group)
-    known = [row for row in rows if row is not None]
-    found, c = _measure(group, known if len(known) == len(group) else None, c)
+    calibrated = [row for row in rows if row is not None]
+    measurements, c = _measure(group, calibrated if len(calibrated) == len(group) else None, c)
     notes = [*_count_notes(model, group), *_calibration_notes(model, baseline, group, rows, absent)]
-    return ModelRow(model, baseline, judge, group, found, notes, c)
+    return ModelRow(model, baseline, judge, group, measurements, notes, c)
 
 
 def _row_by_position(
@@ -121,9 +121,9 @@ def _row_by_position(
             " give one annotation an instruction, or leave the rule out"
         )
     listed = find_listed(group) if c is None else None
-    found, c = _measure(group, range(len(group)), c if listed is None else listed.c)
+    measurements, c = _measure(group, range(len(group)), c if listed is None else listed.c)
     notes = [*_count_notes(model, group), *_position_notes(model, group, listed, c)]
-    return ModelRow(model, baseline, judge, group, found, notes, c)
+    return ModelRow(model, baseline, judge, group, measurements, notes, c)
 
 
 def _measure(
@@ -142,12 +142,12 @@ def _measure(
     ]
     official = _official(group, rows, c)
     used = c if official is None else official.c
-    estimator = _length_controlled(rows is not None, official, C if used is None else used)
-    found = {m.metric: m for m in measure(TASK, columns, [scores], {"length_controlled": estimator})}
-    length = found[LENGTH]
+    estimator = _length_estimator(rows is not None, official, C if used is None else used)
+    measurements = {m.metric: m for m in measure(TASK, columns, [scores], {"length_controlled": estimator})}
+    length = measurements[LENGTH]
     assert length.value is not None
-    found[LENGTH] = replace(length, value=int(length.value))
-    return found, C if official is None and c is None else used
+    measurements[LENGTH] = replace(length, value=int(length.value))
+    return measurements, C if official is None and c is None else used
 
 
 def _calibrated_rows(group: Sequence[Annotation]) -> tuple[list[int | None], str | None]:
@@ -166,10 +166,10 @@ def _official(group: Sequence[Annotation], rows: Sequence[int] | None, c: float 
     """
     verdicts = any(a.preference is not None for a in group)
     constant = len({len(a.output_1) - len(a.output_2) for a in group}) == 1
-    return None if rows is None or constant or not verdicts else length_controlled(group, rows, c)
+    return None if rows is None or constant or not verdicts else control_length(group, rows, c)
 
 
-def _length_controlled(calibrated: bool, official: Controlled | None, c: float) -> Estimator:
+def _length_estimator(calibrated: bool, official: Controlled | None, c: float) -> Estimator:
     """alpaca_eval's value where there is one, ours elsewhere; how it varies is our fit's in both cases."""
 
     def estimator(scores_by_seed: Sequence[Sequence[Score]]) -> Sample:
@@ -217,20 +217,20 @@ def _position_notes(model: str, group: Sequence[Annotation], listed: Listed | No
         )
     if listed is None:
         yield (
-            f"{model}: C {_shown(c)} by cross-validation, whose scores are tied to about 1e-6: another version of"
+            f"{model}: C {_format_c(c)} by cross-validation, whose scores are tied to about 1e-6: another version of"
             " scikit-learn may pick another, which moved 22 of 57 published length-controlled win rates by up to 0.15"
         )
         return
     yield (
         f"{model}: on alpaca_eval's leaderboard as {listed.name} with {listed.lc_win_rate:.6f}, reached at C"
-        f" {_shown(listed.c)}"
+        f" {_format_c(listed.c)}"
     )
-    picked = length_controlled(group, range(len(group)), None)
+    picked = control_length(group, range(len(group)), None)
     if abs(picked.win_rate - listed.lc_win_rate) > SAME:
-        yield f"{model}: cross-validation picks C {_shown(picked.c)} here, with {picked.win_rate:.3f}"
+        yield f"{model}: cross-validation picks C {_format_c(picked.c)} here, with {picked.win_rate:.3f}"
 
 
-def _shown(c: float | None) -> str:
+def _format_c(c: float | None) -> str:
     return "none (50 by construction)" if c is None else f"{c:.4g}"
 
 

@@ -36,9 +36,9 @@ def estimate(scores_by_seed: Sequence[Sequence[Score]], *, gamed: Gamed | None =
 
 def _columns(scores: Sequence[Score]) -> tuple[Array, Array, Array | None]:
     """Preferences (0..1), length deltas and, where all have one, difficulties of one seed's items."""
-    known = all("difficulty" in score.detail for score in scores)
+    has_difficulties = all("difficulty" in score.detail for score in scores)
     return (
         np.array([score.value for score in scores], dtype=float) / 100,
         np.array([score.detail["length_delta"] for score in scores], dtype=float),
-        np.array([score.detail["difficulty"] for score in scores], dtype=float) if known else None,
+        np.array([score.detail["difficulty"] for score in scores], dtype=float) if has_difficulties else None,
     )

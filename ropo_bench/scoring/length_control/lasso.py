@@ -113,15 +113,15 @@ def solve(blocks: Sequence[Block], c: float, start_RF: Array) -> Array:
         (open_,) = np.nonzero(_violation(point) > _TOLERANCE * scale_R)
         if not len(open_):
             break
-        here = point.rows(open_)
-        step_RF = target_RF[open_] - here.w_RF
-        there = _Point.of([block.rows(open_) for block in blocks], here.w_RF + length_R[open_, None] * step_RF, c)
+        current = point.rows(open_)
+        step_RF = target_RF[open_] - current.w_RF
+        trial = _Point.of([block.rows(open_) for block in blocks], current.w_RF + length_R[open_, None] * step_RF, c)
         # What the model promises for a whole step, never above 0; a part of a step must keep some of its part.
-        gain_R = (here.gradient_RF * step_RF).sum(axis=1) + _norm(target_RF[open_]) - _norm(here.w_RF)
-        rounding_R = 1e-14 * (1 + here.objective())
-        good = there.objective() <= here.objective() + 1e-4 * length_R[open_] * gain_R + rounding_R
+        gain_R = (current.gradient_RF * step_RF).sum(axis=1) + _norm(target_RF[open_]) - _norm(current.w_RF)
+        rounding_R = 1e-14 * (1 + current.objective())
+        good = trial.objective() <= current.objective() + 1e-4 * length_R[open_] * gain_R + rounding_R
         accepted = open_[good]
-        point.put(accepted, there.rows(np.flatnonzero(good)))
+        point.put(accepted, trial.rows(np.flatnonzero(good)))
         target_RF[accepted] = _model_minimum(point.rows(accepted))
         length_R[open_] = np.where(good, 1.0, length_R[open_] / 2)
     return point.w_RF
@@ -148,7 +148,7 @@ def _model_minimum(point: _Point) -> Array:
     linear_RF = np.einsum("rfg,rg->rf", hessian_RFF, point.w_RF) - point.gradient_RF
     best_RF, best_R = np.zeros((R, F)), np.full(R, np.inf)
     # First the signs of here, which rarely change, then those without |w|_1; then all there are.
-    likely = (np.sign(point.w_RF), np.sign(_solved(hessian_RFF, linear_RF)))
+    likely = (np.sign(point.w_RF), np.sign(_solve_systems(hessian_RFF, linear_RF)))
     for sign_RF in chain(likely, (np.tile(signs, (R, 1)) for signs in product((-1.0, 0.0, 1.0), repeat=F))):
         open_ = np.flatnonzero(best_R > 0)
         if not len(open_):
@@ -163,12 +163,12 @@ def _with_signs(hessian_RFF: Array, linear_RF: Array, sign_RF: Array) -> tuple[A
     """Minimum of u H u / 2 - linear u + sign u, u 0 where the sign is; and by how much it is not that of |u|_1."""
     on_RF = sign_RF != 0
     system_RFF = np.where(on_RF[:, :, None] & on_RF[:, None, :], hessian_RFF, np.eye(sign_RF.shape[1]))
-    u_RF = _solved(system_RFF, np.where(on_RF, linear_RF - sign_RF, 0.0))
+    u_RF = _solve_systems(system_RFF, np.where(on_RF, linear_RF - sign_RF, 0.0))
     slope_RF = np.einsum("rfg,rg->rf", hessian_RFF, u_RF) - linear_RF
     diagonal_RF = np.diagonal(hessian_RFF, axis1=1, axis2=2)
     wrong_RF = np.where(on_RF, np.maximum(-u_RF * sign_RF, 0) * diagonal_RF, np.maximum(np.abs(slope_RF) - 1, 0))
     return np.where(u_RF * sign_RF > 0, u_RF, 0.0), wrong_RF.max(axis=1)
 
 
-def _solved(system_RFF: Array, right_RF: Array) -> Array:
+def _solve_systems(system_RFF: Array, right_RF: Array) -> Array:
     return np.asarray(np.linalg.solve(system_RFF, right_RF[:, :, None])[:, :, 0], dtype=np.float64)

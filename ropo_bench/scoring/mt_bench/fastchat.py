@@ -28,7 +28,7 @@ def answer_rows(completions: Sequence[Completion], model: str, made_at: float) -
     """Rows of `model_answer/MODEL.jsonl`, one a prompt, its samples as choices; made_at: seconds since 1970."""
     ordered = sorted(completions, key=lambda completion: (_question(completion.prompt_id), completion.sample))
     for prompt_id, group in groupby(ordered, key=lambda completion: completion.prompt_id):
-        choices = [{"index": each.sample, "turns": list(each.turns)} for each in group]
+        choices = [{"index": answer.sample, "turns": list(answer.turns)} for answer in group]
         yield {
             "question_id": _id(prompt_id),
             "answer_id": hashlib.sha256(json.dumps([model, prompt_id, choices]).encode()).hexdigest()[:22],
@@ -42,9 +42,9 @@ def single_rows(
     material: Material, judge: JudgeRecipe, answers: Mapping[str, JudgeAnswer], model: str, made_at: float
 ) -> Iterator[Row]:
     """Rows of `model_judgment/JUDGE_single.jsonl`: one an answer of the judge, score -1 where it says no grade."""
-    asked = {call.item: call.messages[-1]["content"] for call in grading_calls(material, judge)}
+    questions = {call.item: call.messages[-1]["content"] for call in grading_calls(material, judge)}
     for turn in find_turns(material.task, material.prompts, material.completions):
-        if turn.item not in asked or turn.item not in answers:
+        if turn.item not in questions or turn.item not in answers:
             continue
         judgment = answers[turn.item].text
         grade = read_rating(answers[turn.item], verdict_rule(material.task)).value
@@ -52,7 +52,7 @@ def single_rows(
             "question_id": _id(turn.prompt.id),
             "model": model,
             "judge": [judge.model, template_name("single", turn.prompt.category, turn.number)],
-            "user_prompt": asked[turn.item],
+            "user_prompt": questions[turn.item],
             "judgment": judgment,
             "score": -1 if grade is None else int(grade) if grade.is_integer() else grade,
             "turn": turn.number,
@@ -72,12 +72,12 @@ def pair_rows(
     One a turn that was judged in both orders; "error" is FastChat's word for no verdict. A tie of identical
     conversations, which no judge was asked about, has empty prompts and judgments.
     """
-    asked = {call.item: call.messages[-1]["content"] for call in battle_calls(material, judge)}
+    questions = {call.item: call.messages[-1]["content"] for call in battle_calls(material, judge)}
     rule = verdict_rule(material.task)
     for turn, opponent in pairs(material):
         items = [f"{turn.item}:{order}" for order in ORDERS]
         identical = not turn.problem and not opponent.problem and turn.answers == opponent.answers
-        if not identical and not all(item in asked and item in answers for item in items):
+        if not identical and not all(item in questions and item in answers for item in items):
             continue
         row: Row = {
             "question_id": _id(turn.prompt.id),
@@ -91,7 +91,7 @@ def pair_rows(
             judgment = "" if identical else answers[item].text
             side = "tie" if identical else read_side(answers[item], rule).value or "error"
             row |= {f"{order}_winner": winners.get(side, side), f"{order}_judgment": judgment}
-            row[f"{order}_user_prompt"] = asked.get(item, "")
+            row[f"{order}_user_prompt"] = questions.get(item, "")
         yield row
 
 
@@ -109,5 +109,5 @@ def _id(prompt_id: str) -> int | str:
 
 def _question(prompt_id: str) -> tuple[int, str]:
     """Sorts numbers by size, other ids behind them."""
-    found = _id(prompt_id)
-    return (found, "") if isinstance(found, int) else (1 << 62, prompt_id)
+    question_id = _id(prompt_id)
+    return (question_id, "") if isinstance(question_id, int) else (1 << 62, prompt_id)

@@ -59,8 +59,8 @@ def score_judgments(judgments: Sequence[Judgment], rule: str) -> list[ModelScore
     groups: dict[tuple[str, str], list[Judgment]] = defaultdict(list)
     for judgment in judgments:
         groups[judgment.model, judgment.judge].append(judgment)
-    found = [_model_scores(model, judge, group, rule) for (model, judge), group in groups.items()]
-    return sorted(found, key=lambda scores: (-(scores.measurements[0].value or 0.0), scores.model, scores.judge))
+    models = [_model_scores(model, judge, group, rule) for (model, judge), group in groups.items()]
+    return sorted(models, key=lambda scores: (-(scores.measurements[0].value or 0.0), scores.model, scores.judge))
 
 
 def baseline(judgments: Sequence[Judgment]) -> str | None:
@@ -95,7 +95,7 @@ def _model_scores(model: str, judge: str, judgments: Sequence[Judgment], rule: s
 
 
 def _item(judgments: Sequence[Judgment], skip_errors: bool = False) -> Item:
-    valid = [one.value for one in judgments if one.value is not None and not (skip_errors and one.error_answer)]
+    valid = [j.value for j in judgments if j.value is not None and not (skip_errors and j.error_answer)]
     return Item(judgments[0].question, judgments[0].turn, tuple(valid))
 
 
@@ -115,8 +115,8 @@ def _parts(items: Sequence[Item], turn_prefix: str, category_prefix: str) -> lis
     for item in items:
         turns[item.turn].append(item)
         categories[category(item.question)].append(item)
-    found = [_mean(f"{turn_prefix}{turn}", turns[turn]) for turn in sorted(turns)]
-    return found + [_mean(category_prefix + name, categories[name]) for name in CATEGORIES if name in categories]
+    parts = [_mean(f"{turn_prefix}{turn}", turns[turn]) for turn in sorted(turns)]
+    return parts + [_mean(category_prefix + name, categories[name]) for name in CATEGORIES if name in categories]
 
 
 def category(question: str) -> str:
@@ -138,9 +138,9 @@ def _mean(metric: str, items: Sequence[Item], share: float | None = None) -> Mea
     n = sum(map(len, values.values()))
     if not n:
         return Measurement("mt-bench", metric, None, None, 0, len(items))
-    value = fmean(one for found in values.values() for one in found)
+    value = fmean(item_value for own in values.values() for item_value in own)
     error = None
     if len(values) > 1:
-        residuals = [sum(one - value for one in found) for found in values.values()]
+        residuals = [sum(item_value - value for item_value in own) for own in values.values()]
         error = sqrt(len(values) / (len(values) - 1) * sum(r * r for r in residuals)) / n
     return Measurement("mt-bench", metric, value, error, n, len(items) - n)

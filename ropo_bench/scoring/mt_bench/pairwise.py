@@ -90,7 +90,7 @@ def graded_battles(material: Material, grader: Grader) -> list[Score]:
         if key not in grades:
             ours_turns, theirs_turns = ours[key].turns, theirs[key].turns
             grades[key] = (list(grader(turn.prompt, ours_turns)), list(grader(turn.prompt, theirs_turns)))
-        grade, other = (found[turn.number - 1] for found in grades[key])
+        grade, other = (by_turn[turn.number - 1] for by_turn in grades[key])
         won = better(grade, other, 0.0)
         if won is None:
             scores += _scores(material, turn, opponent, None, "unparsable", {})
@@ -105,7 +105,9 @@ def pairs(material: Material) -> Iterator[tuple[Turn, Turn]]:
     task, prompts = material.task, material.prompts
     if not material.baseline:
         raise UsageError(f"task {task.name}: a win rate needs a baseline's completions; there are none")
-    ours, theirs = (find_turns(task, prompts, each) for each in (material.completions, material.baseline))
+    ours, theirs = (
+        find_turns(task, prompts, completions) for completions in (material.completions, material.baseline)
+    )
     return zip(ours, theirs, strict=True)
 
 

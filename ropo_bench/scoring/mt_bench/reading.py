@@ -45,7 +45,7 @@ def read_judgments(path: Path, pairwise: bool) -> list[Judgment]:
     Raises UsageError naming the line that is not such a judgment, and for an empty file.
     """
     read = _battle if pairwise else _grade
-    return [judgment for number, row in read_rows(path) for judgment in _checked(path, number, row, read, pairwise)]
+    return [judgment for number, row in read_rows(path) for judgment in _check(path, number, row, read, pairwise)]
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -65,7 +65,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def _checked(
+def _check(
     path: Path,
     number: int,
     row: Mapping[str, Any],
@@ -95,15 +95,15 @@ def _grade(row: Mapping[str, Any]) -> list[Judgment]:
 
 
 def _battle(row: Mapping[str, Any]) -> list[Judgment]:
-    one, other = _model(row, "model_1"), _model(row, "model_2")
-    if one == other:
-        raise ValueError(f"model_1 and model_2 are both {one!r}")
+    model, opponent = _model(row, "model_1"), _model(row, "model_2")
+    if model == opponent:
+        raise ValueError(f"model_1 and model_2 are both {model!r}")
     won = _won(row)
     error = any(_ERROR_ANSWER.search(str(row.get(f"{game}_user_prompt", ""))) for game in ("g1", "g2"))
     question, judge, turn = _question(row), _judge(row), _turn(row.get("turn", 1))
     return [
-        Judgment(question, turn, one, other, judge, won, error),
-        Judgment(question, turn, other, one, judge, None if won is None else 100 - won, error),
+        Judgment(question, turn, model, opponent, judge, won, error),
+        Judgment(question, turn, opponent, model, judge, None if won is None else 100 - won, error),
     ]
 
 

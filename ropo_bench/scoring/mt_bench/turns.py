@@ -50,14 +50,14 @@ def find_turns(task: TaskRecipe, prompts: Sequence[Prompt], completions: Sequenc
 
     An error text spoils its own turn and the later ones. Raises UsageError for conversations of more than two turns.
     """
-    found = by_key(completions)
+    completion_by_key = by_key(completions)
     turns = []
     for prompt, sample in expected(prompts, task):
         if len(prompt.turns) > 2:
             raise UsageError(
                 f"task {task.name}, prompt {prompt.id}: has {len(prompt.turns)} turns; MT-Bench judges one or two"
             )
-        completion = found.get((prompt.id, sample))
+        completion = completion_by_key.get((prompt.id, sample))
         given = completion.turns if completion else ()
         for number in range(1, len(prompt.turns) + 1):
             answers = given[:number]

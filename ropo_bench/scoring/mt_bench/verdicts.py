@@ -70,8 +70,8 @@ def read_side(answer: JudgeAnswer, rule: Rule) -> Reading[Side]:
     if rule == "last":
         return _closing(answer, _marks)
     marks = _marks(answer.text)
-    found: Side | None = next((side for side in _SIDES.values() if side in marks), None)
-    return Reading(found, ambiguous=len(set(marks)) > 1)
+    verdict: Side | None = next((side for side in _SIDES.values() if side in marks), None)
+    return Reading(verdict, ambiguous=len(set(marks)) > 1)
 
 
 def _first_rating(text: str) -> Reading[float]:

@@ -58,10 +58,10 @@ def fetch(entry: Entry) -> Path:
     Raises UsageError for a file with other content and for what is neither here nor to be had, StorageError for
     a file that cannot be read or written.
     """
-    found = find(entry)
-    if found is not None:
-        verify(entry, found[1])
-        return found[1]
+    place = find(entry)
+    if place is not None:
+        verify(entry, place[1])
+        return place[1]
     mirror = mirror_folder()
     where = f"neither in the mirror ({mirror or f'{MIRROR} is not set'}) nor in the cache ({cache_folder()})"
     mend = "give a mirror folder that has it with --assets DIR"
@@ -138,5 +138,5 @@ def _content_hash(path: Path, size: int, mtime_ns: int, ctime_ns: int) -> str:
 
 def _check(entry: Entry, where: str, actual: str, mend: str) -> None:
     if actual not in entry.hashes:
-        known = " or ".join(entry.hashes)
-        raise UsageError(f"asset {entry.name}: {where} has sha256 {actual}, the registry says {known}; {mend}")
+        hashes = " or ".join(entry.hashes)
+        raise UsageError(f"asset {entry.name}: {where} has sha256 {actual}, the registry says {hashes}; {mend}")

@@ -68,11 +68,11 @@ def entries() -> Sequence[Entry]:
 
 def entry(name: str) -> Entry:
     """The entry of that name; raises UsageError for an unknown one."""
-    known = _registry()
-    if name not in known:
-        hint = suggest(name, known) or "`ropo-bench assets list` names all"
+    by_name = _registry()
+    if name not in by_name:
+        hint = suggest(name, by_name) or "`ropo-bench assets list` names all"
         raise UsageError(f"asset {name}: not in the registry; {hint}")
-    return known[name]
+    return by_name[name]
 
 
 def sha256(name: str) -> str:

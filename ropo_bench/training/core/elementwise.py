@@ -39,7 +39,7 @@ _ARGUMENTS = {
 def library() -> Any:
     """The compiled functions; None, with one warning, where no compiler makes them or torch has no OpenMP to lend."""
     try:
-        functions = _compiled()
+        functions = _compile()
     except (OSError, subprocess.SubprocessError, build.BuildError) as error:
         reason = getattr(error, "stderr", None) or str(error)
         logging.getLogger(__name__).warning(
@@ -54,19 +54,21 @@ def library() -> Any:
     return functions
 
 
-def _compiled() -> ctypes.CDLL:
+def _compile() -> ctypes.CDLL:
     compiler, source = build.find_compiler(), str(Path(__file__).with_suffix(".c"))
     with tempfile.TemporaryDirectory(prefix="ropo-bench-") as folder:
-        made, linked = str(Path(folder, "elementwise.o")), str(Path(folder, "elementwise.so"))
+        object_file, library_file = str(Path(folder, "elementwise.o")), str(Path(folder, "elementwise.so"))
         for native in build.NATIVE:
-            command = [*compiler, *_FLAGS, *([native] if native else []), "-c", source, "-o", made]
+            command = [*compiler, *_FLAGS, *([native] if native else []), "-c", source, "-o", object_file]
             done = subprocess.run(command, capture_output=True, text=True, timeout=build.COMPILE_SECONDS, check=False)
             if done.returncode == 0:
                 break
         done.check_returncode()
         # Linked without OpenMP: its symbols are found in torch's runtime, so both use the same threads.
-        subprocess.run([*compiler, "-shared", made, "-o", linked, "-lm"], check=True, capture_output=True, text=True)
-        return ctypes.CDLL(linked)
+        subprocess.run(
+            [*compiler, "-shared", object_file, "-o", library_file, "-lm"], check=True, capture_output=True, text=True
+        )
+        return ctypes.CDLL(library_file)
 
 
 def _call(name: str, *arguments: Any) -> None:

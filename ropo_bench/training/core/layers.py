@@ -123,10 +123,10 @@ def rotate_query_key(query: Tensor, key: Tensor, cos: Tensor, sin: Tensor) -> tu
 
     Under autocast bf16 stays bf16, to which attention would round the results next.
     """
-    return _rotated(query, cos, sin), _rotated(key, cos, sin)
+    return _rotate(query, cos, sin), _rotate(key, cos, sin)
 
 
-def _rotated(x_BHTE: Tensor, cos_BTE: Tensor, sin_BTE: Tensor) -> Tensor:
+def _rotate(x_BHTE: Tensor, cos_BTE: Tensor, sin_BTE: Tensor) -> Tensor:
     types_fit = x_BHTE.dtype in elementwise.SUFFIX and cos_BTE.dtype == torch.float32
     keeps_type = x_BHTE.dtype == torch.float32 or torch.is_autocast_enabled("cpu")
     if x_BHTE.device.type == "cpu" and types_fit and keeps_type and x_BHTE.shape[-1] == cos_BTE.shape[-1]:

@@ -96,11 +96,11 @@ def _fit(given: Tensor, changed: Tensor) -> LogitChange | None:
     small, large = changed[:2].tolist()
     scale = small / _SMALL
     is_capped = large < 0.5 * scale * _LARGE
-    change = LogitChange(_rounded(scale), _rounded(large) if is_capped else None)
+    change = LogitChange(_round(scale), _round(large) if is_capped else None)
     close = torch.allclose(change(given.clone()), changed, rtol=_TOLERANCE, atol=_TOLERANCE)
     return change if close else None
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     """Without the rounding of fp32: the number that stands in a config."""
     return float(f"{value:.6g}")

@@ -140,7 +140,7 @@ class _Crew:
         """Pass on what is told until all have ended well; raises for the first that did not."""
         working = set(range(len(self.workers)))
         failed: list[int] = []
-        told: dict[str, Any] | None = None
+        failure: dict[str, Any] | None = None
         deadline: float | None = None
         while working:
             try:
@@ -153,7 +153,7 @@ class _Crew:
                     failed.append(rank)
                     deadline = deadline or time.monotonic() + FAREWELL_SECONDS
             elif message.get("error") == InternalError.__name__:  # perhaps no more than the loss of another
-                told = told or message
+                failure = failure or message
                 deadline = deadline or time.monotonic() + FAREWELL_SECONDS
             elif "error" in message:
                 raise _error(message)
@@ -161,12 +161,12 @@ class _Crew:
                 on_step(message["step"], message["tokens"])
         # One that was killed is the cause; the others lost it and failed.
         cause = min(failed, key=lambda rank: self.workers[rank].returncode, default=None)
-        if told is not None and (cause is None or self.workers[cause].returncode >= 0):
-            raise _error(told)
+        if failure is not None and (cause is None or self.workers[cause].returncode >= 0):
+            raise _error(failure)
         if cause is not None:
-            raise self._died(cause)
+            raise self._error_of_dead_worker(cause)
 
-    def _died(self, rank: int) -> MethodFailed:
+    def _error_of_dead_worker(self, rank: int) -> MethodFailed:
         code = self.workers[rank].returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         lines = [line.strip() for line in (self.logs / str(rank)).read_text(errors="replace").splitlines()]
@@ -191,11 +191,11 @@ class _Crew:
 def worker_environment(rank: int, launch: Launch, port: int) -> dict[str, str]:
     """The environment of one worker of a team on this machine, which meets at a port of it."""
     count = launch.num_processes
-    kept = {name: value for name, value in os.environ.items() if not _is_launchers(name)}
-    kept.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    environment = {name: value for name, value in os.environ.items() if not _is_launchers(name)}
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     if sys.platform == "linux":
-        kept.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the machine's name need not lead to an address of it
-    return kept | {
+        environment.setdefault("GLOO_SOCKET_IFNAME", "lo")  # the machine's name need not lead to an address of it
+    return environment | {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(PACKAGE_ROOT), *filter(None, sys.path)])),
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),

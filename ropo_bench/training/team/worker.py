@@ -18,12 +18,12 @@ from ropo_bench.errors.failures import as_expected
 
 def main() -> None:
     """Do the job; exit code 1 after an error, which is told."""
-    told = os.fdopen(os.dup(1), "w")
+    channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed must not be taken for a message
 
     def tell(**message: Any) -> None:
-        told.write(json.dumps(message) + "\n")
-        told.flush()
+        channel.write(json.dumps(message) + "\n")
+        channel.flush()
 
     line = sys.stdin.readline()
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -37,7 +37,7 @@ def main() -> None:
     except (Exception, SystemExit) as error:
         expected = as_expected(error)
         tell(error=type(expected).__name__, message=str(expected))
-        told.close()
+        channel.close()
         os._exit(1)  # without a farewell to the others, who may wait for this process
 
 

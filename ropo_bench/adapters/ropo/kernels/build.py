@@ -51,9 +51,9 @@ def find_compiler() -> list[str]:
 
 
 def _key(compiler: list[str]) -> str:
-    found = os.path.realpath(shutil.which(compiler[0]) or "")
+    compiler_path = os.path.realpath(shutil.which(compiler[0]) or "")
     sources = [path.read_text(encoding="utf-8") for path in (SOURCE, *sorted(SOURCE.parent.glob("*.h")))]
-    parts = [*sources, found, *compiler[1:], *FLAGS, platform.machine(), _cpu()]
+    parts = [*sources, compiler_path, *compiler[1:], *FLAGS, platform.machine(), _cpu()]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 

@@ -27,20 +27,20 @@ _POINTER, _INT64, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 def library() -> ctypes.CDLL | None:
     """The compiled library; None, with one warning, where it cannot be had."""
     try:
-        found = build.load()
+        loaded = build.load()
     except build.BuildError as error:
         logging.getLogger(__name__).warning(
             "RoPO rotates in plain torch, several times slower than by its C kernel: %s", error
         )
         return None
-    found.big_rotate.argtypes = [*[_POINTER] * 4, _INT64, _INT64, _INT, *[_POINTER] * 4, _INT, _INT, _INT]
-    found.big_scale.argtypes = [*[_POINTER] * 6, _INT64, _INT64, _INT, _INT]
-    found.big_threads.argtypes = [_POINTER] * 3
+    loaded.big_rotate.argtypes = [*[_POINTER] * 4, _INT64, _INT64, _INT, *[_POINTER] * 4, _INT, _INT, _INT]
+    loaded.big_scale.argtypes = [*[_POINTER] * 6, _INT64, _INT64, _INT, _INT]
+    loaded.big_threads.argtypes = [_POINTER] * 3
     runtime = openmp_runtime()
     if runtime is not None:
         names = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
-        found.big_threads(*(ctypes.cast(getattr(runtime, name), _POINTER) for name in names))
-    return found
+        loaded.big_threads(*(ctypes.cast(getattr(runtime, name), _POINTER) for name in names))
+    return loaded
 
 
 def openmp_runtime() -> ctypes.CDLL | None:
