@@ -43,7 +43,7 @@ class Wanted:
 
 def read_wanted(given: Sequence[str], request: Request) -> Wanted:
     """Read --effect options; raises UsageError for what is no number above 0, or no tested column."""
-    names = [f"{task.name}.{column.metric}" for task, column in tested_columns(request)]
+    names = [f"{task.name}.{column.metric}" for task, column in select_tested_columns(request)]
     everywhere: float | None = None
     columns: dict[str, float] = {}
     for text in given:
@@ -63,14 +63,14 @@ def read_wanted(given: Sequence[str], request: Request) -> Wanted:
     return Wanted(everywhere, columns)
 
 
-def tested_columns(request: Request) -> list[tuple[TaskRecipe, Column]]:
+def select_tested_columns(request: Request) -> list[tuple[TaskRecipe, Column]]:
     """The columns on which rows are compared."""
     return [(task, column) for task in request.tasks for column in task.columns if task.is_tested(column)]
 
 
 def power(request: Request, store: Store, effects: Wanted) -> list[dict[str, Any]]:
     """An entry for each tested column, as JSON; None where something cannot be known beforehand."""
-    columns = tested_columns(request)
+    columns = select_tested_columns(request)
     family = _family(request, columns)
     before = {task.name: earlier(store, request, task) for task in {id(t): t for t, _ in columns}.values()}
     return [

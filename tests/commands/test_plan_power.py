@@ -15,7 +15,7 @@ from ropo_bench.commands.plan.command import plan_command
 from ropo_bench.commands.run import run_command
 from ropo_bench.errors import UsageError
 from ropo_bench.planning.plan import plan
-from ropo_bench.planning.power import Wanted, power, read_wanted, tested_columns
+from ropo_bench.planning.power import Wanted, power, read_wanted, select_tested_columns
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.request import Asked, Limits, Request, resolve
 from ropo_bench.runs.reading import open_run
@@ -66,7 +66,7 @@ def test_every_recipe_with_planning_figures_gives_the_designs_figure(tmp_path: P
 
 
 def test_holm_counts_all_pairs_of_rows_on_all_tested_columns(mistral: Request, tmp_path: Path) -> None:
-    assert [column.metric for _, column in tested_columns(mistral)] == [
+    assert [column.metric for _, column in select_tested_columns(mistral)] == [
         "score_corrected",
         "win_rate",
         "lc_win_rate",
@@ -139,8 +139,8 @@ def test_bad_effects(mistral: Request, given: str, words: str) -> None:
 
 def test_effects_for_one_column_go_before_those_for_all(mistral: Request) -> None:
     found = read_wanted(["2", f"{AE2}=1.5"], mistral)
-    assert [found.of(task, column) for task, column in tested_columns(mistral)] == [2.0, 1.5, 2.0]
-    assert Wanted().of(*tested_columns(mistral)[0]) is None
+    assert [found.of(task, column) for task, column in select_tested_columns(mistral)] == [2.0, 1.5, 2.0]
+    assert Wanted().of(*select_tested_columns(mistral)[0]) is None
 
 
 def test_an_earlier_run_of_the_same_suite_and_task_is_the_basis(
