@@ -1,7 +1,7 @@
 """The leaderboard: its rows, columns and comparisons, and the lines under the table that a run knows.
 
 Rendering is a pure function of a Leaderboard: the same rows give the same bytes. separation.py says who differs,
-tables.py what every cell says; formats.py, markdown.py and latex.py write files, terminal.py the view on a terminal.
+cells.py what every cell says; formats.py, markdown.py and latex.py write files, terminal.py the view on a terminal.
 """
 
 from __future__ import annotations

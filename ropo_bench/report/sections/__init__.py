@@ -1,1 +1,1 @@
-"""The sections of a report, one file each: what a run has for it, its figure, its numbers as text."""
+"""The sections of a report, one file each; `report/gather.py` lists them in their order."""
