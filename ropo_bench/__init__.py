@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from ropo_bench.recipes.load import load_method as load_method
     from ropo_bench.recipes.load import load_suite as load_suite
     from ropo_bench.recipes.load import load_task as load_task
+    from ropo_bench.runs.provenance import __version__ as __version__
     from ropo_bench.statistics import Sample as Sample
     from ropo_bench.types import Score as Score
 
-__version__ = "0.1.0"
 _PLACES = {
+    "__version__": "ropo_bench.runs.provenance",
     "run": "ropo_bench.api",
     "open_run": "ropo_bench.api",
     "FinishedRun": "ropo_bench.api",
@@ -38,7 +39,7 @@ _PLACES = {
     "RopoConfig": "ropo_bench.adapters",
 }
 """Name -> the module that it is taken from when it is first touched. RopoConfig registers RoPO in PEFT."""
-__all__ = ["__version__", *sorted(_PLACES)]  # noqa: PLE0604 (names of a table)
+__all__ = [*sorted(_PLACES)]  # noqa: PLE0604 (names of a table)
 
 
 def __getattr__(name: str) -> Any:

@@ -10,8 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TypedDict
 
-import ropo_bench
-
+__version__ = "0.1.0"
+"""Of ropo-bench. It stands here, below what makes numbers, so that nothing need import the top package for it."""
+CHECKOUT = Path(__file__).parents[2]
+"""The folder that the package lies in: a git checkout's, where it is run from one."""
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "lm-eval", "numpy", "vllm")
 
 
@@ -108,8 +110,8 @@ def provenance() -> Provenance:
     Holds no host name, user name, absolute path or environment variable, so that it can be published.
     """
     return {
-        "ropo_bench": ropo_bench.__version__,
-        "code": code_version(Path(ropo_bench.__file__).parents[1]),
+        "ropo_bench": __version__,
+        "code": code_version(CHECKOUT),
         "packages": package_versions(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
