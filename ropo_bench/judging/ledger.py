@@ -123,7 +123,7 @@ def exclusive(folder: Path, waiting: Callable[[str], None] | None = None) -> Ite
 
     Raises UsageError in place of waiting where nobody would be told, and where this process has it itself.
 
-    POSIX record locks, as in runs.store: the kernel frees those of a killed process, and its forks have none.
+    POSIX record locks, as in store.locks: the kernel frees those of a killed process, and its forks have none.
     """
     path = (folder / LOCK).absolute()
     if path in _locked_by_this_process:

@@ -58,7 +58,7 @@ class Leaderboard:
     """A table: title, rows, columns, and the footers that make its numbers readable on their own.
 
     comparisons: all pairs of rows on the tested columns, adjusted over the table. provenance: the run record's, JSON
-    values only. primary: which comparisons are tested first (suites.PrimaryRecipe), None where none are declared.
+    values only. primary: which comparisons are tested first (PrimaryRecipe), None where none are declared.
     """
 
     title: str

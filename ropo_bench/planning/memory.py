@@ -18,7 +18,7 @@ from ropo_bench.recipes.task import TaskRecipe
 REFERENCE_FREE = ("simpo", "orpo", "cpo")
 """Losses of the project that read no reference log-probabilities, told without loading torch."""
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-TILE_BYTES = 12 << 21  # logits of the fused head that exist at once, with their softmax (training/head.py)
+TILE_BYTES = 12 << 21  # logits of the fused head that exist at once, with their softmax (training/core/head.py)
 PROMPT_SHARE = 0.3  # of a sequence; UltraFeedback's prompts are 0.42 of its completions
 PROMPT_TOKENS = 1024  # assumed of a chat before its last answer, where a batch's memory is estimated
 ACTIVATIONS_ERROR = 1 / 3  # how far the estimate of activations may be off; the rest is counted
@@ -72,7 +72,7 @@ class Memory:
         return self.weights + self.copies + self.gradients + self.optimizer
 
     def on(self, num_devices: int, sharded: bool, offload: bool = False) -> Memory:
-        """A device's memory where several train, each on micro-batches of its own (training/sharding.py).
+        """A device's memory where several train, each on micro-batches of its own (training/team/sharding.py).
 
         Not sharded: everything on every device. Sharded (FSDP): a share of what is not an adapter, and what is
         gathered. offload: the share lies in the machine's memory.
@@ -126,7 +126,7 @@ def training_memory(model: Anatomy, method: MethodRecipe) -> Memory | None:
     """Peak memory of training on one device; None where the adapter's parameters cannot be counted.
 
     Reference log-probabilities are data, so there is one model only, loaded in fp32; AdamW keeps two moments of what
-    trains. With bfloat16 frozen linear layers are held in it (training/precision.py), but those that an adapter
+    trains. With bfloat16 frozen linear layers are held in it (training/core/precision.py), but those that an adapter
     other than LoRA may read; of the other linear layers autocast keeps copies for the step, unless gradient
     checkpointing makes them anew for each frozen layer.
     """

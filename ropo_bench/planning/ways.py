@@ -71,7 +71,7 @@ class _Try:
 
 
 def launched_spread(environment: Mapping[str, str]) -> Spread:
-    """How the command was started, by the variables of `accelerate launch` and torchrun (training/launch.py)."""
+    """How the command was started, by the variables of `accelerate launch` and torchrun (training/team/launch.py)."""
     number = int(environment.get("ROPO_BENCH_PROCESSES") or environment.get("WORLD_SIZE", "1"))
     sharded, offload = (
         environment.get(name, "").lower() in ("true", "1") for name in ("ACCELERATE_USE_FSDP", OFFLOAD)

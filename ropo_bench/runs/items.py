@@ -15,7 +15,7 @@ SCORES = "scores.jsonl"
 
 
 def append_completions(lines: JsonLines, group: Sequence[Completion], life: str) -> None:
-    """Append what an engine gave at once as one line, there whole or not at all; life: see engines.Engine."""
+    """Append what an engine gave at once as one line, there whole or not at all; life: see types.engines.Engine."""
     lines.append({"engine": life, "completions": [asdict(completion) for completion in group]})
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import fcntl
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +28,7 @@ from ropo_bench.store.files import (
     write_sealed,
 )
 from ropo_bench.store.keys import content_key, file_hash, folder_hash
+from ropo_bench.store.locks import locked, locks_of_this_process
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 2
@@ -39,35 +38,6 @@ DERIVED = ("measured", "compared")  # made from scores by whichever command read
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _MAKE = "repeat the command that makes it (run, eval, nightly or tune)"
 _KEPT = "what its stages hold is kept, and it is written again from that"
-_locks_of_this_process: set[Path] = set()
-
-
-@contextmanager
-def locked(path: Path, what: str, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold an advisory lock on the file `path`; if another process has it, tell `waiting` who and wait.
-
-    The kernel frees the lock of a killed process. POSIX record locks, not flock: a forked worker that
-    outlives its killed parent would keep a flock. They do not exclude threads of one process: the assert.
-    """
-    assert path not in _locks_of_this_process, f"{path} is already locked by this process"
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        with storage_errors(path):
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):  # POSIX allows either for "somebody has it"
-                holder = os.pread(descriptor, 32, 0).decode().strip()
-                waiting(f"{what} is being made by {f'process {holder}' if holder else 'another process'}; waiting")
-                fcntl.lockf(descriptor, fcntl.LOCK_EX)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        _locks_of_this_process.add(path)
-        yield
-    finally:
-        _locks_of_this_process.discard(path)
-        os.close(descriptor)
 
 
 class Stage:
@@ -203,7 +173,7 @@ class Stage:
 
     def finish(self, content: Mapping[str, JSON]) -> None:
         """Make all files durable, then write the manifest (content, file list) atomically: done."""
-        assert self._lock in _locks_of_this_process, "finish belongs into `with stage.begin()`"
+        assert self._lock in locks_of_this_process, "finish belongs into `with stage.begin()`"
         with storage_errors(self.path):
             sync_tree(self.path)
             files = list_files(self.path)
