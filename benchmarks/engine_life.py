@@ -1,4 +1,4 @@
-"""One life of a vLLM engine for many models, or a start for each: python -m benchmarks.engine_life [--models 5] [--json]
+"""One life of a vLLM engine for many models, or a start for each: python -m benchmarks.engine_life [--json]
 
 Merged pocket models, each asked for the same answers to 80 prompts, once by an engine that swaps weights and once by
 an engine started for each; the two take turns, whichever is first, in one run. Every swapped engine is held to the
@@ -17,6 +17,8 @@ from typing import Any
 
 MAX_SHARE = 0.5
 DTYPE = "float32"
+Texts = list[dict[str, Any]]
+"""Of each model, the answers by prompt."""
 
 
 def merged_models(folder: Path, number: int) -> list[Path]:
@@ -38,7 +40,7 @@ def merged_models(folder: Path, number: int) -> list[Path]:
         generator = torch.Generator().manual_seed(index)
         with torch.no_grad():
             for parameter in policy.parameters():
-                parameter += 0.01 * torch.randn(parameter.shape, generator=generator)
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.01)
         merged = folder / str(index)
         merged.mkdir()
         merge(base, policy, merged, DTYPE)
@@ -56,7 +58,7 @@ def answers(engine: Any) -> dict[str, Any]:
     return {completion.prompt_id: completion.turns for group in groups for completion in group}
 
 
-def start_each(models: list[Path]) -> list[dict[str, Any]]:
+def start_each(models: list[Path]) -> Texts:
     """An engine for each model."""
     from ropo_bench.generation import start
     from ropo_bench.merging.engine import check_engine
@@ -71,7 +73,7 @@ def start_each(models: list[Path]) -> list[dict[str, Any]]:
     return texts
 
 
-def swap_each(models: list[Path]) -> list[dict[str, Any]]:
+def swap_each(models: list[Path]) -> Texts:
     """One engine for all."""
     from ropo_bench.generation import start
     from ropo_bench.merging.engine import check_engine, swap_engine
