@@ -170,13 +170,14 @@ def _ask(
         return _Calibration(judge.name, [], _grade(judge, reference))
     from ropo_bench.judging.ledger import Budget
     from ropo_bench.recipes.load import load_task
-    from ropo_bench.scoring import find_scorer
+    from ropo_bench.scoring import find_judged
     from ropo_bench.stages.judges import JudgeRoom
     from ropo_bench.store import Store
     from ropo_bench.terminal.progress import Progress
 
     recipe = load_task(task, include=include)
-    probe = getattr(find_scorer(recipe), "probe", None)
+    scorer = find_judged(recipe.scorer)
+    probe = None if scorer is None else scorer.probe
     if probe is None or probe.num_answers != 2:
         raise UsageError(f"--task {task}: it does not ask which of two answers is better; take alpaca-eval-2, say")
     with Progress() as progress:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.recipes.judge import JudgeRecipe
-from ropo_bench.scoring.judged import Material
+from ropo_bench.scoring.judged import JudgedRow, Material
 from ropo_bench.scoring.mt_bench.pairwise import ORDERS, battle_calls, pairs
 from ropo_bench.scoring.mt_bench.single import grading_calls
 from ropo_bench.scoring.mt_bench.templates import template_name
@@ -22,6 +22,42 @@ from ropo_bench.types import Completion, JudgeAnswer
 
 Row = dict[str, Any]
 _WINNERS = ({"A": "model_1", "B": "model_2"}, {"A": "model_2", "B": "model_1"})
+
+
+def write_single(folder: Path, rows: Sequence[JudgedRow], made_at: float) -> Iterator[Path]:
+    """Write the answers of every row, and all their grades with the judge's words; raises StorageError."""
+    judgments: list[Row] = []
+    for row in rows:
+        judgments += single_rows(row.material, row.judge, row.read_answers(), row.model, made_at)
+    return _write(folder, rows, "single", judgments, made_at)
+
+
+def write_pairwise(folder: Path, rows: Sequence[JudgedRow], made_at: float) -> Iterator[Path]:
+    """Write the answers of every row, and all battles against the baseline with the judge's words.
+
+    Raises StorageError.
+    """
+    judgments: list[Row] = []
+    for row in rows:
+        if row.model != row.baseline:
+            names = (row.model, row.baseline)
+            judgments += pair_rows(row.material, row.judge, row.read_answers(), names, made_at)
+    return _write(folder, rows, "pair", judgments, made_at)
+
+
+def _write(
+    folder: Path, rows: Sequence[JudgedRow], kind: str, judgments: Sequence[Row], made_at: float
+) -> Iterator[Path]:
+    for row in rows:
+        path = folder / "model_answer" / f"{row.model}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(path, answer_rows(row.material.completions, row.model, made_at))
+        yield path
+    if rows:
+        path = folder / "model_judgment" / f"{rows[0].judge.name}_{kind}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_rows(path, judgments)
+        yield path
 
 
 def answer_rows(completions: Sequence[Completion], model: str, made_at: float) -> Iterator[Row]:
