@@ -31,7 +31,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_judges(include: Include = None, as_json: AsJson = False) -> None:
     """List the judges: name, kind, model, description."""
-    from ropo_bench.recipes.load import list_recipes, load_judge
+    from ropo_bench.recipes.files import list_recipes
+    from ropo_bench.recipes.load import load_judge
 
     judges = [load_judge(name, include=include or []) for name in list_recipes("judges", include or [])]
     keys = ("name", "kind", "model", "description")

@@ -7,6 +7,7 @@ a model or imports torch.
 from __future__ import annotations
 
 from ropo_bench.planning.disk import checkpoint_bytes, free_bytes, kept_bytes, num_steps
+from ropo_bench.planning.judge_costs import CHARACTERS_PER_TOKEN, Calls, canary_calls, judge_calls
 from ropo_bench.planning.machine import Machine, given_machine, this_machine
 from ropo_bench.planning.memory import (
     PROMPT_SHARE,
@@ -20,7 +21,6 @@ from ropo_bench.planning.memory import (
     reads_reference,
     training_memory,
 )
-from ropo_bench.planning.questions import CHARACTERS_PER_TOKEN, Calls, canary_calls, judge_calls
 from ropo_bench.planning.ways import Spread, Way, best_spread, fit_on, gib, launched_spread, refusal, ways_on
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 from ropo_bench.models.size import anatomy
 from ropo_bench.planning import num_steps, reads_reference
 from ropo_bench.planning.explain import reason
-from ropo_bench.planning.requests import canary_requests, requests
+from ropo_bench.planning.judge_requests import canary_requests, requests
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe

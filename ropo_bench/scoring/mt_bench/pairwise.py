@@ -161,5 +161,5 @@ PAIRWISE = JudgedScorer(
     probe=Probe(2, ask, read),
     protocol=Protocol(calls_per_turn=2, input_characters=5400, output_characters=800),
     question_files=QUESTION_FILES,
-    export="ropo_bench.scoring.mt_bench.fastchat:write_pairwise",
+    export="ropo_bench.scoring.mt_bench.export:write_pairwise",
 )

@@ -95,5 +95,5 @@ SINGLE = JudgedScorer(
     probe=Probe(1, ask, read),
     protocol=Protocol(calls_per_turn=1, input_characters=3130, output_characters=795),
     question_files=QUESTION_FILES,
-    export="ropo_bench.scoring.mt_bench.fastchat:write_single",
+    export="ropo_bench.scoring.mt_bench.export:write_single",
 )
