@@ -1,4 +1,4 @@
-"""What a user asked for, and what it means: every name resolved once, against recipes and the suite."""
+"""What a user asked for (--methods, --suite, --tasks, --judge ...): every name resolved once, from recipe files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: from names, a suite and --set to checked models, and from names to code.
+"""Recipe files: from a name, a suite and --set to a checked model. request.py resolves what a command was asked for.
 
 Precedence, lowest first: model defaults, the method (over what it inherits), suite.train,
 suite.overrides[method], --set for all methods, --set METHOD.key for one.
@@ -29,22 +29,8 @@ from ropo_bench.recipes.files import (
 )
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.method import MethodRecipe, Recipe
-from ropo_bench.recipes.objects import resolve_object
 from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.recipes.task import TaskRecipe
-
-__all__ = [
-    "diff_recipes",
-    "find",
-    "list_recipes",
-    "load_judge",
-    "load_method",
-    "load_methods",
-    "load_suite",
-    "load_task",
-    "resolve_object",
-    "settings",
-]
 
 R = TypeVar("R", bound=Recipe)
 Include = Sequence[str | Path]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -20,14 +21,27 @@ ADAPTER_OPTIONS: dict[str, dict[str, tuple[Any, ...]] | None] = {
     "oft": None,
     "ropo": {"reverse": (True, False), "magnitude": (True, False), "planes": ("shared", "mirror")},
 }
-LOSS_OPTIONS: dict[str, tuple[str, ...]] = {
-    "sigmoid": (),
-    "ipo": (),
-    "simpo": ("gamma_beta_ratio", "cpo_alpha", "alpha"),
-    "orpo": (),
-    "cpo": ("cpo_alpha",),
-    "r-dpo": ("alpha",),
-    "kto-pair": (),
+
+
+@dataclass(frozen=True, slots=True)
+class LossFacts:
+    """What a loss of the project reads: its options, and whether the reference's log-probabilities.
+
+    The code says the latter for itself, and is what numbers depend on; here plans read it without loading torch.
+    """
+
+    options: tuple[str, ...] = ()
+    uses_reference: bool = True
+
+
+LOSSES: dict[str, LossFacts] = {
+    "sigmoid": LossFacts(),
+    "ipo": LossFacts(),
+    "simpo": LossFacts(("gamma_beta_ratio", "cpo_alpha", "alpha"), uses_reference=False),
+    "orpo": LossFacts(uses_reference=False),
+    "cpo": LossFacts(("cpo_alpha",), uses_reference=False),
+    "r-dpo": LossFacts(("alpha",)),
+    "kto-pair": LossFacts(),
 }
 OBJECT = re.compile(r"([A-Za-z_][\w.]*|[^:\s]+\.py):[A-Za-z_][\w.]*")
 """Code of a user: `module:object` of an importable module, or `path/to/file.py:object`."""
@@ -96,7 +110,7 @@ class AdapterRecipe(Recipe):
 class LossRecipe(Recipe):
     """What is minimised.
 
-    name: one of LOSS_OPTIONS, or "module:object". beta: > 0; the strength of the pull to the reference (for
+    name: one of LOSSES, or "module:object". beta: > 0; the strength of the pull to the reference (for
     IPO: tau; for ORPO: lambda). label_smoothing: the assumed share of flipped labels, in [0, 0.5).
     """
 
@@ -107,9 +121,9 @@ class LossRecipe(Recipe):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
-        _check_name(self.name, list(LOSS_OPTIONS))
-        if self.name in LOSS_OPTIONS:
-            _check_options(self.options, LOSS_OPTIONS[self.name])
+        _check_name(self.name, list(LOSSES))
+        if self.name in LOSSES:
+            _check_options(self.options, LOSSES[self.name].options)
         return self
 
 
