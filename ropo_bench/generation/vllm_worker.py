@@ -89,11 +89,24 @@ def _serve(engine: Any, requests: queue.SimpleQueue[dict[str, Any]], lines_out: 
 
 def _reload(engine: Any, folder: str) -> None:
     """Read another model's weights in place; what was computed with the ones before is forgotten."""
+    from vllm.platforms import current_platform
+
     engine.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+    if current_platform.is_cpu():
+        engine.collective_rpc(_pack_heads_anew)
     if not engine.reset_prefix_cache():
         raise RuntimeError("the prefix cache still holds what the weights before computed")
     engine.model_config.model = folder
     engine.output_processor.tokenizer = None
+
+
+def _pack_heads_anew(worker: Any) -> None:
+    """Let tied heads see the embeddings' new weights: vLLM 0.32 on a CPU goes on with a packed copy of the old ones."""
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+    for module in worker.get_model().modules():
+        if isinstance(module, ParallelLMHead):
+            module.quant_method.process_weights_after_loading(module)
 
 
 def _give_tokenizer(engine: Any) -> None:
