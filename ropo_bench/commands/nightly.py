@@ -182,7 +182,8 @@ def _night(
         cells = ", ".join(f"{cell.row} {cell.column}" for cell in decision.suspects)
         bench.progress.note(f"suspected: {cells}; measuring again with fresh seeds")
         tonight = replace(
-            tonight, again=bench.measure(_suspected(request, decision, nightly.repeat_seeds), again_name(name))
+            tonight,
+            again=bench.measure(_narrow(request, decision, nightly.repeat_seeds), again_name(name)),
         )
         decision = decide(tonight, history, baseline, rules, tonight.again)
     return replace(tonight, verdict=decision.verdict, verdicts=decision.by_row()), decision
@@ -193,7 +194,7 @@ def _after(request: Request, number: int) -> int:
     return request.first_seed + number * request.seeds
 
 
-def _suspected(request: Request, decision: Decision, repeats: int) -> Request:
+def _narrow(request: Request, decision: Decision, repeats: int) -> Request:
     """Only the suspected methods and tasks, with seeds that nothing of tonight has."""
     rows = {cell.row for cell in decision.suspects}
     tasks = {cell.column.partition(".")[0] for cell in decision.suspects}

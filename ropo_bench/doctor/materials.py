@@ -63,8 +63,8 @@ def _model(name: str, place: str | None, offline: bool, what: str) -> Line:
     if place is not None:
         return Line(what, "ok", f"{name} is on this machine")
     if offline:
-        given = " with --base" if what == "base" else ""
-        mend = f"with a network: hf download {name}; or give a local folder{given}"
+        option = " with --base" if what == "base" else ""
+        mend = f"with a network: hf download {name}; or give a local folder{option}"
         return Line(what, "problem", f"{name} is not on this machine, and the hub is not reachable", mend)
     return Line(what, "warning", f"{name} is not on this machine; it will be downloaded", f"hf download {name}")
 
@@ -82,8 +82,8 @@ def _template(folder: Path, data: str) -> Line:
         template_preflight(tokenizer, pairs)
     except RopoBenchError as error:
         return Line("template", "problem", str(error), "take a base whose tokenizer has a chat template for training")
-    first = encode_prompts(tokenizer, [pairs[0].prompt])[0][:1]
-    bos = "one BOS" if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else "no BOS"
+    first_token = encode_prompts(tokenizer, [pairs[0].prompt])[0][:1]
+    bos = "one BOS" if tokenizer.bos_token_id is not None and first_token == [tokenizer.bos_token_id] else "no BOS"
     of = f"the first {min(len(pairs), 64)} pairs" if pairs[0] is not PROBE_PAIR else "a made-up pair"
     return Line("template", "ok", f"training and generation get the same tokens, {bos}, on {of}")
 

@@ -184,9 +184,9 @@ class JudgeRoom:
         if judge.kind == "function":
             grader: Grader = resolve_object(judge.model, {}, "judge")
             return grader
-        from ropo_bench.judging.reward import reward_grader
+        from ropo_bench.judging.reward import RewardGrader
 
-        return reward_grader(model_folder(judge.model))
+        return RewardGrader(model_folder(judge.model))
 
 
 def _prefer_by_grade(grader: Grader, question: Question) -> float | None:

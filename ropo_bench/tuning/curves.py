@@ -44,7 +44,7 @@ class Curves:
         rates = sorted(lr for lr, seed in outcomes if seed == first)
         return Curve(rates, [lr in self.grid for lr in rates], [self._values(outcomes, lr) for lr in rates])
 
-    def tuned(self, method: MethodRecipe, outcomes: Outcomes, finished: bool) -> Tuned:
+    def choose(self, method: MethodRecipe, outcomes: Outcomes, finished: bool) -> Tuned:
         """A method's curve, and the choice if all its trials are done."""
         curve = self.curve(outcomes)
         peak, choice = peak_of(curve), choose(curve) if finished else None

@@ -48,10 +48,10 @@ class Diversity:
 def gather(run: StoredRun) -> list[Diversity] | None:
     """distinct-n per prompt over all its samples, at matched length and whole, of every row that has answered."""
     diversities = []
-    for task in run.shelf.tasks:
+    for task in run.tasks:
         if task.scorer != DIVERSITY:
             continue
-        answered = run.shelf.answered_rows(task)
+        answered = run.answered_rows(task)
         whole = {row: [_words(completions) for completions in seeds] for row, seeds in answered.items()}
         matched = cut_to_shortest(whole)
         for row, seeds in whole.items():

@@ -49,8 +49,8 @@ def gather_lengths(run: StoredRun) -> list[Length] | None:
     """Mean number of tokens a conversation, of every row that has answered."""
     column = TaskColumn(metric="length", header="tokens", better="none")
     lengths = []
-    for task in run.shelf.tasks:
-        for row, seeds in run.shelf.answered_rows(task).items():
+    for task in run.tasks:
+        for row, seeds in run.answered_rows(task).items():
             scores = [
                 [Score(c.prompt_id, c.prompt_id, "length", float(sum(c.num_tokens)), "scored") for c in completions]
                 for completions in seeds
