@@ -15,21 +15,11 @@ from ropo_bench.commands.gate import again_name, baseline_of, night_from, repeat
 from ropo_bench.commands.report import PAGE, write_report
 from ropo_bench.commands.run import unfinished_code
 from ropo_bench.errors import UnfinishedRun, UsageError
-from ropo_bench.gate import (
-    Baseline,
-    Decision,
-    GateReport,
-    Night,
-    Row,
-    append,
-    decide,
-    default_path,
-    read_history,
-    rows_of,
-    to_json,
-    to_lines,
-    to_markdown,
-)
+from ropo_bench.gate.decision import Decision, decide
+from ropo_bench.gate.evidence import Baseline
+from ropo_bench.gate.history import append, default_path, read_history
+from ropo_bench.gate.night import Night, Row, rows_of
+from ropo_bench.gate.report import GateReport, to_json, to_lines, to_markdown
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread

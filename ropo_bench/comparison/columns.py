@@ -15,7 +15,10 @@ from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.runs.reading import Run
 from ropo_bench.runs.record import SFT
 from ropo_bench.sources.prompts import read_prompts
-from ropo_bench.statistics import Sample, as_comparisons, differences, holm, visible_effect
+from ropo_bench.statistics.comparisons import as_comparisons, differences
+from ropo_bench.statistics.multiplicity import holm
+from ropo_bench.statistics.power import visible_effect
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.store import Stage, Store
 from ropo_bench.types import Comparison, Score
 

@@ -1,6 +1,6 @@
 """From runs to their leaderboard, from the store alone: finished cells are measured, the rest is pending.
 
-build: rows, columns and title. joined: several runs as one. measured: cells and comparisons, kept once computed.
+build: rows, columns and title. join: several runs as one. measured: cells and comparisons, kept once computed.
 notes: the lines under the table.
 """
 

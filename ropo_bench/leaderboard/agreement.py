@@ -11,8 +11,8 @@ import numpy as np
 from ropo_bench.leaderboard.measured import Measured
 from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.runs.items import read_scores
-from ropo_bench.statistics import Array
 from ropo_bench.statistics.agreement import ALIKE, Alike, groups_alike
+from ropo_bench.statistics.sample import Array
 from ropo_bench.store import Store, atomic_write_json, content_key, read_json, source_hash
 from ropo_bench.types import Score
 

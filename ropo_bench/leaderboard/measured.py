@@ -17,7 +17,10 @@ from ropo_bench.runs.items import SCORES, read_completions, read_scores
 from ropo_bench.scoring import ESTIMATORS
 from ropo_bench.scoring.cautions import find_cautions
 from ropo_bench.scoring.degenerate import find_degenerate
-from ropo_bench.statistics import Estimator, Sample, adjust, compare_samples, estimate, examine
+from ropo_bench.statistics.cells import estimate, examine
+from ropo_bench.statistics.comparisons import compare_samples
+from ropo_bench.statistics.multiplicity import adjust
+from ropo_bench.statistics.sample import Estimator, Sample
 from ropo_bench.store import Stage, Store, atomic_write_json, content_key, read_json, source_hash
 from ropo_bench.types import Comparison, Measurement, Score
 

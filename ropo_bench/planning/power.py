@@ -18,8 +18,8 @@ from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.request import Request
 from ropo_bench.runs.record import SFT
 from ropo_bench.scoring import num_items
-from ropo_bench.statistics import planned_effect, planned_error, prompts_needed, seeds_needed
 from ropo_bench.statistics.multiplicity import SHARED
+from ropo_bench.statistics.power import planned_effect, planned_error, prompts_needed, seeds_needed
 from ropo_bench.store import Store
 
 ALPHA, POWER = 0.05, 0.8

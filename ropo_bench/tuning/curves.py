@@ -15,7 +15,8 @@ from ropo_bench.recipes.rates import Point, Tuned, settings_key
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import read_scores
 from ropo_bench.runs.provenance import provenance
-from ropo_bench.statistics import Array, measure
+from ropo_bench.statistics.cells import measure
+from ropo_bench.statistics.sample import Array
 from ropo_bench.store import Store
 from ropo_bench.tuning.choice import Curve, choose, peak_of
 from ropo_bench.tuning.trials import Outcome

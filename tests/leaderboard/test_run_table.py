@@ -18,7 +18,7 @@ from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import write_scores
 from ropo_bench.runs.reading import open_run
-from ropo_bench.statistics import holm
+from ropo_bench.statistics.multiplicity import holm
 from ropo_bench.store import Store
 from ropo_bench.types import Score
 from tests.stored_run import ARENA, QUIZ, Values, write

@@ -13,7 +13,7 @@ from ropo_bench.report.sections.metrics import is_accuracy, main_column, part_co
 from ropo_bench.report.sections.section import Section
 from ropo_bench.report.sections.stored import StoredRun
 from ropo_bench.report.sections.tables import PlainTable, cross_table, estimate, unique
-from ropo_bench.statistics import measure
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types import Measurement
 
 if TYPE_CHECKING:

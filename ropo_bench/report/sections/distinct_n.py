@@ -17,7 +17,7 @@ from ropo_bench.report.sections.section import Section
 from ropo_bench.report.sections.stored import StoredRun
 from ropo_bench.report.sections.tables import Line, PlainTable, estimate, unique
 from ropo_bench.scoring.diversity import NGRAMS, distinct_n
-from ropo_bench.statistics import measure
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types import Completion, Measurement, Score
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from ropo_bench.report.sections.metrics import ACCURACY, is_accuracy, part_colum
 from ropo_bench.report.sections.section import Section
 from ropo_bench.report.sections.stored import StoredRun
 from ropo_bench.report.sections.tables import PlainTable, cross_table, minus, unique
-from ropo_bench.statistics import compare
+from ropo_bench.statistics.comparisons import compare
 from ropo_bench.types import Comparison, Score
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from ropo_bench.report.figures.style import FAINT, INK, SMALL, grid, marks
 from ropo_bench.report.sections.metrics import is_grade, is_win_rate
 from ropo_bench.report.sections.section import Section
 from ropo_bench.report.sections.stored import StoredRun
-from ropo_bench.statistics import measure
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types import Measurement, Score
 
 if TYPE_CHECKING:
