@@ -13,7 +13,7 @@ import pytest
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import compare_scores, leaderboard
 from ropo_bench.leaderboard.board import Leaderboard
-from ropo_bench.leaderboard.measured import compare_stored_rows, measure_row
+from ropo_bench.leaderboard.measurements import compare_stored_rows, measure_row
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import write_scores
