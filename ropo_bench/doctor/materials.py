@@ -15,7 +15,7 @@ from ropo_bench.errors import RopoBenchError
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.scoring import find_judged, reads_own_data
+from ropo_bench.scoring import entry_of, find_judged
 from ropo_bench.sources import assets
 from ropo_bench.sources.models import local_model
 from ropo_bench.sources.options import ASSET
@@ -30,9 +30,9 @@ PROBE_PAIR = Pair("probe", (Message(role="user", content="Which is larger, 2 or 
 
 def of_suite(suite: SuiteRecipe, tasks: Sequence[TaskRecipe], judges: Mapping[str, JudgeRecipe]) -> Iterator[Line]:
     """Everything that the suite reads; the network is asked only where something is not here."""
-    judging = {judge.model for judge in judges.values() if judge.kind in ("vllm-serve", "reward-model")}
+    judging = {judge.model for judge in judges.values() if judge.is_local}
     models = {name: _local(name) for name in dict.fromkeys((suite.base, *sorted(judging)))}
-    data, hub_files = _data_here(suite.data), any(map(reads_own_data, tasks))
+    data, hub_files = _data_here(suite.data), any(entry_of(task).data for task in tasks)
     files, absent = _files(tasks)
     from_hub = None in models.values() or not data or hub_files
     network = _probe() if from_hub or absent else None

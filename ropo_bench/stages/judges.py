@@ -31,13 +31,12 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of the grades that the project's own functions give."""
-LOCAL_KINDS = ("vllm-serve", "reward-model")
 
 
 def judge_key(store: Store, judge: JudgeRecipe) -> str:
     """The key of everything a judge ever answered: two judges share it only where they are the same judge."""
     inputs: dict[str, Any] = {"identity": judge_identity(judge)}
-    if judge.kind in LOCAL_KINDS:
+    if judge.is_local:
         inputs["weights"] = store.folder_hash(model_folder(judge.model))
     if judge.kind == "function":
         inputs["code"] = code_of(VERSION, judge.model.partition(":")[0])
