@@ -14,7 +14,7 @@ for name in (
     "peft.utils.transformers_weight_conversion",
     "ropo_bench.adapters",
     "ropo_bench.commands.app",
-    "ropo_bench.commands.export",
+    "ropo_bench.publishing.export",
     "ropo_bench.commands.run",
     "ropo_bench.commands.table",
     "ropo_bench.generation.hf_engine",

@@ -69,7 +69,7 @@ def list_recipes(kind: Kind, include: Sequence[str | Path] = ()) -> dict[str, Pa
     for folder in (shipped_folder(kind), *plugins, *(_include(kind, Path(folder)) for folder in include)):
         for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem):
             if path.stem in paths and path.resolve() != paths[path.stem].resolve():
-                raise UsageError(f"{shown(path)}: {paths[path.stem]} has the same name; rename one of them")
+                raise UsageError(f"{display_path(path)}: {paths[path.stem]} has the same name; rename one of them")
             paths[path.stem] = path
     return paths
 
@@ -101,7 +101,7 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as errors print it: relative to the working folder where it lies below."""
     absolute = path.absolute()
     here = Path.cwd()
@@ -206,7 +206,7 @@ def _collect_lines(node: Node, at: KeyPath, lines: dict[KeyPath, int], place: Ca
 
 def read_file(path: Path) -> Layer:
     """One recipe file, not yet merged with what it inherits; raises UsageError with file and line."""
-    where = shown(path)
+    where = display_path(path)
     try:
         text = read_bounded(path, 4 * MAX_CHARACTERS).decode("utf-8-sig")
     except FileNotFoundError:
@@ -245,7 +245,7 @@ def read_recipe(kind: Kind, path: Path, include: Sequence[str | Path] = (), chai
     `inherit:` takes a recipe's name, or a path relative to the file. Raises UsageError for a circle.
     """
     layer = read_file(path)
-    where = layer.origins.get(("inherit",), shown(path))
+    where = layer.origins.get(("inherit",), display_path(path))
     if "name" in layer.data:
         raise UsageError(f"{layer.origins['name',]}: name: a recipe is named by its file; remove this key")
     parent = layer.data.pop("inherit", None)
@@ -257,7 +257,7 @@ def read_recipe(kind: Kind, path: Path, include: Sequence[str | Path] = (), chai
     try:
         above = find(kind, path.parent / parent if parent.endswith(".yaml") else parent, include)
         if not above.is_file():
-            raise UsageError(f"no such file: {shown(above)}")
+            raise UsageError(f"no such file: {display_path(above)}")
     except UsageError as error:
         raise UsageError(f"{where}: inherit: {error}") from None
     if above.resolve() in chain:

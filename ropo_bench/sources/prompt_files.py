@@ -83,8 +83,8 @@ def read_answer_file(path: Path, prompts: Sequence[Prompt] = ()) -> list[Complet
                 answers.append(_output(record, str(row)))
             elif ids.get(record["instruction"]):
                 answers.append(_output(record, ids[record["instruction"]].pop(0)))
-    given = Counter((answer.prompt_id, answer.sample) for answer in answers)
-    twice = [prompt_id for (prompt_id, _), count in given.items() if count > 1]
+    counts = Counter((answer.prompt_id, answer.sample) for answer in answers)
+    twice = [prompt_id for (prompt_id, _), count in counts.items() if count > 1]
     if twice:
         raise UsageError(f"{path}: prompt {twice[0]!r} is answered more than once; keep one of the answers")
     prompt_ids, answered = {prompt.id for prompt in prompts}, {answer.prompt_id for answer in answers}

@@ -10,10 +10,9 @@ from typing import Any, Literal
 from ropo_bench.errors import RopoBenchError, first_line
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.recipes.task import Column, TaskRecipe
-from ropo_bench.report.sections.metrics import DIVERSITY, EVEN, is_win_rate
+from ropo_bench.report.sections.metrics import DIVERSITY, EVEN, is_win_rate, main_column
 from ropo_bench.report.sections.section import Section
-from ropo_bench.report.sections.stored import StoredRun
-from ropo_bench.report.trained import Shelf, Trained, main_column
+from ropo_bench.report.sections.stored import RowModel, StoredRun
 from ropo_bench.scoring.gold import sample_name
 from ropo_bench.sources.prompts import read_answers, read_prompts
 from ropo_bench.types import Completion, Prompt, Score, Status
@@ -86,9 +85,8 @@ class Samples:
 
 def gather(run: StoredRun) -> Samples | None:
     """The first sample of every prompt of every judged task."""
-    shelf = run.shelf
-    tasks = [task for task in shelf.tasks if task.prompts is not None and task.scorer != DIVERSITY]
-    answered = {task.name: [(m, c) for m in shelf if (c := shelf.completions(m, task)) is not None] for task in tasks}
+    tasks = [task for task in run.tasks if task.prompts is not None and task.scorer != DIVERSITY]
+    answered = {task.name: [(m, c) for m in run if (c := run.completions(m, task)) is not None] for task in tasks}
     size = sum(len(turn) for models in answered.values() for _, own in models for c in own for turn in c.turns)
     battles: list[Battle] = []
     lines: list[str] = []
@@ -97,7 +95,7 @@ def gather(run: StoredRun) -> Samples | None:
     for task in tasks:
         models = [(m, c) for m, c in answered[task.name] if size <= MAX_CHARACTERS or m.seed == 0]
         try:
-            battles += _battles(shelf, task, models)
+            battles += _battles(run, task, models)
         except RopoBenchError as error:
             lines.append(f"{task.name}: {first_line(error)}")
     return Samples(battles, lines) if battles or lines else None
@@ -145,9 +143,11 @@ def _as_json(battle: Battle) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _battles(shelf: Shelf, task: TaskRecipe, models: Sequence[tuple[Trained, Sequence[Completion]]]) -> list[Battle]:
+def _battles(
+    run: StoredRun, task: TaskRecipe, models: Sequence[tuple[RowModel, Sequence[Completion]]]
+) -> list[Battle]:
     assert task.prompts is not None
-    scored = {id(model): shelf.scores(model, task) or [] for model, _ in models}
+    scored = {id(model): run.scores(model, task) or [] for model, _ in models}
     column = next((c for scores in scored.values() if (c := main_column(task, scores)) is not None), None)
     if column is None:
         return []
@@ -157,7 +157,7 @@ def _battles(shelf: Shelf, task: TaskRecipe, models: Sequence[tuple[Trained, Seq
         (model, _first(completions), {s.item: s for s in scored[id(model)] if s.metric == column.metric})
         for model, completions in models
     ]
-    opponent = task.baseline if fixed and task.baseline else shelf.reference
+    opponent = task.baseline if fixed and task.baseline else run.reference
     battles = []
     for prompt in prompts:
         answers = [_answer(model, prompt, texts[prompt.id], s) for model, texts, s in answering if prompt.id in texts]
@@ -174,7 +174,7 @@ def _first(completions: Sequence[Completion]) -> dict[str, Completion]:
     return {completion.prompt_id: completion for completion in completions if completion.sample == 0}
 
 
-def _answer(model: Trained, prompt: Prompt, completion: Completion, scores: Mapping[str, Score]) -> Answer:
+def _answer(model: RowModel, prompt: Prompt, completion: Completion, scores: Mapping[str, Score]) -> Answer:
     """An answer with its grades; the verdict is still to come."""
     names = [sample_name(f"{prompt.id}:{turn}", 0) for turn in range(1, len(prompt.turns) + 1)]
     by_turn = [scores[name] for name in names if name in scores]
