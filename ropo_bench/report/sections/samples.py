@@ -19,6 +19,7 @@ from ropo_bench.types import Completion, Prompt, Score, Status
 
 MAX_CHARACTERS = 2_000_000
 """Of the answers of all seeds: above it a report shows seed 0 alone, and stays below 8 MB."""
+_SEED_0_ALONE = "answers of seeds other than 0, which would make this file too large"
 _WORST: Sequence[Status] = ("infrastructure-failed", "unparsable", "scored")
 Verdict = Literal["won", "lost", "tie"]
 
@@ -91,7 +92,7 @@ def gather(run: StoredRun) -> Samples | None:
     battles: list[Battle] = []
     lines: list[str] = []
     if size > MAX_CHARACTERS:
-        lines.append("answers of seeds other than 0, which would make this file too large")
+        lines.append(_SEED_0_ALONE)
     for task in tasks:
         models = [(m, c) for m, c in answered[task.name] if size <= MAX_CHARACTERS or m.seed == 0]
         try:
@@ -105,7 +106,8 @@ def left_out(run: StoredRun, samples: Samples | None) -> str | None:
     """What could not be had or would be too much, and models that have not answered."""
     data = samples or Samples(())
     answered = {(answer.row, answer.seed) for battle in data.battles for answer in battle.answers}
-    missing = run.missing(run.everyone, answered)
+    shown = [place for place in run.everyone if place[1] == 0 or _SEED_0_ALONE not in data.left_out]
+    missing = run.missing(shown, answered)
     return "; ".join([*data.left_out, *([] if missing is None else [missing])]) or None
 
 
