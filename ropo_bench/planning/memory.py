@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ropo_bench.models.size import Anatomy, adapted_linears, head_dim, trainable_parameters
+from ropo_bench.recipes.losses import LOSSES
 from ropo_bench.recipes.method import AdapterRecipe, MethodRecipe, TrainRecipe
 from ropo_bench.recipes.objects import module_of
 from ropo_bench.recipes.task import TaskRecipe
 
-REFERENCE_FREE = ("simpo", "orpo", "cpo")
+REFERENCE_FREE = tuple(name for name, facts in LOSSES.items() if not facts.uses_reference)
 """Losses of the project that read no reference log-probabilities, told without loading torch."""
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 TILE_BYTES = 12 << 21  # logits of the fused head that exist at once, with their softmax (training/core/head.py)
