@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ropo_bench.models.size import Anatomy, adapted_linears, head_dim, trainable_parameters
-from ropo_bench.recipes.method import LOSSES, AdapterRecipe, MethodRecipe, TrainRecipe
+from ropo_bench.recipes.losses import LOSSES
+from ropo_bench.recipes.method import AdapterRecipe, MethodRecipe, TrainRecipe
 from ropo_bench.recipes.task import TaskRecipe
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}

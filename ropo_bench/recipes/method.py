@@ -1,18 +1,19 @@
 """A method is a row of the leaderboard: an adapter, a loss and a training schedule, by name and number.
 
-The names of adapters and losses, and the options that each of them reads, stand here so that a recipe is
-checked before anything heavy is imported; the code behind them is in `adapters/` and `losses.py`.
+The names of adapters and losses, and the options that each of them reads, stand here and in `losses` so that a recipe
+is checked before anything heavy is imported; the code behind them is in `adapters/` and `losses/`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from ropo_bench.recipes.losses import LOSSES
 
 # None: the options are those of a PEFT config, which checks them itself when the adapter is attached.
 ADAPTER_OPTIONS: dict[str, dict[str, tuple[Any, ...]] | None] = {
@@ -20,28 +21,6 @@ ADAPTER_OPTIONS: dict[str, dict[str, tuple[Any, ...]] | None] = {
     "lora": None,
     "oft": None,
     "ropo": {"reverse": (True, False), "magnitude": (True, False), "planes": ("shared", "mirror")},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class LossFacts:
-    """What a loss of the project reads: its options, and whether the reference's log-probabilities.
-
-    The code says the latter for itself, and is what numbers depend on; here plans read it without loading torch.
-    """
-
-    options: tuple[str, ...] = ()
-    uses_reference: bool = True
-
-
-LOSSES: dict[str, LossFacts] = {
-    "sigmoid": LossFacts(),
-    "ipo": LossFacts(),
-    "simpo": LossFacts(("gamma_beta_ratio", "cpo_alpha", "alpha"), uses_reference=False),
-    "orpo": LossFacts(uses_reference=False),
-    "cpo": LossFacts(("cpo_alpha",), uses_reference=False),
-    "r-dpo": LossFacts(("alpha",)),
-    "kto-pair": LossFacts(),
 }
 OBJECT = re.compile(r"([A-Za-z_][\w.]*|[^:\s]+\.py):[A-Za-z_][\w.]*")
 """Code of a user: `module:object` of an importable module, or `path/to/file.py:object`."""
@@ -123,7 +102,12 @@ class LossRecipe(Recipe):
     def _names(self) -> Self:
         _check_name(self.name, list(LOSSES))
         if self.name in LOSSES:
-            _check_options(self.options, LOSSES[self.name].options)
+            ranges = LOSSES[self.name].options
+            _check_options(self.options, list(ranges))
+            for key, value in self.options.items():
+                if value not in ranges[key]:
+                    context = {"range": str(ranges[key]), "key": ("options", key), "given": value}
+                    raise PydanticCustomError("option_value", "must be {range}", context)
         return self
 
 
