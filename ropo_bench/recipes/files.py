@@ -27,6 +27,8 @@ HOPELESS_DEPTH = 100
 MAX_CHARACTERS = 64 * 1024  # the largest shipped recipe has 4,000
 MAX_PIECES = 4000  # lines and commas: the parser reads some two thousand values a second
 MAX_VALUES = 10_000  # with aliases written out: ten lines of aliases of aliases are billions
+HALF_CHARACTER = re.compile(r"[\ud800-\udfff]|\\(u|U0000)[dD][89a-fA-F]")
+"""UTF-16's halves, themselves or as an escape: no text that can be printed or written has them."""
 MAPPING, SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
@@ -123,6 +125,8 @@ def parse_yaml(text: str, place: Callable[[int], str]) -> tuple[Any, dict[KeyPat
         raise UsageError(f"{place(1)}: {pieces:,} lines and commas; a recipe has at most {MAX_PIECES:,}")
     if _is_deep(text):
         raise UsageError(f"{place(1)}: nested more than {MAX_DEPTH} deep")
+    if HALF_CHARACTER.search(text):
+        raise UsageError(f"{place(1)}: half of a character (\\ud800 to \\udfff); write the character itself")
     yaml = YAML(typ="safe", pure=True)
     lines: dict[KeyPath, int] = {}
     try:

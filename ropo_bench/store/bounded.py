@@ -70,6 +70,14 @@ def parse_json(text: str | bytes, infinite: bool = False) -> Any:
     return value
 
 
+def check_unicode(*texts: str) -> None:
+    """Raise ValueError for half of a character (a surrogate without its pair): no tokenizer and no file takes it."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise ValueError("text with half a surrogate pair, which is no valid Unicode") from None
+
+
 def check_depth(value: Any, limit: int = MAX_DEPTH) -> None:
     """Raise ValueError where lists and mappings are nested deeper than the limit; without recursion."""
     level = [value]

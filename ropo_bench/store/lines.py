@@ -33,7 +33,7 @@ def _scan(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 record = None
             if torn_at is not None or not isinstance(record, dict):
                 raise StorageError(

@@ -258,7 +258,7 @@ class Store:
     def finished_inputs(self, name: str) -> Iterator[Mapping[str, Any]]:
         """What made every finished stage of a name that tells it; a manifest that cannot be read is passed over."""
         for path in sorted((self.root / "cache" / name).glob(f"*/{MANIFEST}")):
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, RecursionError):
                 manifest = json.loads(path.read_text(encoding="utf-8"))
                 if isinstance(manifest, dict) and isinstance(manifest.get("inputs"), dict):
                     yield manifest["inputs"]
