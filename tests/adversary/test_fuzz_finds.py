@@ -18,7 +18,7 @@ from ropo_bench.store import JsonLines
 def test_half_a_character_in_a_recipe_is_no_name(name: str, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(f"inherit: dpo\ndescription: d\nadapter: {{name: {name}}}\n")
-    with pytest.raises(UsageError, match="own.yaml:1: half of a character"):
+    with pytest.raises(UsageError, match=r"own\.yaml:1: half of a character"):
         load_method(path)
     with pytest.raises(UsageError, match="half of a character"):
         load_method("dpo", sets=[f"adapter.name={name}"])
@@ -33,7 +33,7 @@ def test_half_a_character_in_a_prompt_is_told_at_its_line(tmp_path: Path) -> Non
     path.write_text(
         "".join(json.dumps(record) + "\n" for record in (whole, whole | {"id": "b", "turns": ["\ud83d"]}))
     )
-    with pytest.raises(UsageError, match="p.jsonl, line 2: is no prompt .*half a surrogate pair"):
+    with pytest.raises(UsageError, match=r"p\.jsonl, line 2: is no prompt .*half a surrogate pair"):
         read_prompt_file(path)
     path.write_text(json.dumps(whole))
     assert read_prompt_file(path)[0].turns == ("a grin \U0001f600",)
@@ -42,7 +42,7 @@ def test_half_a_character_in_a_prompt_is_told_at_its_line(tmp_path: Path) -> Non
 def test_a_line_that_is_nested_without_end_is_no_record(tmp_path: Path) -> None:
     path = tmp_path / "l.jsonl"
     path.write_text("[" * 200_000 + "\n")
-    with pytest.raises(StorageError, match="l.jsonl, line 1: not a JSON record"):
+    with pytest.raises(StorageError, match=r"l\.jsonl, line 1: not a JSON record"):
         list(JsonLines(path))
 
 
