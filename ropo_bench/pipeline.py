@@ -1,7 +1,8 @@
 """THE WAY: which rows a run has, and each row's way from preference data to scores.
 
-Twice through the rows: first everything that needs the models (train, merge, generate, score), then the judges. A
-row that fails says why and lets the others go on. Everything finished is kept: the same command goes on.
+Thrice through the rows: train and merge; generate and score what needs no judge, so that one engine lives for all
+models; then the judges. A row that fails says why and lets the others go on. Everything finished is kept: the same
+command goes on.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def run(
                 way.give_up(preflight.check_methods(bench, left))
             preflight.check_tasks(bench, request.tasks)
         for row in rows:
-            way.go(row, way.make)
+            way.go(row, way.train)
+        for row in rows:
+            way.go(row, way.answer)
         bench.close_engine()
         way.check_judges()
         for row in rows:
@@ -107,9 +110,13 @@ class _Way:
                 self.bench.progress.note(f"{row.name} seed {row.seed} failed: {reasons[row.name]}")
         self.write()
 
-    def make(self, row: RowRecord) -> None:
+    def train(self, row: RowRecord) -> None:
+        """Make a row's model: train and merge, where it is neither the base nor trained elsewhere."""
+        self.models[self.rows.index(row)] = self._model(row)
+
+    def answer(self, row: RowRecord) -> None:
         """Make everything of a row that needs its model: generate for all tasks, then score what needs no judge."""
-        model = self.models[self.rows.index(row)] = self._model(row)
+        model = self.models[self.rows.index(row)]
         for task in self.request.tasks:
             scores.make_answers(self.bench, model, task, row.name)
         for task in self.request.tasks:
@@ -199,8 +206,6 @@ class _Way:
             row.merged = None if row.certificate is None else model.key
             return model
         trained = policy.stage(bench, method, row.seed)
-        if not merged.stage(bench, trained.key).done:
-            bench.close_engine()  # training wants the memory
         row.policy, row.training = trained.key, dict(policy.make(bench, method, row.seed).manifest)
         model = merged.make(bench, trained, method.name, row.seed)
         row.merged = model.key

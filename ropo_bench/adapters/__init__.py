@@ -39,7 +39,19 @@ __all__ = [
     "tuner_layers",
 ]
 
-CONFIGS = {"lora": "peft:LoraConfig", "oft": "peft:OFTConfig", "ropo": RopoConfig}
+CONFIGS = {
+    "lora": "peft:LoraConfig",
+    "vera": "peft:VeraConfig",
+    "delora": "peft:DeloraConfig",
+    "miss": "peft:MissConfig",
+    "ia3": "peft:IA3Config",
+    "oft": "peft:OFTConfig",
+    "boft": "peft:BOFTConfig",
+    "hra": "peft:HRAConfig",
+    "road": "peft:RoadConfig",
+    "psoft": "peft:PsoftConfig",
+    "ropo": RopoConfig,
+}
 # The truncated Cayley-Neumann series, PEFT's default, is only nearly orthogonal (5e-2 at weights of 0.05).
 DEFAULTS: dict[str, dict[str, Any]] = {"oft": {"use_cayley_neumann": False}}
 # Fields that the recipe sets elsewhere or that would train more than the adapter.

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard.alike import alike_lines
+from ropo_bench.leaderboard.agreement import alike_lines
 from ropo_bench.leaderboard.cells import Column, Leaderboard, Row
-from ropo_bench.leaderboard.joined import join_runs
+from ropo_bench.leaderboard.join import join_runs
 from ropo_bench.leaderboard.measured import Measured, compare_stored_rows, measure_row
 from ropo_bench.leaderboard.notes import canary_results, dagger, find_uncovered, notes
 from ropo_bench.leaderboard.rates import choice_lines, rate_lines

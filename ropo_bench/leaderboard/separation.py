@@ -111,8 +111,8 @@ def family_size(board: Leaderboard) -> int:
 
 
 def shared_level(board: Leaderboard, level: float) -> float:
-    """By how much more the part that all comparisons with one reference share is held at (statistics.families)."""
-    from ropo_bench.statistics.families import SHARED, share_seeds
+    """By how much more the part that all comparisons with one reference share is held (statistics.multiplicity)."""
+    from ropo_bench.statistics.multiplicity import SHARED, share_seeds
 
     primary = [c for c in board.comparisons if c.family == "primary"]
     if level >= ALPHA or not share_seeds(primary):

@@ -22,7 +22,7 @@ from ropo_bench.merging.engine import MAX_ENGINE_ERROR, write_token_probes
 from ropo_bench.merging.folder import compare_folders
 from ropo_bench.merging.function import Answers, FunctionDifference, compare_functions
 from ropo_bench.merging.merge import fuse, round_weights
-from ropo_bench.merging.reading import ON_DISK, load_float32, read_back
+from ropo_bench.merging.read_back import ON_DISK, load_float32, read_back
 from ropo_bench.merging.weights import WeightDifference, compare_weights
 from ropo_bench.models.load import DTYPES
 from ropo_bench.store.files import TEMPORARY_PREFIX, atomic_write_json

@@ -111,7 +111,7 @@ def check_tasks(bench: Bench, tasks: Sequence[TaskRecipe]) -> None:
     """Raise UsageError for a scorer, judge or prompt set that is not there."""
     for task in tasks:
         judge = bench.judges.get(task.name)
-        scorer = find_scorer(task)
+        scorer = find_scorer(task.scorer)
         if isinstance(scorer, JudgedScorer):
             if judge is None:
                 raise UsageError(f"task {task.name}: scorer {task.scorer!r} needs a judge; add judge: to its recipe")

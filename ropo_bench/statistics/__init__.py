@@ -1,7 +1,8 @@
 """From scores to estimates with intervals, and from rows' scores to differences one may believe.
 
-sample: what an estimator says. estimators: mean, ratio, census, max. crossed: seeds x prompts. cells, comparisons:
-a table. permutation, multiplicity: tests. power: what could be seen. docs/statistics.md has formulas and simulations.
+sample: what an estimator says. estimators: mean, ratio, census, max. crossed: seeds x prompts. intervals: of a mean.
+cells, comparisons: a table. permutation: a test. multiplicity: of a whole table's. letters: what is not separated.
+power: what could be seen. docs/statistics.md has formulas and simulations.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from ropo_bench.statistics.estimators import (
     ratio,
     within,
 )
-from ropo_bench.statistics.families import adjust
-from ropo_bench.statistics.multiplicity import holm, letters
+from ropo_bench.statistics.letters import letters
+from ropo_bench.statistics.multiplicity import adjust, holm
 from ropo_bench.statistics.power import (
     minimum_detectable_effect,
     planned_effect,

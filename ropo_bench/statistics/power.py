@@ -25,7 +25,7 @@ def visible_effect(parts: Parts, alpha: float = ALPHA, power: float = POWER, col
     """The true difference that a two-sided test at this level, with just these variances, finds so often.
 
     columns: of a family of comparisons with one reference, alpha times its comparisons over the level of the part
-    that they share (statistics.families); 0: the same level.
+    that they share (statistics.multiplicity); 0: the same level.
     """
     half = parts.half_width(alpha, alpha * columns if columns else None)
     return float(half) + NormalDist().inv_cdf(power) * float(parts.standard_error)

@@ -142,13 +142,13 @@ def read_json(path: Path, mend: str = "delete it and repeat the command") -> Any
         raise StorageError(f"{path}: not JSON ({error}); {mend}") from error
 
 
-def write_sealed(target: Path, value: Mapping[str, JSON]) -> None:
-    """Write a JSON object with a checksum of itself as its last key, which `read_sealed` holds it to."""
+def write_checksummed(target: Path, value: Mapping[str, JSON]) -> None:
+    """Write a JSON object with a checksum of itself as its last key, which `read_checksummed` holds it to."""
     atomic_write_json(target, {**value, SEAL: _seal(value)})
 
 
-def read_sealed(path: Path, mend: str) -> dict[str, Any]:
-    """Read what `write_sealed` wrote, without its checksum; raises StorageError for anything else."""
+def read_checksummed(path: Path, mend: str) -> dict[str, Any]:
+    """Read what `write_checksummed` wrote, without its checksum; raises StorageError for anything else."""
     value = read_json(path, mend)
     if not isinstance(value, dict) or SEAL not in value:
         raise StorageError(f"{path}: has no {SEAL} (damaged, or another version's); {mend}")

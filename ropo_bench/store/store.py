@@ -20,12 +20,12 @@ from ropo_bench.store.files import (
     check_files,
     list_files,
     os_error_number,
-    read_sealed,
+    read_checksummed,
     storage_error,
     storage_errors,
     sweep,
     sync_tree,
-    write_sealed,
+    write_checksummed,
 )
 from ropo_bench.store.keys import content_key, file_hash, folder_hash
 from ropo_bench.store.locks import locked, locks_of_this_process
@@ -77,7 +77,7 @@ class Stage:
         truncated or changed in a finished stage, with the mend.
         """
         if self._manifest is None and (self.path / MANIFEST).exists():
-            manifest = read_sealed(self.path / MANIFEST, self.mend)
+            manifest = read_checksummed(self.path / MANIFEST, self.mend)
             if [manifest.get(key) for key in ("schema", "stage", "key")] != [MANIFEST_SCHEMA, self.name, self.key]:
                 raise StorageError(
                     f"{self.path / MANIFEST}: not a manifest of schema {MANIFEST_SCHEMA} of this stage; {self.mend}"
@@ -180,7 +180,7 @@ class Stage:
         manifest: dict[str, Any] = {"schema": MANIFEST_SCHEMA, "stage": self.name, "key": self.key}
         manifest |= {"inputs": self.inputs} if self.inputs is not None else {}
         manifest |= {"content": dict(content), "files": files}
-        write_sealed(self.path / MANIFEST, manifest)
+        write_checksummed(self.path / MANIFEST, manifest)
         self._keep(manifest)
 
     def reopen(self) -> None:
@@ -237,7 +237,7 @@ class Store:
 
     def write_run(self, name: str, record: Mapping[str, JSON]) -> None:
         """Write RUNS/<name>/run.json atomically, with a checksum of itself; raises StorageError."""
-        write_sealed(self.run_folder(name) / "run.json", {"schema": RUN_SCHEMA, **record})
+        write_checksummed(self.run_folder(name) / "run.json", {"schema": RUN_SCHEMA, **record})
 
     def read_run(self, name: str) -> dict[str, Any]:
         """Read RUNS/<name>/run.json; raises UsageError if there is none, StorageError if it is corrupt."""
@@ -246,7 +246,7 @@ class Store:
             close = difflib.get_close_matches(name, self.run_names(), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(self.run_names()) or 'none'}"
             raise UsageError(f"run {name!r}: not in {self.root}; {hint}")
-        record = read_sealed(path, self.run_mend(name))
+        record = read_checksummed(path, self.run_mend(name))
         schema = record.pop("schema", None)
         if schema not in READABLE:
             schemas = " and ".join(map(str, READABLE))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.claims.reading import read_claims
+from ropo_bench.claims.sentences import read_claims
 from ropo_bench.commands.gate import baseline_of
 from ropo_bench.commands.score.diversity import read_texts
 from ropo_bench.errors import RopoBenchError
@@ -30,7 +30,7 @@ from ropo_bench.recipes import load as recipes
 from ropo_bench.recipes.rates import read_tuning
 from ropo_bench.scoring.alpaca_eval.leaderboard import read_annotations, read_leaderboard
 from ropo_bench.scoring.difficulty import _of_file
-from ropo_bench.scoring.mt_bench.reading import read_judgments
+from ropo_bench.scoring.mt_bench.fastchat import read_judgments
 from ropo_bench.sources.prompt_files import read_answer_file, read_prompt_file
 from ropo_bench.store import JsonLines, Store
 from tests.adversary.mutants import mutant

@@ -104,8 +104,8 @@ def wait_for(folder: Path, pattern: str) -> None:
 
 DEAF = """
 import sys, time
-from ropo_bench.errors import doors
-doors.watch_signals()
+from ropo_bench.errors.signals import watch_signals
+watch_signals()
 until = time.monotonic() + 30
 def deaf():
     while time.monotonic() < until:
@@ -137,7 +137,7 @@ def test_work_that_does_not_hear_is_ended(number: signal.Signals) -> None:
 
 def test_a_signal_to_a_forked_child_does_not_end_its_parent() -> None:
     script = (
-        "import os, signal, time\nfrom ropo_bench.errors import doors\ndoors.watch_signals()\n"
+        "import os, signal, time\nfrom ropo_bench.errors.signals import watch_signals\nwatch_signals()\n"
         "child = os.fork()\n"
         "if child == 0:\n    time.sleep(30)\n"
         "time.sleep(0.2)\nos.kill(child, signal.SIGTERM)\n"

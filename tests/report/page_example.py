@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.leaderboard.board import Column, Leaderboard, Row
-from ropo_bench.report.gather import SECTIONS
-from ropo_bench.report.sections import tradeoffs, win_rates
+from ropo_bench.report.sections import SECTIONS, tradeoffs, win_rates
 from ropo_bench.report.sections.categories import Category
 from ropo_bench.report.sections.distinct_n import Diversity
 from ropo_bench.report.sections.drift import Drift

@@ -14,7 +14,7 @@ from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete, preference
 from ropo_bench.scoring.arena import preference as better
 from ropo_bench.scoring.difficulty import read_difficulties
 from ropo_bench.scoring.gold import by_key, expected, sample_name
-from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe
+from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe, Protocol
 from ropo_bench.types import Completion, JudgeAnswer, JudgeCall, Prompt, Score, Status
 
 # Those of alpaca_eval's weighted_alpaca_eval_gpt4_turbo; the log-probabilities are the verdict, not the draw.
@@ -110,7 +110,16 @@ def read(task: TaskRecipe, judge: JudgeRecipe, answer: JudgeAnswer) -> float | N
     return None if preferred is None else preferred - 1
 
 
-ALPACA_EVAL = JudgedScorer(calls, score, compare, Probe(2, ask, read))
+# Lengths are means over 2,415 published annotations, whose answers are one token.
+ALPACA_EVAL = JudgedScorer(
+    calls=calls,
+    score=score,
+    compare=compare,
+    probe=Probe(2, ask, read),
+    protocol=Protocol(calls_per_turn=1, input_characters=4930, output_characters=4),
+    score_files=("alpaca_eval/calibration/", "alpaca_eval/reference_outputs_gpt4_1106_preview.json"),
+    export="ropo_bench.scoring.alpaca_eval.export:write",
+)
 
 
 def to_annotations(

@@ -10,11 +10,12 @@ from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.arena import preference as better
 from ropo_bench.scoring.gold import by_key
-from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe
+from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe, Protocol
 from ropo_bench.scoring.mt_bench.single import metric_names
 from ropo_bench.scoring.mt_bench.templates import (
     NEEDS_REFERENCE,
     PARAMS,
+    QUESTION_FILES,
     read_references,
     read_templates,
     reference_set,
@@ -152,4 +153,13 @@ def read(task: TaskRecipe, judge: JudgeRecipe, answer: JudgeAnswer) -> float | N
     return None if side is None else FOR_FIRST[side]
 
 
-PAIRWISE = JudgedScorer(battle_calls, battles, graded_battles, Probe(2, ask, read))
+# Lengths are means over pairs of published answers of ten models in the pairwise templates.
+PAIRWISE = JudgedScorer(
+    calls=battle_calls,
+    score=battles,
+    compare=graded_battles,
+    probe=Probe(2, ask, read),
+    protocol=Protocol(calls_per_turn=2, input_characters=5400, output_characters=800),
+    question_files=QUESTION_FILES,
+    export="ropo_bench.scoring.mt_bench.export:write_pairwise",
+)

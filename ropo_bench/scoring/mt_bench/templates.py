@@ -19,6 +19,7 @@ REFERENCES = {
     "corrected": "mt_bench/reference_answer/gpt-4-1106-preview.jsonl",
 }
 """FastChat's own answers of gpt-4, some of them wrong, and those of gpt-4-1106-preview that replaced them."""
+QUESTION_FILES = ("mt_bench/judge_prompts", "mt_bench/reference_answer/")
 PARAMS = {"temperature": 0, "max_tokens": 2048}
 """How the official judge is sampled."""
 

@@ -52,7 +52,7 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module, with its line in the list."""
     module = ModuleType("num_seeds")
     exec(SOURCE, module.__dict__)
-    report = importlib.import_module("ropo_bench.report.gather")
+    report = importlib.import_module("ropo_bench.report")
     monkeypatch.setattr(report, "SECTIONS", (module.SECTION, *report.SECTIONS))
     return module
 

@@ -9,8 +9,8 @@ from statistics import fmean
 import pytest
 
 from ropo_bench.recipes.load import load_task
+from ropo_bench.scoring.mt_bench.fastchat import Judgment
 from ropo_bench.scoring.mt_bench.judgments import score_judgments
-from ropo_bench.scoring.mt_bench.reading import Judgment
 from ropo_bench.statistics import mean, measure
 from ropo_bench.types import Score
 
@@ -45,7 +45,7 @@ def test_published_judgments_with_thirty_second_turns_unread() -> None:
     mirror = os.environ.get("ROPO_BENCH_ASSETS")
     if not mirror:
         pytest.skip("ROPO_BENCH_ASSETS is not set")
-    from ropo_bench.scoring.mt_bench.reading import read_judgments
+    from ropo_bench.scoring.mt_bench.fastchat import read_judgments
 
     path = Path(mirror, "mt_bench/model_judgment/alvarobartt.gpt-4_single.jsonl.gz")
     judged = [one for one in read_judgments(path, False) if one.model == "mistral-orpo-trl"]

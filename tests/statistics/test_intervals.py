@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from ropo_bench.statistics import Sample, level
-from ropo_bench.statistics.bounded import Level, Scale
+from ropo_bench.statistics.intervals import Level, Scale
 
 PERCENT: Scale = (0.0, 100.0)
 

@@ -47,7 +47,7 @@ def _groups(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> lis
     inputs: dict[str, Any] = {
         "columns": [column.metric for column in _tested_columns(task)],
         "rows": [[label, row.stage.key] for label, row in rows.items()],
-        "code": source_hash("ropo_bench.statistics.agreement", "ropo_bench.leaderboard.alike"),
+        "code": source_hash("ropo_bench.statistics.agreement", "ropo_bench.leaderboard.agreement"),
     }
     cached = store.stage("compared", content_key("alike", inputs))
     with cached.begin() as todo:
