@@ -46,8 +46,8 @@ every iteration, a preference model's probabilities, more than two answers) is n
 """
 
 START = """An adapter leaves the base model as it is at the start, bit for bit; `pissa`, `hra` and `dora` do so but
-for rounding: PiSSA splits the weights in two, HRA's reflections cancel in pairs, DoRA divides by norms and multiplies by
-them again.
+for rounding: PiSSA splits the weights in two, HRA's reflections cancel in pairs, DoRA divides by norms and multiplies
+by them again.
 """
 
 
