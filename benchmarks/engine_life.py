@@ -120,9 +120,8 @@ def main() -> None:
     if options.json:
         print(json.dumps(result, indent=2))
     else:
-        print(
-            f"{len(models)} models: one life {swapped_s:.1f} s, a start for each {started_s:.1f} s: {result['share']:.2f}"
-        )
+        took = f"one life {swapped_s:.1f} s, a start for each {started_s:.1f} s"
+        print(f"{len(models)} models: {took}: {result['share']:.2f} of it")
         print("texts equal" if same else "TEXTS DIFFER")
     raise SystemExit(0 if result["passed"] else 1)
 

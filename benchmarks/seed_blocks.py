@@ -25,9 +25,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks._tables import ALPHA
-from ropo_bench.statistics import Array, Sample, adjust, as_comparisons, differences, holm, planned_effect
+from ropo_bench.statistics.comparisons import as_comparisons, differences
 from ropo_bench.statistics.difference import p_values
-from ropo_bench.statistics.multiplicity import SHARED
+from ropo_bench.statistics.multiplicity import SHARED, adjust, holm
+from ropo_bench.statistics.power import planned_effect
+from ropo_bench.statistics.sample import Array, Sample
 from ropo_bench.types import Comparison
 
 METHODS, SEEDS, RHOS = (2, 4, 8, 13), (3, 5), (0.0, 0.6, 0.9, 1.0)

@@ -220,7 +220,7 @@ class _Way:
         if self.name not in self.bench.store.run_names() or any(row.state != DONE for row in self.rows):
             return
         before = open_run(self.bench.store, self.name).record
-        if before.complete and list(map(_measured, before.rows)) == list(map(_measured, self.rows)):
+        if before.complete and list(map(_measurements, before.rows)) == list(map(_measurements, self.rows)):
             self.made_with = before.provenance
 
     def write(self) -> RunRecord:
@@ -243,6 +243,6 @@ class _Way:
         return DataRecord(key=stage.key, **stage.manifest)
 
 
-def _measured(row: RowRecord) -> dict[str, Any]:
+def _measurements(row: RowRecord) -> dict[str, Any]:
     """What a row measured; a record of schema 2 says as much of it."""
     return row.model_dump(exclude={"policy", "merged"})

@@ -16,9 +16,12 @@ from ropo_bench.recipes.files import suggest
 from ropo_bench.recipes.task import Column
 from ropo_bench.runs.reading import Run
 from ropo_bench.runs.record import DONE, PENDING
-from ropo_bench.statistics import Difference, Sample, differences, level, subtract, visible_effect
-from ropo_bench.statistics.difference import intervals
+from ropo_bench.statistics.cells import level
+from ropo_bench.statistics.comparisons import differences, subtract
+from ropo_bench.statistics.difference import Difference, intervals
 from ropo_bench.statistics.intervals import Scale
+from ropo_bench.statistics.power import visible_effect
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.types import Score, Test
 
 Seeds = Sequence[Sequence[Score]]

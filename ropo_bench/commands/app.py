@@ -53,9 +53,13 @@ def pocket_build(
 
     World, tokenizer, base model, preference pairs and difficulties.
     """
-    from ropo_bench.commands.pocket import build_command
+    from ropo_bench.pocket.build.steps import build
+    from ropo_bench.sources.shipped import POCKET_ASSETS
+    from ropo_bench.store import Store
+    from ropo_bench.terminal.progress import Progress
 
-    build_command(out, runs)
+    with Progress() as progress:
+        build(out or POCKET_ASSETS, Store(runs), progress)
 
 
 def main() -> None:

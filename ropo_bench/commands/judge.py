@@ -205,14 +205,14 @@ def _grade(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
     """A reward model's verdicts: the higher reward wins."""
     from dataclasses import replace
 
-    from ropo_bench.judging.reward import reward_grader
+    from ropo_bench.judging.reward import RewardGrader
     from ropo_bench.scoring.arena import preference
     from ropo_bench.sources.models import model_folder
     from ropo_bench.types import Prompt
 
     texts = [(battle.prompt, answer) for battle in reference for answer in (battle.answer_a, battle.answer_b)]
     conversations = [(Prompt(f"battle {i // 2}", (prompt,)), [answer]) for i, (prompt, answer) in enumerate(texts)]
-    rewards = [reward for (reward,) in reward_grader(model_folder(judge.model)).grade(conversations)]
+    rewards = [reward for (reward,) in RewardGrader(model_folder(judge.model)).grade(conversations)]
     return [
         replace(battle, preference=preference(a, b, 0.0), first=None)
         for battle, a, b in zip(reference, rewards[::2], rewards[1::2], strict=True)

@@ -15,7 +15,7 @@ from ropo_bench.errors import RopoBenchError
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.scoring import find_judged, reads_own_data
+from ropo_bench.scoring import entry_of, find_judged
 from ropo_bench.sources import assets
 from ropo_bench.sources.models import local_model
 from ropo_bench.sources.options import ASSET
@@ -30,9 +30,9 @@ PROBE_PAIR = Pair("probe", (Message(role="user", content="Which is larger, 2 or 
 
 def of_suite(suite: SuiteRecipe, tasks: Sequence[TaskRecipe], judges: Mapping[str, JudgeRecipe]) -> Iterator[Line]:
     """Everything that the suite reads; the network is asked only where something is not here."""
-    judging = {judge.model for judge in judges.values() if judge.kind in ("vllm-serve", "reward-model")}
+    judging = {judge.model for judge in judges.values() if judge.is_local}
     models = {name: _local(name) for name in dict.fromkeys((suite.base, *sorted(judging)))}
-    data, hub_files = _data_here(suite.data), any(map(reads_own_data, tasks))
+    data, hub_files = _data_here(suite.data), any(entry_of(task).data for task in tasks)
     files, absent = _files(tasks)
     from_hub = None in models.values() or not data or hub_files
     network = _probe() if from_hub or absent else None
@@ -63,8 +63,8 @@ def _model(name: str, place: str | None, offline: bool, what: str) -> Line:
     if place is not None:
         return Line(what, "ok", f"{name} is on this machine")
     if offline:
-        given = " with --base" if what == "base" else ""
-        mend = f"with a network: hf download {name}; or give a local folder{given}"
+        option = " with --base" if what == "base" else ""
+        mend = f"with a network: hf download {name}; or give a local folder{option}"
         return Line(what, "problem", f"{name} is not on this machine, and the hub is not reachable", mend)
     return Line(what, "warning", f"{name} is not on this machine; it will be downloaded", f"hf download {name}")
 
@@ -82,8 +82,8 @@ def _template(folder: Path, data: str) -> Line:
         template_preflight(tokenizer, pairs)
     except RopoBenchError as error:
         return Line("template", "problem", str(error), "take a base whose tokenizer has a chat template for training")
-    first = encode_prompts(tokenizer, [pairs[0].prompt])[0][:1]
-    bos = "one BOS" if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else "no BOS"
+    first_token = encode_prompts(tokenizer, [pairs[0].prompt])[0][:1]
+    bos = "one BOS" if tokenizer.bos_token_id is not None and first_token == [tokenizer.bos_token_id] else "no BOS"
     of = f"the first {min(len(pairs), 64)} pairs" if pairs[0] is not PROBE_PAIR else "a made-up pair"
     return Line("template", "ok", f"training and generation get the same tokens, {bos}, on {of}")
 

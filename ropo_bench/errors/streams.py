@@ -69,4 +69,6 @@ def leave(code: int, line: str = "") -> NoReturn:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
     if code - 128 in SIGNALS:  # libraries take seconds to be taken down, and there is nothing left to keep
         os._exit(code)
+    for number in SIGNALS:  # the interpreter's end would give them back their defaults, and the code would be lost
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)

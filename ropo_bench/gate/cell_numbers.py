@@ -118,9 +118,9 @@ def detectable(noise: Floors, evidence: Evidence, seeds: int, num_cells: int) ->
     """The loss that tonight's corrected test finds in POWER of all nights, and its re-run in POWER_AGAIN."""
     assert evidence.baseline is not None
     _, error, degrees = error_tonight(noise, evidence.baseline, evidence, seeds)
-    first = maths.detectable(error, degrees, ALPHA_NIGHT / num_cells, POWER)
+    by_tonight = maths.detectable(error, degrees, ALPHA_NIGHT / num_cells, POWER)
     _, error, degrees = error_again(noise, evidence.baseline, evidence, seeds, evidence.fresh)
-    return max(first, maths.detectable(error, degrees, ALPHA_AGAIN, POWER_AGAIN))
+    return max(by_tonight, maths.detectable(error, degrees, ALPHA_AGAIN, POWER_AGAIN))
 
 
 def _drift(evidence: Evidence, noise: Floors, sign: int, alpha: float, margin: float | None) -> float | None:

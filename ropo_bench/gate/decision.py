@@ -12,7 +12,7 @@ from ropo_bench.gate.cell_numbers import ALPHA_AGAIN, ALPHA_NIGHT, CellVerdict, 
 from ropo_bench.gate.comparison import error_again
 from ropo_bench.gate.evidence import Baseline, Compared, Evidence, evidence
 from ropo_bench.gate.night import Cell, Night, Row, Verdict, finished_cell
-from ropo_bench.statistics import holm
+from ropo_bench.statistics.multiplicity import holm
 
 EXIT_CODES: Mapping[Verdict, int] = {"REGRESSION": 1, "INCOMPLETE": 4, "SUSPECTED": 3, "INCONCLUSIVE": 3, "GO": 0}
 """The first of them that a cell has is the night's."""

@@ -222,7 +222,7 @@ class VllmEngine:
     def _receive(self) -> dict[str, Any]:
         worker, message = self._inbox.get()
         if message is None:
-            raise worker.died()
+            raise worker.describe_end()
         return message
 
     def _give_up(self, open_: Mapping[str, Worker]) -> None:

@@ -101,7 +101,7 @@ def _reload(engine: Any, folder: str) -> None:
 
 
 def _pack_heads_anew(worker: Any) -> None:
-    """Let tied heads see the embeddings' new weights: vLLM 0.32 on a CPU goes on with a packed copy of the old ones."""
+    """Let tied heads see the new embeddings: vLLM 0.32 on a CPU goes on with a packed copy of the old ones."""
     from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 
     for module in worker.get_model().modules():

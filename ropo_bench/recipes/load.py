@@ -19,12 +19,12 @@ from ropo_bench.recipes.files import (
     Kind,
     Layer,
     check_row_name,
+    display_path,
     find,
     list_recipes,
     overlay,
     parse_yaml,
     read_recipe,
-    shown,
     suggest,
 )
 from ropo_bench.recipes.judge import JudgeRecipe
@@ -49,9 +49,11 @@ def load_method(
     parts = crossed.parts_of(name, include)
     path = Path(str(name)) if parts else find("methods", name, include)
     method = _name_of(path)
-    check_row_name(method, shown(path))
+    check_row_name(method, display_path(path))
     if method in SECTIONS:
-        raise UsageError(f"{shown(path)}: a method cannot be called {method!r}, which is a section; rename the file")
+        raise UsageError(
+            f"{display_path(path)}: a method cannot be called {method!r}, which is a section; rename the file"
+        )
     if parts:
         loss, adapter = (_with_suite(find("methods", part, include), part, suite, include) for part in parts)
         layer = crossed.cross(loss, adapter, parts)
@@ -91,9 +93,8 @@ def load_methods(
                 continue
             path = find("methods", name, include)
             if Path(paths.setdefault(path.stem, path)).resolve() != path.resolve():
-                raise UsageError(
-                    f"{shown(path)} and {shown(Path(paths[path.stem]))} have the same name; rename one of them"
-                )
+                paths_of_one_name = f"{display_path(path)} and {display_path(Path(paths[path.stem]))}"
+                raise UsageError(f"{paths_of_one_name} have the same name; rename one of them")
     methods = {*list_recipes("methods", include), *paths}
     for text in sets:
         target, _ = _parse_set(text, methods)
@@ -118,9 +119,9 @@ def load_task(name: str | Path, *, include: Include = ()) -> TaskRecipe:
         return TaskRecipe.model_validate(lm_eval.recipe_data(options, str(name)))
     path = find("tasks", name, include)
     layer = read_recipe("tasks", path, include)
-    given = layer.data.get("options", {})
-    if layer.data.get("scorer") == lm_eval.SCORER and isinstance(given, dict):
-        options = lm_eval.check_options(given, layer.origins, shown(path))
+    named_options = layer.data.get("options", {})
+    if layer.data.get("scorer") == lm_eval.SCORER and isinstance(named_options, dict):
+        options = lm_eval.check_options(named_options, layer.origins, display_path(path))
         layer = overlay(Layer({} if "columns" in layer.data else lm_eval.recipe_data(options), {}), layer)
     return _build(TaskRecipe, layer, path)
 
@@ -149,7 +150,7 @@ def load_suite(name: str | Path, *, include: Include = ()) -> SuiteRecipe:
             else:
                 find(kind, item, include)
         except UsageError as error:
-            raise UsageError(f"{layer.origins.get(at, shown(path))}: {at[0]}: {error}") from None
+            raise UsageError(f"{layer.origins.get(at, display_path(path))}: {at[0]}: {error}") from None
     # The last checks train alone, which overrides would hide.
     for method, recipe in (*zip(suite.overrides, suite.overrides, strict=True), ("", "dpo")):
         _, trained_as = crossed.parts_of(recipe, include) or ("", recipe)
@@ -241,7 +242,7 @@ def _name_of(path: Path) -> str:
         else ("", "letters, digits, -, _ and + only")
     )
     if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_+{dots}-]{{0,63}}", path.stem):
-        raise UsageError(f"{shown(path)}: a recipe's file name is its name: {allowed}, 64 at most")
+        raise UsageError(f"{display_path(path)}: a recipe's file name is its name: {allowed}, 64 at most")
     return path.stem
 
 
@@ -251,5 +252,5 @@ def _build(model: type[R], layer: Layer, path: Path) -> R:
     if faults:
         where, problem = faults[0]
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise UsageError(f"{where or shown(path)}: {problem}{more}")
+        raise UsageError(f"{where or display_path(path)}: {problem}{more}")
     return model.model_validate(data)

@@ -53,6 +53,11 @@ ESTIMATORS: Mapping[str, str] = {
 """Estimators beside those of `statistics`, for its `measure`."""
 
 
+def entry_of(task: TaskRecipe) -> Entry:
+    """What is known of a task's scorer without its code; of a user's own, where that is."""
+    return SCORERS.get(task.scorer) or Entry(task.scorer)
+
+
 def find_scorer(name: str) -> Any:
     """The scorer of a short name or "module:object"; raises UsageError for a name that is none."""
     return resolve_object(name, {short: entry.code for short, entry in SCORERS.items()}, "scorer")
@@ -72,21 +77,10 @@ def is_judged(task: TaskRecipe) -> bool:
 def modules(task: TaskRecipe) -> list[str]:
     """The modules that a task's scores are made by: its scorer's, and those that its options name."""
     named = () if task.scorer == "lm-eval" else task.options.values()  # lm-eval's are texts, "Answer:briefly" one
-    code = SCORERS[task.scorer].code if task.scorer in SCORERS else task.scorer
-    return [module for name in [code, *named] if (module := module_of(name)) is not None]
-
-
-def reads_own_data(task: TaskRecipe) -> bool:
-    """Whether the scorer brings data of its own, which come from the hub where the local files are absent."""
-    return task.scorer in SCORERS and SCORERS[task.scorer].data is not None
+    return [module for name in [entry_of(task).code, *named] if (module := module_of(name)) is not None]
 
 
 def data_of(task: TaskRecipe) -> Any:
     """What the scorer's own data are here and now, for content keys; None where it has none."""
-    data = SCORERS[task.scorer].data if task.scorer in SCORERS else None
+    data = entry_of(task).data
     return None if data is None else resolve_object(data, {}, "data")(task)
-
-
-def num_items(task: TaskRecipe) -> int | None:
-    """Items of a task without prompts; None where they are not known before its data are read."""
-    return SCORERS[task.scorer].num_items if task.scorer in SCORERS else None

@@ -15,7 +15,7 @@ from typing import Any
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.sources.assets import read_given
-from ropo_bench.store.bounded import parse_json
+from ropo_bench.store.bounded import check_unicode, parse_json
 from ropo_bench.types import Completion, Prompt
 from ropo_bench.types.thoughts import without_thoughts
 
@@ -54,7 +54,9 @@ def read_prompt_file(path: Path) -> list[Prompt]:
     prompts = []
     for row, (place, record) in enumerate(_records(path)):
         with _naming(path, place, "prompt", _PROMPT_FORM):
-            prompts.append(_instruction(record, row) if "instruction" in record else _prompt(record))
+            prompt = _instruction(record, row) if "instruction" in record else _prompt(record)
+            check_unicode(prompt.id, *prompt.turns)
+            prompts.append(prompt)
     twice = [name for name, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
     if twice:
         raise UsageError(
@@ -83,8 +85,8 @@ def read_answer_file(path: Path, prompts: Sequence[Prompt] = ()) -> list[Complet
                 answers.append(_output(record, str(row)))
             elif ids.get(record["instruction"]):
                 answers.append(_output(record, ids[record["instruction"]].pop(0)))
-    given = Counter((answer.prompt_id, answer.sample) for answer in answers)
-    twice = [prompt_id for (prompt_id, _), count in given.items() if count > 1]
+    counts = Counter((answer.prompt_id, answer.sample) for answer in answers)
+    twice = [prompt_id for (prompt_id, _), count in counts.items() if count > 1]
     if twice:
         raise UsageError(f"{path}: prompt {twice[0]!r} is answered more than once; keep one of the answers")
     prompt_ids, answered = {prompt.id for prompt in prompts}, {answer.prompt_id for answer in answers}

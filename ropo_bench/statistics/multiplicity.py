@@ -36,15 +36,15 @@ def adjust(
     comparisons: Sequence[Comparison], primary: Callable[[Comparison], bool] | None = None
 ) -> list[Comparison]:
     """The comparisons with p-values corrected for the table's size. primary: which are tested first; None: none."""
-    first = [place for place, c in enumerate(comparisons) if primary is not None and primary(c)]
-    if not first:
+    declared = [place for place, c in enumerate(comparisons) if primary is not None and primary(c)]
+    if not declared:
         adjusted = holm([c.p_value for c in comparisons])
         return [replace(c, adjusted=p) for c, p in zip(comparisons, adjusted, strict=True)]
-    steps = _primary([comparisons[place] for place in first])
-    rest = [place for place in range(len(comparisons)) if place not in set(first)]
+    steps = _primary([comparisons[place] for place in declared])
+    rest = [place for place in range(len(comparisons)) if place not in set(declared)]
     later = _secondary([comparisons[place].p_value for place in rest], steps)
     table = list(comparisons)
-    for place, p in zip(first, steps, strict=True):
+    for place, p in zip(declared, steps, strict=True):
         table[place] = replace(table[place], adjusted=p, family="primary")
     for place, p in zip(rest, later, strict=True):
         table[place] = replace(table[place], adjusted=p, family="secondary")

@@ -82,10 +82,9 @@ def prompts_needed(
     power: float = POWER,
     alpha: float = ALPHA,
     num_methods: int = 1,
-    columns: float = 0.0,
 ) -> int | None:
     """Fewest prompts with which an effect is found with this power; None where no number does (seeds decide)."""
-    return _fewest(lambda n: planned_effect(split, n, num_seeds, power, alpha, num_methods, columns) <= effect)
+    return _fewest(lambda n: planned_effect(split, n, num_seeds, power, alpha, num_methods) <= effect)
 
 
 def seeds_needed(
@@ -95,10 +94,9 @@ def seeds_needed(
     power: float = POWER,
     alpha: float = ALPHA,
     num_methods: int = 1,
-    columns: float = 0.0,
 ) -> int | None:
     """Fewest seeds, two at least, with which an effect is found; None where no number does (prompts decide)."""
-    return _fewest(lambda n: planned_effect(split, num_prompts, n, power, alpha, num_methods, columns) <= effect)
+    return _fewest(lambda n: planned_effect(split, num_prompts, n, power, alpha, num_methods) <= effect)
 
 
 def planned_effect(

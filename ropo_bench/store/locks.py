@@ -15,7 +15,7 @@ locks_of_this_process: set[Path] = set()
 
 
 @contextmanager
-def locked(path: Path, what: str, waiting: Callable[[str], None]) -> Iterator[None]:
+def hold_lock(path: Path, what: str, waiting: Callable[[str], None]) -> Iterator[None]:
     """Hold an advisory lock on the file `path`; if another process has it, tell `waiting` who and wait.
 
     The kernel frees the lock of a killed process. POSIX record locks, not flock: a forked worker that

@@ -28,7 +28,7 @@ from ropo_bench.store.files import (
     write_checksummed,
 )
 from ropo_bench.store.keys import content_key, file_hash, folder_hash
-from ropo_bench.store.locks import locked, locks_of_this_process
+from ropo_bench.store.locks import hold_lock, locks_of_this_process
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 2
@@ -151,7 +151,7 @@ class Stage:
         if self.done and not redo:
             yield False
             return
-        with locked(self._lock, f"{self.name} {self.key}", waiting):
+        with hold_lock(self._lock, f"{self.name} {self.key}", waiting):
             if self.done and not redo:
                 yield False
                 return
@@ -191,7 +191,7 @@ class Stage:
 
     def discard(self, waiting: Callable[[str], None] = lambda line: None) -> None:
         """Remove what is in the folder; whoever asks for the stage makes it again."""
-        with locked(self._lock, f"{self.name} {self.key}", waiting):
+        with hold_lock(self._lock, f"{self.name} {self.key}", waiting):
             self.reopen()
             with storage_errors(self.path):
                 shutil.rmtree(self.path, ignore_errors=True)
@@ -258,7 +258,7 @@ class Store:
     def finished_inputs(self, name: str) -> Iterator[Mapping[str, Any]]:
         """What made every finished stage of a name that tells it; a manifest that cannot be read is passed over."""
         for path in sorted((self.root / "cache" / name).glob(f"*/{MANIFEST}")):
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, RecursionError):
                 manifest = json.loads(path.read_text(encoding="utf-8"))
                 if isinstance(manifest, dict) and isinstance(manifest.get("inputs"), dict):
                     yield manifest["inputs"]

@@ -20,7 +20,7 @@ from ropo_bench.claims.sentences import read_claims
 from ropo_bench.commands.gate import baseline_of
 from ropo_bench.commands.score.diversity import read_texts
 from ropo_bench.errors import RopoBenchError
-from ropo_bench.gate import read_history
+from ropo_bench.gate.history import read_history
 from ropo_bench.gate.night import to_plain
 from ropo_bench.judging.calibrate import read_battles
 from ropo_bench.leaderboard import literature as published

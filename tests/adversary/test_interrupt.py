@@ -144,3 +144,14 @@ def test_a_signal_to_a_forked_child_does_not_end_its_parent() -> None:
         "assert os.waitpid(child, 0)[1] == signal.SIGTERM\ntime.sleep(2)\n"
     )
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False).returncode == 0
+
+
+def test_a_signal_to_the_interpreter_s_end_does_not_change_the_code() -> None:
+    script = (
+        "import atexit, os, signal\nfrom ropo_bench.errors.streams import leave\n"
+        "from ropo_bench.errors.signals import watch_signals\nwatch_signals()\n"
+        "class Last:\n    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"
+        "last = Last()\nlast.itself = last\nleave(3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (3, "")

@@ -20,7 +20,6 @@ from ropo_bench.report.sections.section import D, Part, ReportData, Section
 from ropo_bench.report.sections.stored import StoredRun
 from ropo_bench.report.sections.tradeoffs import Length
 from ropo_bench.report.sections.trajectories import Trajectory
-from ropo_bench.report.trained import Shelf
 from ropo_bench.runs.reading import Run
 from ropo_bench.store import Store
 from ropo_bench.types import Comparison, Measurement
@@ -116,7 +115,7 @@ def battles(count: int = 40, characters: int = 120, seeds: int = 1, rows: Sequen
 
 def stored(table: Leaderboard) -> StoredRun:
     """A run of which nothing is stored but its table."""
-    return StoredRun(Shelf(Run(Store(Path("nowhere")), "nowhere", record(request()))), table)
+    return StoredRun(Run(Store(Path("nowhere")), "nowhere", record(request())), table)
 
 
 def filled(table: Leaderboard, found: Mapping[str, Any]) -> ReportData:

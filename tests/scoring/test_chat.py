@@ -13,7 +13,7 @@ from ropo_bench.scoring import ESTIMATORS, SCORERS, find_judged, find_scorer
 from ropo_bench.scoring.chat import score
 from ropo_bench.scoring.judged import JudgedScorer
 from ropo_bench.sources.assets import entries
-from ropo_bench.statistics import measure
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types import Completion, Prompt
 
 PROMPTS = [Prompt("a", ("hi", "more"), "writing"), Prompt("b", ("hi", "more"), "maths")]

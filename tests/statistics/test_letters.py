@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropo_bench.statistics import letters
+from ropo_bench.statistics.letters import letters
 
 
 def test_letters_worked_example() -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from ropo_bench.statistics import Sample, adjust, compare_samples, holm
-from ropo_bench.statistics.multiplicity import family_p_values, truncated_weight
+from ropo_bench.statistics.comparisons import compare_samples
+from ropo_bench.statistics.multiplicity import adjust, family_p_values, holm, truncated_weight
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.types import Comparison
 
 

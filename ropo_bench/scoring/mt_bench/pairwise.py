@@ -64,13 +64,13 @@ def battles(material: Material, judge: JudgeRecipe, answers: Mapping[str, JudgeA
         elif turn.answers == opponent.answers:
             scores += _scores(material, turn, opponent, 0.5, "scored", {"identical": True})
         else:
-            given = [answers.get(f"{turn.item}:{order}") for order in ORDERS]
-            readings = [read_side(answer, rule) if answer else None for answer in given]
+            replies = [answers.get(f"{turn.item}:{order}") for order in ORDERS]
+            readings = [read_side(answer, rule) if answer else None for answer in replies]
             sides = [reading.value if reading else None for reading in readings]
             won = preference(*sides)
             status: Status = "scored"
             if won is None:
-                status = "infrastructure-failed" if None in given else "unparsable"
+                status = "infrastructure-failed" if None in replies else "unparsable"
             more: dict[str, object] = {"orders": sides}
             if any(reading is not None and reading.ambiguous for reading in readings):
                 more["ambiguous"] = True

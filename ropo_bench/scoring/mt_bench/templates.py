@@ -58,11 +58,11 @@ def template_name(kind: Kind, category: str, turn: int) -> str:
 
 def reference_set(task: TaskRecipe) -> str:
     """The reference answers that a task is judged by: "original" or "corrected"; raises UsageError."""
-    given = task.options.get("references", "corrected")
-    if given not in REFERENCES:
-        hint = suggest(str(given), REFERENCES) or f"known: {', '.join(REFERENCES)}"
-        raise UsageError(f"task {task.name}: options.references: no such reference answers, given {given!r}; {hint}")
-    return str(given)
+    name = task.options.get("references", "corrected")
+    if name not in REFERENCES:
+        hint = suggest(str(name), REFERENCES) or f"known: {', '.join(REFERENCES)}"
+        raise UsageError(f"task {task.name}: options.references: no such reference answers, given {name!r}; {hint}")
+    return str(name)
 
 
 def read_references(task: TaskRecipe) -> References:

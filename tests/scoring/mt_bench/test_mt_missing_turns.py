@@ -11,7 +11,8 @@ import pytest
 from ropo_bench.recipes.load import load_task
 from ropo_bench.scoring.mt_bench.fastchat import Judgment
 from ropo_bench.scoring.mt_bench.judgments import score_judgments
-from ropo_bench.statistics import mean, measure
+from ropo_bench.statistics.cells import measure
+from ropo_bench.statistics.estimators import mean
 from ropo_bench.types import Score
 
 GRADES = {"81": (8.0, 2.0), "82": (9.0, None), "83": (7.0, 3.0), "84": (10.0, None)}
