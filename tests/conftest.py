@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -55,6 +56,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    _keep_what_is_here()
+
+
+def _keep_what_is_here() -> None:
+    """Imported modules stay: no later collection, of which every closed engine makes one, looks at their objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,6 +122,7 @@ def base_folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("base")
     new_llama().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    _keep_what_is_here()  # transformers is imported by now
     return folder
 
 
