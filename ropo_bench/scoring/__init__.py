@@ -37,6 +37,9 @@ DATA: Mapping[str, str] = {
 }
 """Of scorers that read data of their own: function(task) -> what was found here and now, for content keys."""
 
+LIKELIHOODS = ("commonsense", "lm-eval", "pocket-commonsense")
+"""Scorers that ask for log-likelihoods of choices."""
+
 
 def find_scorer(task: TaskRecipe) -> Any:
     """The task's scorer; raises UsageError for a name that is none."""
@@ -46,6 +49,11 @@ def find_scorer(task: TaskRecipe) -> Any:
 def is_judged(task: TaskRecipe) -> bool:
     """Whether a task's scorer asks a judge."""
     return isinstance(find_scorer(task), JudgedScorer)
+
+
+def may_score_choices(task: TaskRecipe) -> bool:
+    """Whether a task's scorer asks the model for log-likelihoods, for all that is known: a user's own may."""
+    return task.prompts is None and (task.scorer in LIKELIHOODS or task.scorer not in SCORERS)
 
 
 def modules(task: TaskRecipe) -> list[str]:
