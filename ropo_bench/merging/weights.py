@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ropo_bench.adapters import plain_model, rotations, tuner_layers
 from ropo_bench.merging.merge import merged_weights
 from ropo_bench.merging.read_back import read_weight
-from ropo_bench.models.geometry import energy_drift, neuron_angle_drift, orthogonality_error
+from ropo_bench.models.drift import neuron_drift
+from ropo_bench.models.geometry import orthogonality_error
 from ropo_bench.models.load import DTYPES
 
 
@@ -109,11 +110,11 @@ def _targets(policy: nn.Module) -> set[str]:
 def _geometry(trained: Tensor, start: Tensor, measured: bool) -> Geometry:
     if not measured:
         return {"energy_drift": None, "max_angle_drift": None, "mean_angle_drift": None}
-    energy, angles = energy_drift(trained, start), neuron_angle_drift(trained, start)
+    drift = neuron_drift(trained, start)
     return {
-        "energy_drift": energy if math.isfinite(energy) else None,
-        "max_angle_drift": angles.max,
-        "mean_angle_drift": angles.mean,
+        "energy_drift": drift.energy if math.isfinite(drift.energy) else None,
+        "max_angle_drift": drift.max_angle,
+        "mean_angle_drift": drift.mean_angle,
     }
 
 

@@ -26,9 +26,10 @@ _IN_A_BLOCK = re.compile(r"\.\d+\.(.+)\.weight$")
 def score(task: TaskRecipe, subject: Subject) -> list[Score]:
     """`energy_drift` (HE/HE_base - 1); `angle_drift`, `angle_drift_max` (radians; mean, largest over pairs).
 
-    An item is a linear module in a block of the base model. Weights are read one module at a time; no model
-    is built. A module that the model lacks, or has in another shape, is unscored. Raises StorageError for a
-    folder without readable safetensors.
+    An item is a linear module in a block of the base model. The base is cast to the model's dtype first; a module
+    that then equals it bit for bit has drift 0. Weights are read one module at a time; no model is built. A module
+    that the model lacks, or has in another shape, is unscored. Raises StorageError for a folder without readable
+    safetensors.
     """
     scores: list[Score] = []
     with ExitStack() as stack:
@@ -43,23 +44,26 @@ def score(task: TaskRecipe, subject: Subject) -> list[Score]:
 
 
 def _module_scores(item: str, module: str, weight: Tensor | None, reference: Tensor) -> Sequence[Score]:
-    from ropo_bench.models.geometry import energy_drift, neuron_angle_drift
+    from ropo_bench.models.drift import neuron_drift
 
     detail = {"module": module}
     if weight is None or weight.shape != reference.shape:
         return [Score(item, item, metric, None, "infrastructure-failed", detail) for metric in METRICS]
-    # Most modules under an adapter; saves their pairwise angles. Against the base as this dtype holds it: what the
-    # cast alone moved, the row's baseline moved too.
-    if weight.equal(reference.to(weight.dtype)):
-        return [Score(item, item, metric, 0.0, detail=detail) for metric in METRICS]
-    angles = neuron_angle_drift(weight, reference)
-    values = (energy_drift(weight, reference), angles.mean, angles.max)
+    # Against the base as this dtype holds it: what the cast alone moved, the row's baseline moved too.
+    drift = neuron_drift(weight.to(_device()), reference.to(weight.dtype))
+    values = (drift.energy, drift.mean_angle, drift.max_angle)
     return [
         Score(item, item, metric, value, detail=detail)
         if isfinite(value)  # two parallel neurons have infinite energy, whose drift is no number
         else Score(item, item, metric, None, "unparsable", detail)
         for metric, value in zip(METRICS, values, strict=True)
     ]
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _open(folder: Path, stack: ExitStack) -> dict[str, Any]:

@@ -167,6 +167,14 @@ class Bench:
             raise
         return engine
 
+    def choice_logps(
+        self, model: Any, requests: Sequence[tuple[Sequence[int], Sequence[int]]], room_tokens: int
+    ) -> list[tuple[float, bool]] | None:
+        """Log-likelihoods of many continuations of one context: see training.core.choices."""
+        from ropo_bench.training.core.choices import choice_logps  # imports torch
+
+        return choice_logps(model, requests, room_tokens)
+
     def close_engine(self) -> None:
         """Give the memory of the loaded model back."""
         if self._engine is not None:

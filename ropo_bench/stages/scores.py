@@ -8,7 +8,7 @@ from typing import Any
 
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import finite, read_completions, write_scores
-from ropo_bench.scoring import data_of, find_scorer, is_judged, modules
+from ropo_bench.scoring import data_of, find_scorer, is_judged, may_score_choices, modules
 from ropo_bench.scoring.judged import JudgedScorer, Material
 from ropo_bench.sources.options import option_key
 from ropo_bench.sources.prompts import read_answers
@@ -22,6 +22,7 @@ from ropo_bench.types.engines import Subject
 
 VERSION = 1
 JUDGING = "ropo_bench.stages.judges"
+CHOICES = "ropo_bench.training.core.choices"
 ENGINES = ("lm-eval", "datasets", "numpy", "scikit-learn")
 """Of what is measured on the model itself, beside those that run it."""
 FAILED = "num_failed"
@@ -55,7 +56,8 @@ def code(bench: Bench, task: TaskRecipe) -> dict[str, JSON]:
     """What of the code makes a task's scores: its scorer's, and that of asking where a judge is asked."""
     judging = (JUDGING,) if is_judged(task) else ()
     engine = ("ropo_bench.generation",) if task.prompts is None else ()
-    return bench.code(VERSION, __name__, *modules(task), *judging, *engine)
+    choices = (CHOICES,) if may_score_choices(task) else ()
+    return bench.code(VERSION, __name__, *modules(task), *judging, *engine, *choices)
 
 
 def are_final(bench: Bench, model: Model, task: TaskRecipe) -> bool:
@@ -112,7 +114,9 @@ def _score(bench: Bench, scores: Stage, model: Model, task: TaskRecipe, label: s
     scorer = find_scorer(task.scorer)
     record: dict[str, Any] = {}
     if task.prompts is None:
-        values = scorer(task, Subject(model.folder, bench.base.folder, lambda: bench.engine(model)))
+        values = scorer(
+            task, Subject(model.folder, bench.base.folder, lambda: bench.engine(model), bench.choice_logps)
+        )
     else:
         prompts = bench.prompts(task.prompts)
         answers = read_completions(completions.stage(bench, model, task))

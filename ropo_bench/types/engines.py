@@ -66,10 +66,21 @@ class TextEngine(Engine, Protocol):
         ...
 
 
+ChoiceLogps = Callable[[Any, Sequence[tuple[Sequence[int], Sequence[int]]], int], list[tuple[float, bool]] | None]
+"""(transformers model, requests as of loglikelihoods, tokens that it can read) to their log-likelihoods.
+
+None where it cannot have them exactly; whoever asks then has the model compute every request on its own.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model that a scorer reads itself: its folder, its base's folder, and its engine, loaded on first use."""
+    """A model that a scorer reads itself: its folder, its base's folder, and its engine, loaded on first use.
+
+    choice_logps: how log-likelihoods of many continuations of one context are computed, if in no way of lm-eval's.
+    """
 
     folder: Path
     base_folder: Path
     engine: Callable[[], Engine]
+    choice_logps: ChoiceLogps | None = None

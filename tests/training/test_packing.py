@@ -109,7 +109,7 @@ def test_a_prompt_is_in_the_row_once_and_positions_go_on_where_it_ended() -> Non
     batch = pack([TokenizedPair("x", (1, 2), (3, 4), (5, 10)), TokenizedPair("y", (6,), (7,), (8, 9))], share=True)
     assert batch.input_RT.tolist() == [[1, 2, 3, 5, 6, 8]]  # the last token of a completion predicts nothing
     assert batch.position_RT.tolist() == [[0, 1, 2, 2, 0, 1]]
-    assert batch.segments == (Segment(2, 1, 1), Segment(1, 0, 1))
+    assert batch.segments == (Segment(2, (1, 1)), Segment(1, (0, 1)))
     scored = zip(batch.source_C.tolist(), batch.target_C.tolist(), batch.sequence_C.tolist(), strict=True)
     assert sorted(scored) == [(1, 3, 0), (1, 5, 2), (2, 4, 0), (3, 10, 2), (4, 7, 1), (4, 8, 3), (5, 9, 3)]
     assert batch.num_tokens == 2 * 2 + 4 + 2 * 1 + 3
@@ -128,7 +128,7 @@ def test_flex_attention_gives_the_same() -> None:
     from ropo_bench.training.core.attention import _flex
 
     torch.manual_seed(0)
-    segments = (Segment(9, 5, 3), Segment(6), Segment(1, 1, 8))
+    segments = (Segment(9, (5, 3)), Segment(6), Segment(1, (1, 8)), Segment(4, (2, 3, 1, 2)))
     total = sum(s.length for s in segments)
     query, key, value = torch.randn(1, 4, total, 16), torch.randn(1, 2, total, 16), torch.randn(1, 2, total, 16)
     for window in (None, 4):

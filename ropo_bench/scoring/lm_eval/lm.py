@@ -31,10 +31,15 @@ def make_lm(subject: Subject, batch_size: int | str) -> Any:
     engine = subject.engine()
     if engine.backend != "hf":
         return engine_lm(engine)
-    from lm_eval.models.huggingface import HFLM
+    from ropo_bench.scoring.lm_eval.packed_lm import PackedLM
 
     with quiet():
-        return HFLM(pretrained=cast(Any, engine).model, tokenizer=engine.tokenizer, batch_size=batch_size)
+        return PackedLM(
+            subject.choice_logps,
+            pretrained=cast(Any, engine).model,
+            tokenizer=engine.tokenizer,
+            batch_size=batch_size,
+        )
 
 
 def run_tasks(lm: Any, loaded: Mapping[str, Any], limit: int | None = None) -> dict[str, list[dict[str, Any]]]:

@@ -141,7 +141,10 @@ def _dropped(
     return torch.cat(outs, 1)
 
 
-def _parts(segments: Sequence[Segment], dtype: torch.dtype, window: int | None) -> list[tuple[slice, Tensor | None]]:
+@lru_cache(maxsize=2)  # those of a row: every layer asks for them, in the forward and the backward pass
+def _parts(
+    segments: tuple[Segment, ...], dtype: torch.dtype, window: int | None
+) -> list[tuple[slice, Tensor | None]]:
     """Where each segment stands in the row, and its mask (S, S); None for one that is simply causal."""
     parts, start = [], 0
     for segment in segments:
@@ -150,18 +153,15 @@ def _parts(segments: Sequence[Segment], dtype: torch.dtype, window: int | None) 
     return [part for part, segment in zip(parts, segments, strict=True) if segment.length]
 
 
-@lru_cache(maxsize=16)  # those of a row: every layer asks for them, in the forward and the backward pass
 def _mask(segment: Segment, dtype: torch.dtype, window: int | None) -> Tensor | None:
     """What is added to the scores of a segment: 0 where a token is seen, -inf elsewhere."""
     windowed = window is not None and segment.length > window
-    if not segment.rejected and not windowed:
+    if not any(segment.branches[1:]) and not windowed:
         return None
-    branch = segment.first + segment.chosen
     index_S = torch.arange(segment.length)
-    rejected_S = index_S >= branch
-    position_S = torch.where(rejected_S, index_S - segment.chosen, index_S)
+    _, branch_S, position_S = (torch.tensor(column) for column in zip(*_columns([segment]), strict=True))
     seen = index_S[:, None] >= index_S
-    seen &= ~(rejected_S[:, None] & ~rejected_S & (index_S >= segment.first))
+    seen &= (branch_S == 0) | (branch_S[:, None] == branch_S)
     if windowed:
         assert window is not None
         seen &= position_S[:, None] - position_S < window
@@ -195,7 +195,7 @@ def _block_mask(segments: tuple[Segment, ...], device: torch.device, window: int
     segment_T, part_T, position_T = (torch.tensor(c, device=device) for c in zip(*_columns(segments), strict=True))
 
     def seen(_b: Tensor, _h: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        same = (segment_T[q] == segment_T[k]) & (q >= k) & ~((part_T[q] == 2) & (part_T[k] == 1))
+        same = (segment_T[q] == segment_T[k]) & (q >= k) & ((part_T[k] == 0) | (part_T[q] == part_T[k]))
         return same if window is None else same & (position_T[q] - position_T[k] < window)
 
     total = len(segment_T)
@@ -203,10 +203,10 @@ def _block_mask(segments: tuple[Segment, ...], device: torch.device, window: int
 
 
 def _columns(segments: Sequence[Segment]) -> list[tuple[int, int, int]]:
-    """(segment, 0 prompt | 1 chosen | 2 rejected, position) of every token of a row."""
+    """(segment, 0 what is shared | 1, 2, ... a branch, position) of every token of a row."""
     columns = []
-    for number, (first, chosen, rejected) in enumerate(segments):
+    for number, (first, branches) in enumerate(segments):
         columns += [(number, 0, i) for i in range(first)]
-        columns += [(number, 1, first + i) for i in range(chosen)]
-        columns += [(number, 2, first + i) for i in range(rejected)]
+        for branch, length in enumerate(branches, 1):
+            columns += [(number, branch, first + i) for i in range(length)]
     return columns

@@ -56,6 +56,29 @@ def head_logps(hidden_CD: Tensor, head: nn.Module, target_C: Tensor, change: Log
     return logps_C
 
 
+@torch.no_grad()
+def head_choices(
+    hidden_UD: Tensor, head: nn.Module, place_C: Tensor, target_C: Tensor, change: LogitChange
+) -> tuple[Tensor, Tensor]:
+    """Log-probability of each target token in nats, and whether no token has a higher one, both (C,).
+
+    hidden_UD: the trunk's output where tokens are predicted. place_C: which of these predicts a target; one may
+    predict several. The rest as in head_logps. For scoring: fp32 (fp64 for fp64 inputs), without a gradient.
+    """
+    logps_C = hidden_UD.new_empty(len(target_C), dtype=_wide(hidden_UD.dtype))
+    greedy_C = torch.empty_like(target_C, dtype=torch.bool)
+    width = head.weight.shape[0] if _is_plain(head) else len(head(hidden_UD[:1])[0])
+    for rows in _slices(len(hidden_UD), max(1, TILE_ELEMENTS["cuda"] // width)):
+        hidden_uD = hidden_UD[rows]
+        product_uV = products.linear(hidden_uD, head.weight, head.bias) if _is_plain(head) else head(hidden_uD)
+        logits_uV = change(product_uV.to(logps_C.dtype))
+        here = ((place_C >= rows.start) & (place_C < rows.stop)).nonzero()[:, 0]
+        place, target = place_C[here] - rows.start, target_C[here]
+        logps_C[here] = logits_uV[place, target] - logits_uV.logsumexp(1)[place]
+        greedy_C[here] = logits_uV.argmax(1)[place] == target
+    return logps_C, greedy_C
+
+
 def _is_plain(head: nn.Module) -> TypeGuard[nn.Linear]:
     # Hooks and a replaced forward are how parameters get gathered or moved to the device just in time.
     hooked = head._forward_pre_hooks or head._forward_hooks or "forward" in vars(head)

@@ -37,15 +37,15 @@ def check_logps(model: nn.Module, pairs: Sequence[TokenizedPair], core: CoreReci
     core = core.model_copy(update={"compile": False})  # for a few tokens it would only cost minutes
     way = "train another base" if plain_model(model) is model else "name other target_modules, or train another base"
     with trying(plain_model(model), "read two pairs", way):
-        own = _own_logps(plain_model(model), probes)
-        error = _worst(own, _core_logps(model, probes, core, pad_id))
+        own = own_logps(plain_model(model), _sequences(probes))
+        error = worst_difference(own, _core_logps(model, probes, core, pad_id))
     if error <= 1:
         return
     name = plain_model(model).config.model_type
     agreeing = [
         f"--set train.core.{switch}=false"
         for switch in ("packing", "kernels", "fused_head")
-        if _worst(own, _core_logps(model, probes, core.model_copy(update={switch: False}), pad_id)) <= 1
+        if worst_difference(own, _core_logps(model, probes, core.model_copy(update={switch: False}), pad_id)) <= 1
     ]
     way = f"with {agreeing[0]} they agree" if agreeing else "no switch of the core mends it: train another base"
     raise UsageError(
@@ -71,15 +71,18 @@ def _cut(pair: TokenizedPair, prompt_tokens: int) -> TokenizedPair:
     )
 
 
+def _sequences(pairs: Sequence[TokenizedPair]) -> list[tuple[Sequence[int], Sequence[int]]]:
+    """Prompt and completion of each, chosen completions first."""
+    chosen: list[tuple[Sequence[int], Sequence[int]]] = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
+    return [*chosen, *((pair.prompt_ids, pair.rejected_ids) for pair in pairs)]
+
+
 @torch.no_grad()
-def _own_logps(causal: Any, pairs: Sequence[TokenizedPair]) -> list[float]:
-    """Summed log-probabilities by whole forward passes, one sequence at a time, chosen completions first."""
+def own_logps(causal: Any, sequences: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
+    """Summed log-probabilities of completions after prompts by whole forward passes, one sequence at a time."""
     device = next(causal.parameters()).device
     sums = []
-    for prompt, completion in [
-        *((pair.prompt_ids, pair.chosen_ids) for pair in pairs),
-        *((pair.prompt_ids, pair.rejected_ids) for pair in pairs),
-    ]:
+    for prompt, completion in sequences:
         ids_T = torch.tensor([*prompt, *completion], device=device)
         logps_TV = causal(input_ids=ids_T[None], use_cache=False).logits[0].float().log_softmax(-1)
         logps_T = logps_TV[:-1].gather(1, ids_T[1:, None])[:, 0]
@@ -95,7 +98,7 @@ def _core_logps(model: nn.Module, pairs: Sequence[TokenizedPair], core: CoreReci
         return completion_logps(model, batch, core.fused_head).tolist()
 
 
-def _worst(own: Sequence[float], other: Sequence[float]) -> float:
+def worst_difference(own: Sequence[float], other: Sequence[float]) -> float:
     """The largest difference as a multiple of what rounding explains; a NaN is infinitely far."""
     ratios = [abs(a - b) / (MAX_ERROR + MAX_RELATIVE * abs(a)) for a, b in zip(own, other, strict=True)]
     return max(float("inf") if math.isnan(ratio) else ratio for ratio in ratios)

@@ -1,8 +1,8 @@
-"""Pairs to tensors: one row without padding, a pair's prompt once for both completions; or a padded rectangle.
+"""Sequences to tensors: one row without padding, what several begin with once; or a padded rectangle.
 
-A row is [prompt chosen rejected][prompt chosen rejected]... (a shared prompt) or [prompt chosen][prompt rejected]...
-Positions count from 0 in every sequence, so the rejected completion goes on where the prompt ended. A sequence's last
-token predicts nothing and is left out.
+A row is [prompt chosen rejected][prompt chosen rejected]... (a shared prompt) or [prompt chosen][prompt rejected]...;
+or [context choice choice ...], with any number of choices. Positions count from 0 in every sequence, so the rejected
+completion goes on where the prompt ended. A sequence's last token predicts nothing and is left out.
 
 Shapes: R rows, T tokens a row, C scored tokens of the batch. B pairs have 2B sequences, the chosen ones first.
 """
@@ -21,29 +21,35 @@ from ropo_bench.types import TokenizedPair
 
 
 class Segment(NamedTuple):
-    """Tokens of one pair in a row: a prompt (with its first completion), then a second completion of that prompt.
+    """Tokens of a row that attend to each other: what sequences begin with, then what is each one's own.
 
-    first: length of the prompt, or of the whole sequence where nothing is shared. chosen, rejected: lengths of the
-    completions that follow, 0 where nothing is shared.
+    first: length of the shared beginning, or of the whole sequence where nothing is shared. branches: lengths of the
+    sequences' own parts; none sees another.
     """
 
     first: int
-    chosen: int = 0
-    rejected: int = 0
+    branches: tuple[int, ...] = ()
 
     @property
     def length(self) -> int:
         """Tokens in the row."""
-        return sum(self)
+        return self.first + sum(self.branches)
+
+
+class Choice(NamedTuple):
+    """A sequence (context and continuation) whose last num_scored tokens, the continuation, are scored."""
+
+    ids: tuple[int, ...]
+    num_scored: int
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B pairs as tensors.
+    """B pairs, or N choices, as tensors.
 
     segments: what a packed row consists of; () for a padded rectangle, which then has attention_RT (1: a token).
     source_C: where in the flattened rows a scored token is predicted. target_C: that token. sequence_C: its sequence,
-    0 .. 2B - 1. num_tokens: tokens of all sequences, each with its prompt, however they are computed.
+    0 .. num_sequences - 1. num_tokens: tokens of all sequences, each with its prompt, however they are computed.
     """
 
     ids: tuple[str, ...]
@@ -95,24 +101,46 @@ def pack(pairs: Sequence[TokenizedPair], share: bool) -> Batch:
                 row.score(completion, _read(pair, completion), start, len(prompt), sequence)
                 for completion, sequence in ((chosen, number), (rejected, number + len(pairs)))
             ]
-            row.segments.append(Segment(len(prompt), *lengths))
+            row.segments.append(Segment(len(prompt), tuple(lengths)))
             continue
         for completion, sequence in ((chosen, number), (rejected, number + len(pairs))):
             start = row.add(prompt, 0)
             length = row.score(completion, _read(pair, completion), start, len(prompt), sequence)
             row.segments.append(Segment(len(prompt) + length))
-    return Batch(
-        ids=tuple(pair.id for pair in pairs),
-        input_RT=torch.tensor([row.tokens]),
-        position_RT=torch.tensor([row.positions]),
-        attention_RT=None,
-        segments=tuple(row.segments),
-        source_C=torch.tensor(row.sources, dtype=torch.long),
-        target_C=torch.tensor(row.targets, dtype=torch.long),
-        sequence_C=torch.tensor(row.sequences, dtype=torch.long),
-        num_sequences=2 * len(pairs),
-        num_tokens=sum(2 * len(p.prompt_ids) + len(p.chosen_ids) + len(p.rejected_ids) for p in pairs),
-    )
+    num_tokens = sum(2 * len(p.prompt_ids) + len(p.chosen_ids) + len(p.rejected_ids) for p in pairs)
+    return row.batch(tuple(pair.id for pair in pairs), 2 * len(pairs), num_tokens)
+
+
+def pack_choices(groups: Sequence[Sequence[Choice]]) -> Batch:
+    """N choices in one row without padding; what the choices of a group begin with, and what they share whole, once.
+
+    Sequences are numbered in order. A continuation may begin inside the shared beginning.
+    """
+    row = _Row()
+    number = 0
+    for group in groups:
+        shared = shared_tokens([choice.ids[:-1] for choice in group])
+        start = len(row.tokens)
+        row.add(group[0].ids[:shared], 0)
+        begins: dict[tuple[int, ...], int] = {}
+        for ids, num_scored in group:
+            branch = ids[shared:-1]
+            if branch not in begins:
+                begins[branch] = len(row.tokens)
+                row.add(branch, shared)
+            before, begin = range(len(ids) - 1 - num_scored, len(ids) - 1), begins[branch]
+            row.sources += [start + i if i < shared else begin + i - shared for i in before]
+            row.targets += ids[-num_scored:]
+            row.sequences += [number] * num_scored
+            number += 1
+        row.segments.append(Segment(shared, tuple(map(len, begins))))
+    return row.batch((), number, sum(len(choice.ids) for group in groups for choice in group))
+
+
+def shared_tokens(sequences: Sequence[tuple[int, ...]]) -> int:
+    """How many tokens all of the sequences begin with."""
+    low, high = min(sequences), max(sequences)  # in the order of a dictionary, no other shares less
+    return next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
 
 
 class _Row:
@@ -145,6 +173,21 @@ class _Row:
         self.targets += targets
         self.sequences += [sequence] * len(targets)
         return len(read)
+
+    def batch(self, ids: tuple[str, ...], num_sequences: int, num_tokens: int) -> Batch:
+        """The row as tensors."""
+        return Batch(
+            ids=ids,
+            input_RT=torch.tensor([self.tokens]),
+            position_RT=torch.tensor([self.positions]),
+            attention_RT=None,
+            segments=tuple(self.segments),
+            source_C=torch.tensor(self.sources, dtype=torch.long),
+            target_C=torch.tensor(self.targets, dtype=torch.long),
+            sequence_C=torch.tensor(self.sequences, dtype=torch.long),
+            num_sequences=num_sequences,
+            num_tokens=num_tokens,
+        )
 
 
 def pad(pairs: Sequence[TokenizedPair], pad_id: int) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from ropo_bench.scoring.commonsense.likelihood import score
 from ropo_bench.scoring.lm_eval.lm import engine_lm, make_lm, run_tasks
 from ropo_bench.sources.assets import read_jsonl
 from ropo_bench.sources.shipped import POCKET_ASSETS
+from ropo_bench.training.core.choices import choice_logps
 from ropo_bench.types import Score
-from ropo_bench.types.engines import Engine, Subject
+from ropo_bench.types.engines import ChoiceLogps, Engine, Subject
 from tests.forked import python
 
 POCKET = POCKET_ASSETS / "sft"
@@ -38,18 +40,24 @@ def recipe(**options: object) -> TaskRecipe:
     )
 
 
-def subject(folder: Path) -> Subject:
+def subject(folder: Path, shared: ChoiceLogps | None = choice_logps) -> Subject:
     found: list[Engine] = []
 
     def engine() -> Engine:
         found.extend([] if found else [start(folder, "hf", "float32", VllmRecipe())])
         return found[0]
 
-    return Subject(folder, folder, engine)
+    return Subject(folder, folder, engine, shared)
 
 
 def likelihoods(samples: dict[str, list[dict[str, Any]]]) -> list[float]:
     return [logp for found in samples.values() for one in found for logp, _ in one["filtered_resps"]]
+
+
+def choices(samples: dict[str, list[dict[str, Any]]]) -> list[tuple[float, list[bool]]]:
+    """Of every item its accuracy, and whether each answer is the greedy one."""
+    items = [item for task in samples.values() for item in task]
+    return [(item["acc"], [greedy for _, greedy in item["filtered_resps"]]) for item in items]
 
 
 def by_item(scores: list[Score], metric: str) -> dict[str, Score]:
@@ -97,7 +105,10 @@ def test_any_engine_gives_what_lm_evals_own_model_gives(assets: Path, base_folde
     """Also where the context is too short: 512 bytes, which few passages of BoolQ fit into."""
     model = subject(base_folder if short else POCKET)
     data = data_of(recipe(tasks=["boolq", "winogrande"] if short else list(TASKS)))
-    theirs = run_tasks(make_lm(model, 1), load_tasks(data), limit=3)
+    theirs = run_tasks(make_lm(replace(model, choice_logps=None), 1), load_tasks(data), limit=3)
+    packed = run_tasks(make_lm(model, 1), load_tasks(data), limit=3)
+    assert likelihoods(packed) == pytest.approx(likelihoods(theirs), rel=1e-6, abs=1e-4)
+    assert choices(packed) == choices(theirs)
     ours = run_tasks(engine_lm(model.engine()), load_tasks(data), limit=3)
     assert likelihoods(ours) == pytest.approx(likelihoods(theirs), abs=2e-3)
     assert [[one["acc"] for one in ours[name]] for name in data] == [

@@ -14,6 +14,7 @@ from ropo_bench.recipes.load import load_task
 from ropo_bench.recipes.suite import VllmRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.lm_eval.score import score
+from ropo_bench.training.core.choices import choice_logps
 from ropo_bench.types import Score
 from ropo_bench.types.engines import Engine, Subject
 
@@ -53,7 +54,7 @@ def recipe(folder: Path, task: str, tasks: Path, **options: Any) -> TaskRecipe:
 
 
 def scores(engine: Engine, folder: Path, task: TaskRecipe) -> list[Score]:
-    return score(task, Subject(folder, folder, lambda: engine))
+    return score(task, Subject(folder, folder, lambda: engine, choice_logps))
 
 
 def engine_of(folder: Path, backend: str) -> Engine:
