@@ -72,6 +72,9 @@ DeviceGib = Annotated[
     float | None, typer.Option("--device-gib", min=0.1, max=1e6, help="Plan for devices of this memory, not these.")
 ]
 Devices = Annotated[int, typer.Option("--devices", min=1, max=1 << 20, help="How many (with --device-gib).")]
+Machine = Annotated[
+    str | None, typer.Option("--machine", help="Plan for this machine, not the one here: 8xH100-80G, 2x4090-24G.")
+]
 FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, max=1 << 31, help="First of the training seeds.")]
 Baseline = Annotated[
     str, typer.Option("--baseline", help="rolling:N, a published folder, or a file from `table --format json`.")

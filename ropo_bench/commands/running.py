@@ -131,6 +131,7 @@ def plan(
     no_canaries: opt.NoCanaries = False,
     device_gib: opt.DeviceGib = None,
     devices: opt.Devices = 1,
+    machine: opt.Machine = None,
     runs: opt.Runs = Path("runs"),
     effect: Annotated[list[str], typer.Option("--effect", help="Wanted: points, or TASK.METRIC=points.")] = [],  # noqa: B006
     json: opt.Json = False,
@@ -140,7 +141,7 @@ def plan(
     Exits 2 where it cannot fit.
     """
     from ropo_bench.commands.plan.command import plan_command
-    from ropo_bench.planning import given_machine
+    from ropo_bench.planning.devices import machine_of
     from ropo_bench.planning.power import read_wanted
     from ropo_bench.request import Asked, resolve
     from ropo_bench.store import Store
@@ -159,9 +160,8 @@ def plan(
         include=include,
         canaries=not no_canaries,
     )
-    machine = None if device_gib is None else given_machine(device_gib, devices)
     request = resolve(asked)
-    plan_command(request, Store(runs), json, machine, read_wanted(effect, request))
+    plan_command(request, Store(runs), json, machine_of(machine, device_gib, devices), read_wanted(effect, request))
 
 
 @app.command()

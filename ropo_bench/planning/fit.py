@@ -11,6 +11,7 @@ from ropo_bench import planning
 from ropo_bench.errors import UsageError
 from ropo_bench.models.size import Anatomy
 from ropo_bench.planning import Fit, Machine, Memory, Spread, Way
+from ropo_bench.planning.choice import choose
 from ropo_bench.planning.inventory import Inventory
 from ropo_bench.recipes.load import load_methods
 from ropo_bench.recipes.method import MethodRecipe
@@ -30,6 +31,7 @@ class Room:
     memory: Memory | None = None
     fit: Fit | None = None
     ways: tuple[Way, ...] = ()
+    gradient_checkpointing: bool = False
 
     def plain(self) -> dict[str, Any]:
         """As JSON: memory on a device, the way it is spread over them, and whether it fits."""
@@ -37,6 +39,7 @@ class Room:
             "spread": self.spread.words,
             "num_devices": self.spread.num_devices,
             "sharded": self.spread.sharded,
+            "gradient_checkpointing": self.gradient_checkpointing,
             "fits": None if self.fit is None else self.fit.state,
             "memory_bytes": None if self.memory is None else self.memory.total,
             "memory": None if self.memory is None else asdict(self.memory),
@@ -54,22 +57,25 @@ def room_for(
 ) -> Room:
     """What a method's training needs of each device. spread: None for the best use of the machine's devices."""
     memory = None if model is None else planning.training_memory(model, method)
+    checkpointing = method.train.gradient_checkpointing
     if memory is None or model is None:
-        return Room(method.name, machine, spread or Spread())
-    if spread is None:
-        spread, fit = planning.best_spread(memory, machine)
+        return Room(method.name, machine, spread or Spread(), gradient_checkpointing=checkpointing)
+    choice = choose(model, method, machine) if spread is None else None
+    if choice is not None:
+        spread, fit, memory_here = choice.spread, choice.fit, choice.memory
+        checkpointing = choice.gradient_checkpointing
     else:
-        fit = planning.fit_on(memory, machine, spread)
-    memory_here = spread.device(memory)
+        spread = spread or Spread()
+        fit, memory_here = planning.fit_on(memory, machine, spread), spread.device(memory)
     if fit is None or fit.state != "no":
-        return Room(method.name, machine, spread, memory_here, fit)
+        return Room(method.name, machine, spread, memory_here, fit, gradient_checkpointing=checkpointing)
     lighter = [
         other.model_copy(update={"train": method.train})
         for other in load_methods(LIGHTER, suite=request.suite)
         if _trains_less(model, other, memory)
     ]
     ways = planning.ways_on(model, method, lighter, machine, spread)
-    return Room(method.name, machine, spread, memory_here, fit, tuple(ways))
+    return Room(method.name, machine, spread, memory_here, fit, tuple(ways), checkpointing)
 
 
 def _trains_less(model: Anatomy, other: MethodRecipe, than: Memory) -> bool:

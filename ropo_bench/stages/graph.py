@@ -24,8 +24,8 @@ READ_FROM_DISK = ("energy",)
 class Node:
     """One stage of one row.
 
-    name: unique in its graph. what: a task, or the lengths of a reference pass. needs: names of the nodes that must be
-    made before. block: nodes of one block are made by one process, one after another, with one model in memory.
+    name: unique in its graph. what: a task, or the lengths of a reference pass. needs: names of the nodes that must
+    be made before. block: nodes of one block are made by one process, one after another, with one model in memory.
     judged: whether a judge is asked.
     """
 

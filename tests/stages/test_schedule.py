@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,7 +66,7 @@ def test_a_block_is_made_by_one_process(case: tuple[Graph, dict[str, Demand]]) -
         members = [placement for placement in placements if placement.block == block.name]
         assert [placement.node for placement in members] == [member.name for member in block.nodes]
         assert len({placement.slots for placement in members}) == 1
-        assert all(a.end == pytest.approx(b.start) for a, b in zip(members, members[1:], strict=False))
+        assert all(a.end == pytest.approx(b.start) for a, b in pairwise(members))
 
 
 @given(graphs())
