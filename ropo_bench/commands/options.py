@@ -65,7 +65,10 @@ Tuning = Annotated[
     Path | None, typer.Option("--tuning", help="Record of `tune` (default: the one that the suite names).")
 ]
 Processes = Annotated[
-    int, typer.Option("--processes", min=1, max=1024, envvar=PROCESSES, help="Processes (GPUs) that train together.")
+    int | None,
+    typer.Option(
+        "--processes", min=1, max=1024, envvar=PROCESSES, help="Processes that train together (default: all GPUs)."
+    ),
 ]
 Shard = Annotated[bool, typer.Option("--shard", help="Shard the model over them (FSDP2) instead of copying it.")]
 DeviceGib = Annotated[

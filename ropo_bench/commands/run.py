@@ -13,9 +13,8 @@ from ropo_bench.comparison.requests import refuse_another_request
 from ropo_bench.errors import InternalError, RopoBenchError, UnfinishedRun
 from ropo_bench.errors.failures import INTERNAL
 from ropo_bench.pipeline import run as run_pipeline
-from ropo_bench.planning import Spread
 from ropo_bench.planning.explain import reason_lines
-from ropo_bench.planning.fit import refuse_what_cannot_fit
+from ropo_bench.planning.fit import check_launch
 from ropo_bench.planning.inventory import Inventory
 from ropo_bench.request import Asked, Limits, budget_of, resolve, untuned_methods
 from ropo_bench.runs.reading import open_run
@@ -23,7 +22,7 @@ from ropo_bench.runs.record import DONE, FAILED, RunRecord
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.terminal.screen import say
-from ropo_bench.training.team.launch import ALONE, Launch
+from ropo_bench.training.team.launch import Launch
 
 
 def run_command(
@@ -32,12 +31,13 @@ def run_command(
     name: str | None,
     json: bool,
     limits: Limits,
-    launch: Launch = ALONE,
+    launch: Launch | None = None,
     explain: bool = False,
 ) -> None:
     """Resolve, run, print; exits 4 when a row failed (70 by an internal error), 5 when the budget was reached.
 
-    explain: say first why each stage is made that others like it are finished of.
+    launch: how it trains (None: as fits this machine best). explain: say first why each stage is made that others
+    like it are finished of.
     """
     request = resolve(asked)
     store = Store(runs)
@@ -52,7 +52,7 @@ def run_command(
         if explain:
             for line in reason_lines(asdict(step) for step in Inventory(request, store).steps()):
                 progress.note(line)
-        refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
+        launch = check_launch(request, store, progress.note, launch)
         try:
             record = run_pipeline(request, store, name, progress, budget_of(request, limits), launch)
         except RopoBenchError:

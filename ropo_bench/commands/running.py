@@ -10,7 +10,7 @@ import typer
 from ropo_bench.commands import options as opt
 from ropo_bench.commands.new import new_command
 from ropo_bench.store.bounded import MAX_SEEDS
-from ropo_bench.training.team.launch import Launch
+from ropo_bench.training.team.launch import asked_launch
 
 app = typer.Typer()
 
@@ -36,7 +36,7 @@ def run(
     budget_usd: opt.Usd = None,
     strict_model: opt.StrictModel = False,
     no_canaries: opt.NoCanaries = False,
-    processes: opt.Processes = 1,
+    processes: opt.Processes = None,
     shard: opt.Shard = False,
     runs: opt.Runs = Path("runs"),
     name: opt.Name = None,
@@ -68,7 +68,7 @@ def run(
         tuning=tuning,
         strict_model=strict_model,
     )
-    run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard), explain)
+    run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), asked_launch(processes, shard), explain)
 
 
 @app.command("eval")
@@ -215,7 +215,7 @@ def nightly(
     budget_usd: opt.Usd = None,
     strict_model: opt.StrictModel = False,
     no_canaries: opt.NoCanaries = False,
-    processes: opt.Processes = 1,
+    processes: opt.Processes = None,
     shard: opt.Shard = False,
     runs: opt.Runs = Path("runs"),
     name: opt.Name = None,
@@ -244,7 +244,7 @@ def nightly(
         strict_model=strict_model,
     )
     wanted = NightlyAsked(baseline, history, repeat_seeds, new_anchor, out)
-    nightly_command(asked, wanted, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard))
+    nightly_command(asked, wanted, runs, name, json, Limits(budget_calls, budget_usd), asked_launch(processes, shard))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from ropo_bench.models.size import Anatomy
 from ropo_bench.planning import Fit, Machine, Memory, Spread, Way
 from ropo_bench.planning.choice import choose
 from ropo_bench.planning.inventory import Inventory
+from ropo_bench.planning.machine import CPU
 from ropo_bench.recipes.load import load_methods
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.request import Request
 from ropo_bench.store import Store
+from ropo_bench.training.team.launch import ALONE, Launch
 
 LIGHTER = "lora-dpo,ropo"  # rows that train less than all of a model, offered where that does not fit
 
@@ -45,6 +47,11 @@ class Room:
             "memory": None if self.memory is None else asdict(self.memory),
             "ways_on": [asdict(way) for way in self.ways],
         }
+
+    @property
+    def words(self) -> str:
+        """How it trains, as options say it."""
+        return f"{self.spread.words}{' and gradient checkpointing' * self.gradient_checkpointing}"
 
     def refusal(self) -> UsageError:
         """Why it cannot be trained so, and the ways on."""
@@ -93,6 +100,39 @@ def describe_refusal(rooms: Iterable[Room]) -> str | None:
     return f"{worst.refusal()}{f'; {others} cannot fit either' if others else ''}"
 
 
+def check_launch(request: Request, store: Store, note: Callable[[str], None], launch: Launch | None) -> Launch:
+    """The launch that the command asks for, once its trainings fit this machine so; None: the one that fits best.
+
+    Raises UsageError for a training that is still to be made and cannot fit.
+    """
+    if launch is None:
+        return choose_launch(request, store, note)
+    refuse_what_cannot_fit(request, store, note, Spread(launch.num_processes, launch.shard))
+    return launch
+
+
+def choose_launch(
+    request: Request, store: Store, note: Callable[[str], None], machine: Machine | None = None
+) -> Launch:
+    """How a run trains where the command does not say it: over all GPUs of this machine, each method its own way.
+
+    On a CPU one process. Raises UsageError, before anything is loaded, for a training that cannot fit.
+    """
+    machine = planning.this_machine() if machine is None else machine
+    if machine.name == CPU:
+        refuse_what_cannot_fit(request, store, note, Spread(), machine)
+        return ALONE
+    rooms = _rooms_to_train(request, store, machine, None)
+    _refuse(rooms, note)
+    for room in rooms:
+        note(f"{room.method}: trains with {room.words}")
+    own = {
+        room.method: Launch(room.spread.num_devices, room.spread.sharded, room.gradient_checkpointing)
+        for room in rooms
+    }
+    return Launch(machine.num_devices, methods=own)
+
+
 def refuse_what_cannot_fit(
     request: Request,
     store: Store,
@@ -106,12 +146,20 @@ def refuse_what_cannot_fit(
     """
     machine = planning.this_machine() if machine is None else machine
     spread = planning.launched_spread(os.environ) if spread is None else spread
+    _refuse(_rooms_to_train(request, store, machine, spread), note)
+
+
+def _rooms_to_train(request: Request, store: Store, machine: Machine, spread: Spread | None) -> list[Room]:
+    """The rooms of the methods that are still to be trained."""
     inventory = Inventory(request, store)
-    rooms = [
+    return [
         room_for(request, method, inventory.anatomy, machine, spread)
         for method in request.methods
         if not all(inventory.is_trained(method, seed) for seed in request.training_seeds)
     ]
+
+
+def _refuse(rooms: Sequence[Room], note: Callable[[str], None]) -> None:
     line = describe_refusal(rooms)
     if line is not None:
         raise UsageError(line)

@@ -43,8 +43,8 @@ NOTE = (
     f"in passes without gradients, {SCORING_SHARE:.0%} in scoring short texts; {MEMORY_SHARE:.0%} of its memory's "
     f"speed in decoding, {LINK_SHARE:.0%} of its link's; disk {DISK_BYTES_PER_SECOND / 1e9:g} GB/s; "
     f"{START_SECONDS:g} s to start a process, {VLLM_SECONDS:g} s vLLM; answers of {ANSWER_TOKENS} tokens, the "
-    f"longest as long as allowed; a judge answers in {LATENCY_SECONDS:g} s and writes {JUDGE_TOKENS_PER_SECOND:g} tokens a "
-    "second"
+    f"longest as long as allowed; a judge answers in {LATENCY_SECONDS:g} s and writes {JUDGE_TOKENS_PER_SECOND:g} "
+    "tokens a second"
 )
 
 

@@ -88,7 +88,7 @@ def timetable(
         return Timetable(graph, {}, (), 0.0, 0.0, untimed)
     slots = max(1, machine.num_devices)
     capacity = {DEVICE: slots, CPU: CPU_SLOTS, **{f"{JUDGE} {judge.name}": 1 for judge in request.judges.values()}}
-    chosen, placements = _place(graph, options, capacity, _groups(request, graph, options))
+    chosen, placements = place(graph, options, capacity, _groups(request, graph, options))
     widest = sum(some[-1].demand.seconds for some in options.values())
     demands = {name: option.demand for name, option in chosen.items()}
     return Timetable(graph, chosen, placements, widest, lower_bound(graph, demands, capacity))
@@ -109,7 +109,7 @@ def _groups(request: Request, graph: Graph, options: Mapping[str, Sequence[Optio
     return groups
 
 
-def _place(
+def place(
     graph: Graph,
     options: Mapping[str, Sequence[Option]],
     capacity: Mapping[str, int],
