@@ -70,6 +70,10 @@ Processes = Annotated[
         "--processes", min=1, max=1024, envvar=PROCESSES, help="Processes that train together (default: all GPUs)."
     ),
 ]
+Parallel = Annotated[
+    int | None,
+    typer.Option("--parallel", min=1, max=1024, help="Rows at a time, in processes that share the devices evenly."),
+]
 Shard = Annotated[bool, typer.Option("--shard", help="Shard the model over them (FSDP2) instead of copying it.")]
 DeviceGib = Annotated[
     float | None, typer.Option("--device-gib", min=0.1, max=1e6, help="Plan for devices of this memory, not these.")

@@ -38,6 +38,7 @@ def run(
     no_canaries: opt.NoCanaries = False,
     processes: opt.Processes = None,
     shard: opt.Shard = False,
+    parallel: opt.Parallel = None,
     runs: opt.Runs = Path("runs"),
     name: opt.Name = None,
     explain: opt.Explain = False,
@@ -68,7 +69,8 @@ def run(
         tuning=tuning,
         strict_model=strict_model,
     )
-    run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), asked_launch(processes, shard), explain)
+    limits, launch = Limits(budget_calls, budget_usd), asked_launch(processes, shard)
+    run_command(asked, runs, name, json, limits, launch, explain, parallel)
 
 
 @app.command("eval")

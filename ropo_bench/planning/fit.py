@@ -111,6 +111,22 @@ def check_launch(request: Request, store: Store, note: Callable[[str], None], la
     return launch
 
 
+def check_parallel(
+    request: Request, store: Store, note: Callable[[str], None], launch: Launch | None, number: int
+) -> Launch:
+    """Refuse what cannot be trained by so many processes at a time; on a CPU they share its memory.
+
+    Raises UsageError, for --processes and --shard too: with rows side by side the planner spreads each training.
+    """
+    if launch is not None:
+        raise UsageError("--parallel: every training is spread by the planner; leave --processes and --shard out")
+    machine = planning.this_machine()
+    if machine.name != CPU:
+        return choose_launch(request, store, note, machine)
+    refuse_what_cannot_fit(request, store, note, Spread(number), machine)
+    return ALONE
+
+
 def choose_launch(
     request: Request, store: Store, note: Callable[[str], None], machine: Machine | None = None
 ) -> Launch:

@@ -10,7 +10,6 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from ropo_bench.errors import first_line
 from ropo_bench.stages.graph import Graph
 from ropo_bench.stages.schedule import Block, Demand, Placement, blocks_of
 
@@ -24,11 +23,11 @@ def execute(
     capacity: Mapping[str, int],
     placements: Sequence[Placement],
     work: Work,
-) -> dict[str, str]:
+) -> dict[str, BaseException]:
     """Do every block of a schedule, each in a thread of its own; returns the nodes that were not made, with why.
 
-    What needs a node that was not made is not begun; the others are. An exception in this thread, such as Ctrl-C,
-    is raised at once: whoever gave `work` ends what runs.
+    What needs a node that was not made is not begun, for the same reason; the others are. An exception in this
+    thread, such as Ctrl-C, is raised at once: whoever gave `work` ends what runs.
     """
     return _Execution(graph, demands, capacity, placements, work).run()
 
@@ -48,12 +47,12 @@ class _Execution:
         self.blocks = blocks_of(graph, demands)
         self.waiting = list(dict.fromkeys(placement.block for placement in placements))
         self.to_make = set(demands)
-        self.failures: dict[str, str] = {}
+        self.failures: dict[str, BaseException] = {}
         self.free = {place: list(range(slots)) for place, slots in capacity.items()}
         self.running: dict[str, tuple[int, ...]] = {}
         self.inbox: queue.SimpleQueue[tuple[str, str | None, BaseException | None]] = queue.SimpleQueue()
 
-    def run(self) -> dict[str, str]:
+    def run(self) -> dict[str, BaseException]:
         """Begin what can begin, then wait for news, until nothing is left."""
         self._begin()
         while self.running:
@@ -73,7 +72,7 @@ class _Execution:
             needs = {need for node in block.nodes for need in node.needs if self.graph[need].block != name}
             lost = sorted(needs & self.failures.keys())
             if lost:
-                self._give_up(block, f"not begun: {lost[0]} was not made")
+                self._give_up(block, self.failures[lost[0]])
             elif needs & self.to_make:
                 left.append(name)
             elif block.place in full or len(self.free[block.place]) < block.slots:
@@ -101,9 +100,9 @@ class _Execution:
         block = self.blocks[name]
         self.free[block.place] += self.running.pop(name)
         if error is not None:
-            self._give_up(block, first_line(error))
+            self._give_up(block, error)
         else:
             self.to_make -= {node.name for node in block.nodes}
 
-    def _give_up(self, block: Block, why: str) -> None:
+    def _give_up(self, block: Block, why: BaseException) -> None:
         self.failures |= {node.name: why for node in block.nodes if node.name in self.to_make}

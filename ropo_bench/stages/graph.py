@@ -79,10 +79,14 @@ def describe_reference(train: TrainRecipe) -> str:
     return f"{train.max_length} tokens, {train.dtype}"
 
 
+def reference_name(train: TrainRecipe) -> str:
+    """The name of the node of a method's reference pass."""
+    return f"reference {describe_reference(train)} {train.max_prompt_length}"
+
+
 def _reference(nodes: dict[str, Node], train: TrainRecipe) -> str:
-    what = describe_reference(train)
-    name = f"reference {what} {train.max_prompt_length}"
-    nodes.setdefault(name, Node(name, "reference", SFT, 0, what, ("pairs",), name))
+    name = reference_name(train)
+    nodes.setdefault(name, Node(name, "reference", SFT, 0, describe_reference(train), ("pairs",), name))
     return name
 
 

@@ -181,13 +181,13 @@ class _Crew:
                 failure = failure or message
                 deadline = deadline or time.monotonic() + FAREWELL_SECONDS
             elif "error" in message:
-                raise _error(message)
+                raise error_told(message)
             else:
                 on_step(message["step"], message["tokens"])
         # One that was killed is the cause; the others lost it and failed.
         cause = min(failed, key=lambda rank: self.workers[rank].returncode, default=None)
         if failure is not None and (cause is None or self.workers[cause].returncode >= 0):
-            raise _error(failure)
+            raise error_told(failure)
         if cause is not None:
             raise self._error_of_dead_worker(cause)
 
@@ -233,7 +233,8 @@ def worker_environment(rank: int, launch: Launch, port: int) -> dict[str, str]:
     }
 
 
-def _error(message: Mapping[str, str]) -> RopoBenchError:
+def error_told(message: Mapping[str, str]) -> RopoBenchError:
+    """The error that a worker told of, as {"error": its class, "message"}."""
     kind = getattr(errors, message["error"], MethodFailed)
     error: RopoBenchError = kind(message["message"])
     return error
