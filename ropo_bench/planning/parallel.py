@@ -95,7 +95,7 @@ def _make(
     left = _needed({name for name, node in graph.items() if not is_made(bench, order, node)}, graph)
     inventory = Inventory(request, bench.store)
     table = timetable(request, inventory, inventory.steps(), machine, here=True)
-    shares = _Shares(request, inventory, table, slots, machine)
+    shares = Shares(request, inventory, table, slots, machine)
     demands = {name: shares.demand(node) for name, node in graph.items() if name in left}
     launches = {
         graph[name].block: shares.launch(graph[name], demand.slots)
@@ -135,7 +135,7 @@ def _needed(left: set[str], graph: Graph) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shares:
+class Shares:
     """What nodes take of the slots: as the timetable has it, where times are known, else the least that fits."""
 
     request: Request
