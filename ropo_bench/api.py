@@ -22,8 +22,7 @@ from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.leaderboard.markdown import to_markdown
 from ropo_bench.pipeline import run as run_pipeline
-from ropo_bench.planning import Spread
-from ropo_bench.planning.fit import refuse_what_cannot_fit
+from ropo_bench.planning.fit import check_launch
 from ropo_bench.recipes.files import suggest
 from ropo_bench.request import Asked, Limits, budget_of, resolve
 from ropo_bench.runs.reading import Run, named_run
@@ -31,7 +30,7 @@ from ropo_bench.runs.reading import open_run as open_stored_run
 from ropo_bench.runs.record import RowRecord
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
-from ropo_bench.training.team.launch import Launch
+from ropo_bench.training.team.launch import asked_launch
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -60,7 +59,7 @@ def run(
     strict_model: bool = False,
     budget_calls: int | None = None,
     budget_usd: float | None = None,
-    processes: int = 1,
+    processes: int | None = None,
     shard: bool = False,
     runs: str | Path = "runs",
     name: str | None = None,
@@ -68,8 +67,8 @@ def run(
     """Train, merge, generate, judge: what `ropo-bench run` does, by the same defaults; what is done is kept.
 
     sets: {"loss.beta": 0.05, "ropo.train.lr": 1e-4}. checkpoints: row -> folder or hub id of a model trained
-    elsewhere. None: the suite decides. Rows that could not finish have their reason in `state`. Raises UsageError
-    for what cannot be, and BudgetReached.
+    elsewhere. None: the suite decides; of processes: what fits this machine best. Rows that could not finish have
+    their reason in `state`. Raises UsageError for what cannot be, and BudgetReached.
     """
     asked = Asked(
         methods=_join(methods),
@@ -89,11 +88,11 @@ def run(
         tuning=None if tuning is None else Path(tuning),
         strict_model=strict_model,
     )
-    request, store, launch = resolve(asked), Store(Path(runs)), Launch(processes, shard)
+    request, store = resolve(asked), Store(Path(runs))
     name = name or request.run_name()
     refuse_another_request(store, name, request)
     with Progress() as progress:
-        refuse_what_cannot_fit(request, store, progress.note, Spread(processes, shard))
+        launch = check_launch(request, store, progress.note, asked_launch(processes, shard))
         run_pipeline(request, store, name, progress, budget_of(request, Limits(budget_calls, budget_usd)), launch)
     return FinishedRun(open_stored_run(store, name))
 

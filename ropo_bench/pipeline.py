@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ropo_bench.errors import BudgetReached, first_line
@@ -36,9 +37,11 @@ def run(
     progress: Progress,
     budget: Budget | None = None,
     launch: Launch = ALONE,
+    ahead: Ahead | None = None,
 ) -> RunRecord:
     """Take every row of the request all the way; returns the run's record, as written to RUNS/<name>/run.json.
 
+    ahead: makes all rows in other processes, after everything was checked; the record is written from what it made.
     Rows that could not finish have the state "failed: reason" or "incomplete: reason"; the record's `complete`
     tells whether any did. Raises BudgetReached, after writing down what was reached.
     """
@@ -59,6 +62,9 @@ def run(
             if left:  # judging alone loads no torch
                 way.give_up(preflight.check_methods(bench, left))
             preflight.check_tasks(bench, request.tasks)
+        if ahead is not None:
+            way.collect_all(ahead(bench, budget))
+            return way.write()
         for row in rows:
             way.go(row, way.train)
         for row in rows:
@@ -68,6 +74,10 @@ def run(
         for row in rows:
             way.go(row, way.judge)
         return way.write()
+
+
+Ahead = Callable[[Bench, "Budget | None"], Mapping[tuple[str, int], BaseException]]
+"""Makes all that a run's rows need within a budget; gives why rows could not be made, by their name and seed."""
 
 
 @dataclass
@@ -101,6 +111,26 @@ class _Way:
             row.state = f"{FAILED}{first_line(expected)}"
             self.bench.progress.note(f"{row.name} seed {row.seed} failed: {expected}")
         self.write()
+
+    def collect_all(self, failures: Mapping[tuple[str, int], BaseException]) -> None:
+        """Enter what other processes made; raises BudgetReached where that ended it, after all that is there."""
+        reached = [error for error in failures.values() if isinstance(error, BudgetReached)]
+        self.fill_canaries()
+        for row in self.rows:
+            error = failures.get((row.name, row.seed))
+            if not isinstance(error, BudgetReached):
+                self.go(row, self._collect if error is None else partial(_fail, error))
+        if reached:
+            self.write()
+            raise reached[0]
+
+    def _collect(self, row: RowRecord) -> None:
+        model = self._model(row)
+        for task in self.request.tasks:
+            row.scores[task.name] = scores.stage(self.bench, model, task).key
+            if task.prompts is not None:
+                row.completions[task.name] = completions.stage(self.bench, model, task).key
+        self._settle(row, model)
 
     def give_up(self, reasons: Mapping[str, str]) -> None:
         """Enter why methods cannot be trained at all, by name; the other rows go on."""
@@ -146,6 +176,10 @@ class _Way:
         for task in self.request.tasks:
             if task.name in self.request.judges:
                 self._score(row, model, task)
+        self._settle(row, model)
+
+    def _settle(self, row: RowRecord, model: Model) -> None:
+        """Enter whether a row is done, or what judges did not say of it."""
         stages = {task.name: scores.stage(self.bench, model, task).manifest for task in self.request.tasks}
         failed = {task: manifest[scores.FAILED] for task, manifest in stages.items()}
         missing = [f"{number:,} of {task}" for task, number in failed.items() if number]
@@ -241,6 +275,10 @@ class _Way:
     def _data(self) -> DataRecord:
         stage = pairs.stage(self.bench)
         return DataRecord(key=stage.key, **stage.manifest)
+
+
+def _fail(error: BaseException, row: RowRecord) -> None:
+    raise error
 
 
 def _measurements(row: RowRecord) -> dict[str, Any]:

@@ -22,8 +22,7 @@ from ropo_bench.gate.night import Night, Row, rows_of
 from ropo_bench.gate.report import GateReport, to_json, to_lines, to_markdown
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.pipeline import run as run_pipeline
-from ropo_bench.planning import Spread
-from ropo_bench.planning.fit import refuse_what_cannot_fit
+from ropo_bench.planning.fit import check_launch
 from ropo_bench.recipes.files import suggest
 from ropo_bench.request import Asked, Limits, Request, budget_of, resolve
 from ropo_bench.runs.provenance import provenance
@@ -31,7 +30,7 @@ from ropo_bench.runs.reading import open_run
 from ropo_bench.store import Store, atomic_write_text, storage_errors
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.terminal.screen import say
-from ropo_bench.training.team.launch import ALONE, Launch
+from ropo_bench.training.team.launch import Launch
 
 if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
@@ -78,7 +77,7 @@ def nightly_command(
     name: str | None,
     json: bool,
     limits: Limits,
-    launch: Launch = ALONE,
+    launch: Launch | None = None,
 ) -> None:
     """One night; exits 0 GO, 1 REGRESSION, 3 inconclusive, 4 incomplete.
 
@@ -100,7 +99,7 @@ def nightly_command(
     history = read_history(path, request.suite.name, warn)
     _check_writable(path)
     with Progress() as progress:
-        refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
+        launch = check_launch(request, store, progress.note, launch)
         bench = _Bench(store, progress, budget_of(request, limits), launch)
         tonight, decision = _night(bench, request, name, nightly, history, baseline)
     report = report_on(tonight, decision, baseline, nightly.baseline, history)

@@ -65,13 +65,23 @@ Tuning = Annotated[
     Path | None, typer.Option("--tuning", help="Record of `tune` (default: the one that the suite names).")
 ]
 Processes = Annotated[
-    int, typer.Option("--processes", min=1, max=1024, envvar=PROCESSES, help="Processes (GPUs) that train together.")
+    int | None,
+    typer.Option(
+        "--processes", min=1, max=1024, envvar=PROCESSES, help="Processes that train together (default: all GPUs)."
+    ),
+]
+Parallel = Annotated[
+    int | None,
+    typer.Option("--parallel", min=1, max=1024, help="Rows at a time, in processes that share the devices evenly."),
 ]
 Shard = Annotated[bool, typer.Option("--shard", help="Shard the model over them (FSDP2) instead of copying it.")]
 DeviceGib = Annotated[
     float | None, typer.Option("--device-gib", min=0.1, max=1e6, help="Plan for devices of this memory, not these.")
 ]
 Devices = Annotated[int, typer.Option("--devices", min=1, max=1 << 20, help="How many (with --device-gib).")]
+Machine = Annotated[
+    str | None, typer.Option("--machine", help="Plan for this machine, not the one here: 8xH100-80G, 2x4090-24G.")
+]
 FirstSeed = Annotated[int, typer.Option("--first-seed", min=0, max=1 << 31, help="First of the training seeds.")]
 Baseline = Annotated[
     str, typer.Option("--baseline", help="rolling:N, a published folder, or a file from `table --format json`.")

@@ -13,17 +13,17 @@ from ropo_bench.comparison.request_changes import refuse_another_request
 from ropo_bench.errors import InternalError, RopoBenchError, UnfinishedRun
 from ropo_bench.errors.failures import INTERNAL
 from ropo_bench.pipeline import run as run_pipeline
-from ropo_bench.planning import Spread
 from ropo_bench.planning.explain import reason_lines
-from ropo_bench.planning.fit import refuse_what_cannot_fit
+from ropo_bench.planning.fit import check_launch, check_parallel
 from ropo_bench.planning.inventory import Inventory
+from ropo_bench.planning.parallel import rows_side_by_side
 from ropo_bench.request import Asked, Limits, budget_of, resolve, untuned_methods
 from ropo_bench.runs.reading import open_run
 from ropo_bench.runs.record import DONE, FAILED, RunRecord
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.terminal.screen import say
-from ropo_bench.training.team.launch import ALONE, Launch
+from ropo_bench.training.team.launch import Launch
 
 
 def run_command(
@@ -32,12 +32,14 @@ def run_command(
     name: str | None,
     json: bool,
     limits: Limits,
-    launch: Launch = ALONE,
+    launch: Launch | None = None,
     explain: bool = False,
+    parallel: int | None = None,
 ) -> None:
     """Resolve, run, print; exits 4 when a row failed (70 by an internal error), 5 when the budget was reached.
 
-    explain: say first why each stage is made that others like it are finished of.
+    launch: how it trains (None: as fits this machine best). explain: say first why each stage is made that others
+    like it are finished of. parallel: so many rows at a time, in processes of their own.
     """
     request = resolve(asked)
     store = Store(runs)
@@ -52,9 +54,13 @@ def run_command(
         if explain:
             for line in reason_lines(asdict(step) for step in Inventory(request, store).steps()):
                 progress.note(line)
-        refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
+        if parallel is None:
+            launch, ahead = check_launch(request, store, progress.note, launch), None
+        else:
+            launch = check_parallel(request, store, progress.note, launch, parallel)
+            ahead = rows_side_by_side(request, parallel)
         try:
-            record = run_pipeline(request, store, name, progress, budget_of(request, limits), launch)
+            record = run_pipeline(request, store, name, progress, budget_of(request, limits), launch, ahead)
         except RopoBenchError:
             stopped = open_run(store, name) if name in store.run_names() else None
             if stopped is not None and any(row.scores for row in stopped.record.rows):

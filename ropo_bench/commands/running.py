@@ -10,7 +10,7 @@ import typer
 from ropo_bench.commands import options as opt
 from ropo_bench.commands.new import new_command
 from ropo_bench.store.bounded import MAX_SEEDS
-from ropo_bench.training.team.launch import Launch
+from ropo_bench.training.team.launch import asked_launch
 
 app = typer.Typer()
 
@@ -36,8 +36,9 @@ def run(
     budget_usd: opt.Usd = None,
     strict_model: opt.StrictModel = False,
     no_canaries: opt.NoCanaries = False,
-    processes: opt.Processes = 1,
+    processes: opt.Processes = None,
     shard: opt.Shard = False,
+    parallel: opt.Parallel = None,
     runs: opt.Runs = Path("runs"),
     name: opt.Name = None,
     explain: opt.Explain = False,
@@ -68,7 +69,8 @@ def run(
         tuning=tuning,
         strict_model=strict_model,
     )
-    run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard), explain)
+    limits, launch = Limits(budget_calls, budget_usd), asked_launch(processes, shard)
+    run_command(asked, runs, name, json, limits, launch, explain, parallel)
 
 
 @app.command("eval")
@@ -129,6 +131,7 @@ def plan(
     no_canaries: opt.NoCanaries = False,
     device_gib: opt.DeviceGib = None,
     devices: opt.Devices = 1,
+    machine: opt.Machine = None,
     runs: opt.Runs = Path("runs"),
     effect: Annotated[list[str], typer.Option("--effect", help="Wanted: points, or TASK.METRIC=points.")] = [],  # noqa: B006
     json: opt.Json = False,
@@ -138,7 +141,7 @@ def plan(
     Exits 2 where it cannot fit.
     """
     from ropo_bench.commands.plan.command import plan_command
-    from ropo_bench.planning import given_machine
+    from ropo_bench.planning.devices import machine_of
     from ropo_bench.planning.power import read_wanted
     from ropo_bench.request import Asked, resolve
     from ropo_bench.store import Store
@@ -157,9 +160,8 @@ def plan(
         include=include,
         canaries=not no_canaries,
     )
-    machine = None if device_gib is None else given_machine(device_gib, devices)
     request = resolve(asked)
-    plan_command(request, Store(runs), json, machine, read_wanted(effect, request))
+    plan_command(request, Store(runs), json, machine_of(machine, device_gib, devices), read_wanted(effect, request))
 
 
 @app.command()
@@ -213,7 +215,7 @@ def nightly(
     budget_usd: opt.Usd = None,
     strict_model: opt.StrictModel = False,
     no_canaries: opt.NoCanaries = False,
-    processes: opt.Processes = 1,
+    processes: opt.Processes = None,
     shard: opt.Shard = False,
     runs: opt.Runs = Path("runs"),
     name: opt.Name = None,
@@ -241,7 +243,7 @@ def nightly(
         strict_model=strict_model,
     )
     wanted = NightlyAsked(baseline, history, repeat_seeds, new_anchor, out)
-    nightly_command(asked, wanted, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard))
+    nightly_command(asked, wanted, runs, name, json, Limits(budget_calls, budget_usd), asked_launch(processes, shard))
 
 
 @app.command()

@@ -66,5 +66,8 @@ NOTES = {
         f"judge tokens: {CHARACTERS_PER_TOKEN} characters a token; lengths are means of published GPT-4 judgments, "
         "longer answers cost more; calls are without retries, and without those whose answers are on the disk"
     ),
-    "time": "time: means of finished stages in this runs folder, same method and size of model, or same task",
+    "time": (
+        "time: means of finished stages in this runs folder, same method and size of model, or same task; where "
+        "there are none and the device is known, an estimate"
+    ),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,11 +11,14 @@ from ropo_bench import planning
 from ropo_bench.errors import UsageError
 from ropo_bench.models.size import Anatomy
 from ropo_bench.planning import Fit, Machine, Memory, Spread, Way
+from ropo_bench.planning.choice import choose
 from ropo_bench.planning.inventory import Inventory
+from ropo_bench.planning.machine import CPU
 from ropo_bench.recipes.load import load_methods
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.request import Request
 from ropo_bench.store import Store
+from ropo_bench.training.team.launch import ALONE, Launch
 
 LIGHTER = "lora-dpo,ropo"  # rows that train less than all of a model, offered where that does not fit
 
@@ -30,6 +33,7 @@ class Room:
     memory: Memory | None = None
     fit: Fit | None = None
     ways: tuple[Way, ...] = ()
+    gradient_checkpointing: bool = False
 
     def plain(self) -> dict[str, Any]:
         """As JSON: memory on a device, the way it is spread over them, and whether it fits."""
@@ -37,11 +41,17 @@ class Room:
             "spread": self.spread.words,
             "num_devices": self.spread.num_devices,
             "sharded": self.spread.sharded,
+            "gradient_checkpointing": self.gradient_checkpointing,
             "fits": None if self.fit is None else self.fit.state,
             "memory_bytes": None if self.memory is None else self.memory.total,
             "memory": None if self.memory is None else asdict(self.memory),
             "ways_on": [asdict(way) for way in self.ways],
         }
+
+    @property
+    def words(self) -> str:
+        """How it trains, as options say it."""
+        return f"{self.spread.words}{' and gradient checkpointing' * self.gradient_checkpointing}"
 
     def refusal(self) -> UsageError:
         """Why it cannot be trained so, and the ways on."""
@@ -54,22 +64,25 @@ def room_for(
 ) -> Room:
     """What a method's training needs of each device. spread: None for the best use of the machine's devices."""
     memory = None if model is None else planning.training_memory(model, method)
+    checkpointing = method.train.gradient_checkpointing
     if memory is None or model is None:
-        return Room(method.name, machine, spread or Spread())
-    if spread is None:
-        spread, fit = planning.best_spread(memory, machine)
+        return Room(method.name, machine, spread or Spread(), gradient_checkpointing=checkpointing)
+    choice = choose(model, method, machine) if spread is None else None
+    if choice is not None:
+        spread, fit, memory_here = choice.spread, choice.fit, choice.memory
+        checkpointing = choice.gradient_checkpointing
     else:
-        fit = planning.fit_on(memory, machine, spread)
-    memory_here = spread.device(memory)
+        spread = spread or Spread()
+        fit, memory_here = planning.fit_on(memory, machine, spread), spread.device(memory)
     if fit is None or fit.state != "no":
-        return Room(method.name, machine, spread, memory_here, fit)
+        return Room(method.name, machine, spread, memory_here, fit, gradient_checkpointing=checkpointing)
     lighter = [
         other.model_copy(update={"train": method.train})
         for other in load_methods(LIGHTER, suite=request.suite)
         if _trains_less(model, other, memory)
     ]
     ways = planning.ways_on(model, method, lighter, machine, spread)
-    return Room(method.name, machine, spread, memory_here, fit, tuple(ways))
+    return Room(method.name, machine, spread, memory_here, fit, tuple(ways), checkpointing)
 
 
 def _trains_less(model: Anatomy, other: MethodRecipe, than: Memory) -> bool:
@@ -87,6 +100,55 @@ def describe_refusal(rooms: Iterable[Room]) -> str | None:
     return f"{worst.refusal()}{f'; {others} cannot fit either' if others else ''}"
 
 
+def check_launch(request: Request, store: Store, note: Callable[[str], None], launch: Launch | None) -> Launch:
+    """The launch that the command asks for, once its trainings fit this machine so; None: the one that fits best.
+
+    Raises UsageError for a training that is still to be made and cannot fit.
+    """
+    if launch is None:
+        return choose_launch(request, store, note)
+    refuse_what_cannot_fit(request, store, note, Spread(launch.num_processes, launch.shard))
+    return launch
+
+
+def check_parallel(
+    request: Request, store: Store, note: Callable[[str], None], launch: Launch | None, number: int
+) -> Launch:
+    """Refuse what cannot be trained by so many processes at a time; on a CPU they share its memory.
+
+    Raises UsageError, for --processes and --shard too: with rows side by side the planner spreads each training.
+    """
+    if launch is not None:
+        raise UsageError("--parallel: every training is spread by the planner; leave --processes and --shard out")
+    machine = planning.this_machine()
+    if machine.name != CPU:
+        return choose_launch(request, store, note, machine)
+    refuse_what_cannot_fit(request, store, note, Spread(number), machine)
+    return ALONE
+
+
+def choose_launch(
+    request: Request, store: Store, note: Callable[[str], None], machine: Machine | None = None
+) -> Launch:
+    """How a run trains where the command does not say it: over all GPUs of this machine, each method its own way.
+
+    On a CPU one process. Raises UsageError, before anything is loaded, for a training that cannot fit.
+    """
+    machine = planning.this_machine() if machine is None else machine
+    if machine.name == CPU:
+        refuse_what_cannot_fit(request, store, note, Spread(), machine)
+        return ALONE
+    rooms = _rooms_to_train(request, store, machine, None)
+    _refuse(rooms, note)
+    for room in rooms:
+        note(f"{room.method}: trains with {room.words}")
+    own = {
+        room.method: Launch(room.spread.num_devices, room.spread.sharded, room.gradient_checkpointing)
+        for room in rooms
+    }
+    return Launch(machine.num_devices, methods=own)
+
+
 def refuse_what_cannot_fit(
     request: Request,
     store: Store,
@@ -100,12 +162,20 @@ def refuse_what_cannot_fit(
     """
     machine = planning.this_machine() if machine is None else machine
     spread = planning.launched_spread(os.environ) if spread is None else spread
+    _refuse(_rooms_to_train(request, store, machine, spread), note)
+
+
+def _rooms_to_train(request: Request, store: Store, machine: Machine, spread: Spread | None) -> list[Room]:
+    """The rooms of the methods that are still to be trained."""
     inventory = Inventory(request, store)
-    rooms = [
+    return [
         room_for(request, method, inventory.anatomy, machine, spread)
         for method in request.methods
         if not all(inventory.is_trained(method, seed) for seed in request.training_seeds)
     ]
+
+
+def _refuse(rooms: Sequence[Room], note: Callable[[str], None]) -> None:
     line = describe_refusal(rooms)
     if line is not None:
         raise UsageError(line)

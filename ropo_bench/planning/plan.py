@@ -7,24 +7,29 @@ from typing import Any
 
 from ropo_bench import planning
 from ropo_bench.models.size import Anatomy, trainable_parameters
+from ropo_bench.planning.durations import ESTIMATED
 from ropo_bench.planning.fit import describe_refusal, room_for
 from ropo_bench.planning.inventory import DONE, Inventory, num_turns
 from ropo_bench.planning.judging import judging
 from ropo_bench.planning.power import Wanted, power
+from ropo_bench.planning.roofline import NOTE
+from ropo_bench.planning.timetable import Timetable, disk_peak, timetable
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.request import Request
 from ropo_bench.store import Store
 
-SCHEMA = 3
+SCHEMA = 4
 
 
 def plan(
     request: Request, store: Store, machine: planning.Machine | None = None, effects: Wanted | None = None
 ) -> dict[str, Any]:
     """The plan as JSON: sizes in bytes, None where something cannot be known beforehand."""
+    here = machine is None
     machine = planning.this_machine() if machine is None else machine
     inventory = Inventory(request, store)
     steps = inventory.steps()
+    table = timetable(request, inventory, steps, machine, here)
     trained = {(step.row, step.seed) for step in steps if step.stage in ("train", "merge") and step.state != DONE}
     questions = judging(request, steps)
     costs = [entry["cost_usd"] for entry in questions]
@@ -50,20 +55,25 @@ def plan(
         "refused": describe_refusal(room for room in rooms if room.method in {name for name, _ in trained}),
         "generation": _generation(request, inventory.anatomy),
         "machine": asdict(machine),
-        "disk": _disk(request, inventory.anatomy, trained, store),
+        "disk": _disk(request, inventory.anatomy, trained, store)
+        | {"peak_bytes": disk_peak(request, inventory, table)},
         "judging": questions,
         "cost_usd": None if None in costs else sum(costs),
         "seconds": None if untimed else sum(step.seconds or 0.0 for step in unfinished),
         "seconds_known": sum(step.seconds or 0.0 for step in unfinished),
         "no_basis_for_time": untimed,
+        "schedule": table.plain(),
         "power": power(request, store, effects or Wanted()),
-        "assumptions": _assumptions(request),
+        "assumptions": _assumptions(request, table),
     }
 
 
-def _assumptions(request: Request) -> dict[str, str]:
+def _assumptions(request: Request, table: Timetable) -> dict[str, str]:
     needed = {"memory": bool(request.methods), "judge tokens": bool(request.judges), "time": True}
-    return {name: note for name, note in planning.NOTES.items() if needed[name]}
+    notes = {name: note for name, note in planning.NOTES.items() if needed[name]}
+    if any(option.basis == ESTIMATED for option in table.options.values()):
+        notes["estimates"] = NOTE
+    return notes
 
 
 def _training(

@@ -18,14 +18,14 @@ class Entry:
     code: "module:object"; with prompts a function(task, prompts, completions, baseline) or a JudgedScorer, without
     prompts a function(task, subject). data: of one that reads data of its own, from the hub where the local files are
     absent, "module:object" of a function(task) that says what was found here and now, for content keys. num_items:
-    items that such a scorer has, for plans. choices: of one without prompts, whether it may ask for log-likelihoods of
-    continuations.
+    items that such a scorer has, for plans. runs_model: of one without prompts, whether it runs the model, or only
+    reads its files.
     """
 
     code: str
     data: str | None = None
     num_items: int | None = None
-    choices: bool = True
+    runs_model: bool = True
 
 
 SCORERS: Mapping[str, Entry] = {
@@ -41,7 +41,7 @@ SCORERS: Mapping[str, Entry] = {
     "commonsense-generative": Entry("ropo_bench.scoring.commonsense.generative:score"),
     "lm-eval": Entry("ropo_bench.scoring.lm_eval.score:score", data="ropo_bench.scoring.lm_eval.data:data_of"),
     "pocket-commonsense": Entry("ropo_bench.scoring.commonsense.quiz:score", num_items=300),
-    "energy": Entry("ropo_bench.scoring.energy:score", choices=False),
+    "energy": Entry("ropo_bench.scoring.energy:score", runs_model=False),
     "mt-bench": Entry("ropo_bench.scoring.mt_bench.single:SINGLE"),
     "mt-bench-pairwise": Entry("ropo_bench.scoring.mt_bench.pairwise:PAIRWISE"),
     "alpaca-eval": Entry("ropo_bench.scoring.alpaca_eval.annotate:ALPACA_EVAL"),
@@ -76,9 +76,9 @@ def is_judged(task: TaskRecipe) -> bool:
     return find_judged(task.scorer) is not None
 
 
-def may_score_choices(task: TaskRecipe) -> bool:
-    """Whether a task's scorer asks the model for log-likelihoods, for all that is known: a user's own may."""
-    return task.prompts is None and entry_of(task).choices
+def runs_model(task: TaskRecipe) -> bool:
+    """Whether a task's scorer runs the model itself, for all that is known: a user's own may."""
+    return task.prompts is None and entry_of(task).runs_model
 
 
 def modules(task: TaskRecipe) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import finite, read_completions, write_scores
-from ropo_bench.scoring import data_of, find_scorer, is_judged, may_score_choices, modules
+from ropo_bench.scoring import data_of, find_scorer, is_judged, modules, runs_model
 from ropo_bench.scoring.judged import JudgedScorer, Material
 from ropo_bench.sources.options import option_key
 from ropo_bench.sources.prompts import read_answers
@@ -56,7 +56,7 @@ def code(bench: Bench, task: TaskRecipe) -> dict[str, JSON]:
     """What of the code makes a task's scores: its scorer's, and that of asking where a judge is asked."""
     judging = (JUDGING,) if is_judged(task) else ()
     engine = ("ropo_bench.generation",) if task.prompts is None else ()
-    choices = (CHOICES,) if may_score_choices(task) else ()
+    choices = (CHOICES,) if runs_model(task) else ()
     return bench.code(VERSION, __name__, *modules(task), *judging, *engine, *choices)
 
 

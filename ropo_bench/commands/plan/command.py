@@ -31,5 +31,5 @@ def plan_command(
 
         print_plan(record)
     if record["refused"] is not None:
-        elsewhere = "; to plan for another machine: --device-gib 80 --devices 4" if machine is None else ""
+        elsewhere = "; to plan for another machine: --machine 8xH100-80G" if machine is None else ""
         raise UsageError(record["refused"] + elsewhere)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from ropo_bench.commands.plan.timetable import bars, rows_table
 from ropo_bench.planning.explain import reason_lines
 from ropo_bench.planning.machine import CPU
 from ropo_bench.terminal.console import page_screen
@@ -43,6 +44,11 @@ def print_plan(record: dict[str, Any]) -> None:
         console.print()
         console.print(_power(record["power"]))
         for line in power_lines(record["power"]):
+            console.print(line, markup=False, soft_wrap=False)
+    if record["schedule"] and record["schedule"]["stages"]:
+        console.print()
+        console.print(rows_table(record["schedule"]["stages"]))
+        for line in bars(record["schedule"]["stages"]):
             console.print(line, markup=False, soft_wrap=False)
     console.print()
     for line in _sums(record):
@@ -201,6 +207,14 @@ def _sums(record: dict[str, Any]) -> list[str]:
         calls = sum(entry["calls"] or 0 for entry in record["judging"])
         lines.append(f"judges: {calls:,} calls, {_usd(sum(costs))} US$ by their recipes' prices{dearer}")
     lines.append(f"time: {_time(record)}")
+    table = record["schedule"]
+    if table and table["stages"]:
+        apart, least = duration_text(table["one_at_a_time_seconds"]), duration_text(table["least_seconds"])
+        lines.append(
+            f"schedule ({table['basis']}): {duration_text(table['seconds'])} with rows side by side, {apart} one "
+            f"stage after another over all devices; no order of these stages takes less than {least}; the disk then "
+            f"holds {_size(disk['peak_bytes'])} at most"
+        )
     return [*lines, *record["assumptions"].values()]
 
 
@@ -218,6 +232,8 @@ def _time(record: dict[str, Any]) -> str:
     untimed = record["no_basis_for_time"]
     names = ", ".join(untimed[:4]) + (f" and {len(untimed) - 4} more" if untimed[4:] else "")
     duration = f"{duration_text(record['seconds_known'])} and " if record["seconds_known"] else ""
+    if record["schedule"]:
+        return f"{duration}not measured here: {names}; estimated below"
     return f"{duration}unknown: no earlier run to go by for {names}"
 
 

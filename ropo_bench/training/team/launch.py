@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +43,28 @@ _LAUNCHERS = {
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How many processes train together, and whether the model is sharded over them (FSDP2) or copied to each."""
+    """How many processes train together, and whether the model is sharded over them (FSDP2) or copied to each.
+
+    gradient_checkpointing: in place of the recipe's, which it equals in its numbers; None keeps the recipe's.
+    methods: launches of their own, by the name of the method; the reference pass and the others have this one.
+    """
 
     num_processes: int = 1
     shard: bool = False
+    gradient_checkpointing: bool | None = None
+    methods: Mapping[str, Launch] = field(default_factory=dict)
+
+    def of(self, job: Job) -> Launch:
+        """The launch of a job."""
+        return self if job.method is None else self.methods.get(job.method.name, self)
 
 
 ALONE = Launch()
+
+
+def asked_launch(processes: int | None, shard: bool) -> Launch | None:
+    """What a command line asks for; None where it says nothing. --shard alone is one process, as it ever was."""
+    return None if processes is None and not shard else Launch(processes or 1, shard)
 
 
 def adopt(environment: MutableMapping[str, str] = os.environ) -> bool:
@@ -84,6 +99,8 @@ def run(job: Job, launch: Launch, on_step: Callable[[int, int], None]) -> None:
 
     Raises what a worker raised; MethodFailed where one died. When one ends badly the others are ended, too.
     """
+    launch = launch.of(job)
+    job = _as_launched(job, launch)
     if launch.num_processes == 1:
         from ropo_bench.training.work import run as run_here
 
@@ -95,6 +112,14 @@ def run(job: Job, launch: Launch, on_step: Callable[[int, int], None]) -> None:
             crew.watch(on_step)
         finally:
             crew.end()
+
+
+def _as_launched(job: Job, launch: Launch) -> Job:
+    """The job with the launch's gradient checkpointing; keys and records hold the recipe as it was asked for."""
+    if launch.gradient_checkpointing is None or job.method is None:
+        return job
+    train = job.method.train.model_copy(update={"gradient_checkpointing": launch.gradient_checkpointing})
+    return job.model_copy(update={"train": train, "method": job.method.model_copy(update={"train": train})})
 
 
 class _Crew:
@@ -156,13 +181,13 @@ class _Crew:
                 failure = failure or message
                 deadline = deadline or time.monotonic() + FAREWELL_SECONDS
             elif "error" in message:
-                raise _error(message)
+                raise error_told(message)
             else:
                 on_step(message["step"], message["tokens"])
         # One that was killed is the cause; the others lost it and failed.
         cause = min(failed, key=lambda rank: self.workers[rank].returncode, default=None)
         if failure is not None and (cause is None or self.workers[cause].returncode >= 0):
-            raise _error(failure)
+            raise error_told(failure)
         if cause is not None:
             raise self._error_of_dead_worker(cause)
 
@@ -208,7 +233,8 @@ def worker_environment(rank: int, launch: Launch, port: int) -> dict[str, str]:
     }
 
 
-def _error(message: Mapping[str, str]) -> RopoBenchError:
+def error_told(message: Mapping[str, str]) -> RopoBenchError:
+    """The error that a worker told of, as {"error": its class, "message"}."""
     kind = getattr(errors, message["error"], MethodFailed)
     error: RopoBenchError = kind(message["message"])
     return error

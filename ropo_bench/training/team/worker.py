@@ -7,26 +7,18 @@ its parent, and its own. On standard output it tells, as JSON lines, {"step", "t
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import threading
-from typing import Any
 
 from ropo_bench.errors.failures import as_expected
+from ropo_bench.terminal.channel import end_with_parent, open_channel
 
 
 def main() -> None:
     """Do the job; exit code 1 after an error, which is told."""
-    channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else is printed must not be taken for a message
-
-    def tell(**message: Any) -> None:
-        channel.write(json.dumps(message) + "\n")
-        channel.flush()
-
+    tell = open_channel()
     line = sys.stdin.readline()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     from ropo_bench.training import work
     from ropo_bench.training.team import devices
     from ropo_bench.training.team.job import Job
@@ -37,13 +29,7 @@ def main() -> None:
     except (Exception, SystemExit) as error:
         expected = as_expected(error)
         tell(error=type(expected).__name__, message=str(expected))
-        channel.close()
         os._exit(1)  # without a farewell to the others, who may wait for this process
-
-
-def _end_with_parent() -> None:
-    sys.stdin.read()
-    os._exit(1)
 
 
 if __name__ == "__main__":
