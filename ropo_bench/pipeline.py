@@ -10,17 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ropo_bench.errors import BudgetReached, first_line
+from ropo_bench.errors import BudgetReached, StorageError, first_line
 from ropo_bench.errors.failures import as_expected, note_work
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.request import Request
+from ropo_bench.runs.disk import WEIGHTS, needed_weights
+from ropo_bench.runs.progress_file import progress_writer
 from ropo_bench.runs.provenance import provenance
+from ropo_bench.runs.prune import KEEP_ALL, KEEPS
 from ropo_bench.runs.reading import open_run
 from ropo_bench.runs.record import DONE, FAILED, INCOMPLETE, PENDING, SFT, DataRecord, RowRecord, RunRecord
 from ropo_bench.stages import canaries, completions, merged, pairs, policy, preflight, scores
 from ropo_bench.stages.bench import Bench, Model
-from ropo_bench.store import Store
+from ropo_bench.store import Stage, Store
+from ropo_bench.store.locks import SHARED
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.training.team.launch import ALONE, Launch
 
@@ -35,19 +39,22 @@ def run(
     progress: Progress,
     budget: Budget | None = None,
     launch: Launch = ALONE,
+    keep: str = KEEP_ALL,
 ) -> RunRecord:
     """Take every row of the request all the way; returns the run's record, as written to RUNS/<name>/run.json.
 
     Rows that could not finish have the state "failed: reason" or "incomplete: reason"; the record's `complete`
-    tells whether any did. Raises BudgetReached, after writing down what was reached.
+    tells whether any did. keep: what of a row's weights stays when its answers and own scores are in, see
+    runs.prune.KEEPS. Raises BudgetReached, after writing down what was reached.
     """
     bench = Bench(store, request.suite, progress, launch, request.judges, budget)
     rows = [RowRecord(name=name, seed=0) for name in (SFT, *request.checkpoints)]
     rows += [RowRecord(name=method.name, seed=seed) for method in request.methods for seed in request.training_seeds]
-    with bench:
+    with store.use.hold(SHARED), bench:
         if request.methods:
             pairs.make(bench)
-        way = _Way(request, bench, rows, name, dict(provenance()))
+        progress.watch = progress_writer(store.run_folder(name))
+        way = _Way(request, bench, rows, name, dict(provenance()), keep)
         for row in rows:
             way.fill(row)
         way.fill_canaries()
@@ -76,6 +83,7 @@ class _Way:
     rows: Sequence[RowRecord]
     name: str
     made_with: Mapping[str, Any]
+    keep: str
     models: dict[int, Model] = field(default_factory=dict)
     """By the row's place: the models that are there."""
     canaries: dict[str, Any] = field(default_factory=dict)
@@ -115,6 +123,29 @@ class _Way:
         for task in self.request.tasks:
             if task.name not in self.request.judges:
                 self._score(row, model, task)
+        if KEEPS[self.keep]:
+            self._let_go(row, model)
+
+    def _let_go(self, row: RowRecord, model: Model) -> None:
+        """Prune a trained row's weights, as far as asked for: judges read answers. Never what another run wants."""
+        if row.policy is None or any(self._wants_weights(model, task) for task in self.request.tasks):
+            return
+        store = self.bench.store
+        with store.use.alone() as alone:
+            if not alone:
+                self.bench.progress.note(
+                    f"{row.name} seed {row.seed}: its weights are kept, another command works here"
+                )
+                return
+            self.bench.close_engine()
+            try:
+                needed = needed_weights([open_run(store, name) for name in store.run_names() if name != self.name])
+            except StorageError as error:
+                self.bench.progress.note(f"{row.name} seed {row.seed}: its weights are kept: {error}")
+                return
+            for stage in (store.stage("policy", row.policy), store.stage("merged", model.key)):
+                if stage.name in KEEPS[self.keep] and (stage.name, stage.key) not in needed:
+                    stage.prune(WEIGHTS[stage.name])
 
     def fill_canaries(self) -> None:
         """Enter what is known of the judges' biases, which the record of a repeated command keeps from the start."""
@@ -185,9 +216,10 @@ class _Way:
             row.state = DONE
 
     def is_merged(self, method: MethodRecipe) -> bool:
-        """Whether every seed of a method has its merged model."""
-        trained = [policy.stage(self.bench, method, seed) for seed in self.request.training_seeds]
-        return all(merged.stage(self.bench, stage.key).done for stage in trained)
+        """Whether every seed of a method has its merged model, or needs none any more."""
+        rows = [row for row in self.rows if row.name == method.name and row.state != DONE]
+        trained = [policy.stage(self.bench, method, row.seed) for row in rows]
+        return all(merged.stage(self.bench, stage.key).whole for stage in trained)
 
     def _model(self, row: RowRecord) -> Model:
         bench = self.bench
@@ -199,13 +231,37 @@ class _Way:
             row.merged = None if row.certificate is None else model.key
             return model
         trained = policy.stage(bench, method, row.seed)
-        if not merged.stage(bench, trained.key).done:
-            bench.close_engine()  # training wants the memory
-        row.policy, row.training = trained.key, dict(policy.make(bench, method, row.seed).manifest)
-        model = merged.make(bench, trained, method.name, row.seed)
+        whole = merged.stage(bench, trained.key)
+        model = merged.model(whole, row.seed)
+        if not (trained.done and whole.done and self._is_kept(row, whole, model)):
+            if not whole.whole:
+                bench.close_engine()  # training wants the memory
+            if not (trained.pruned and whole.whole):
+                policy.make(bench, method, row.seed)
+            row.policy, row.training = trained.key, dict(trained.manifest)
+            self.write()  # a store is cleaned by what its records name
+            model = merged.make(bench, trained, method.name, row.seed)
         row.merged = model.key
         row.certificate = dict(merged.stage(bench, trained.key).manifest["certificate"])
         return model
+
+    def _is_kept(self, row: RowRecord, whole: Stage, model: Model) -> bool:
+        """Whether a row's pruned model need not be made again: no score is left that wants it."""
+        if whole.whole:
+            return False
+        wanted = [task.name for task in self.request.tasks if self._wants_weights(model, task)]
+        if wanted:
+            self.bench.progress.note(
+                f"{row.name} seed {row.seed}: its weights were pruned, and {', '.join(wanted)} needs them; they are"
+                " made again"
+            )
+        return not wanted
+
+    def _wants_weights(self, model: Model, task: TaskRecipe) -> bool:
+        """Whether answers, or scores of the model itself, are left to be made with its weights."""
+        if task.prompts is None:
+            return not scores.are_final(self.bench, model, task)
+        return not completions.are_there(self.bench, model, task)
 
     def _method(self, row: RowRecord) -> MethodRecipe | None:
         return next((method for method in self.request.methods if method.name == row.name), None)

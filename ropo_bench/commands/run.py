@@ -18,6 +18,7 @@ from ropo_bench.planning.explain import reason_lines
 from ropo_bench.planning.fit import refuse_what_cannot_fit
 from ropo_bench.planning.inventory import Inventory
 from ropo_bench.request import Asked, Limits, budget_of, resolve, untuned_methods
+from ropo_bench.runs.prune import KEEP_ALL
 from ropo_bench.runs.reading import open_run
 from ropo_bench.runs.record import DONE, FAILED, RunRecord
 from ropo_bench.store import Store
@@ -34,15 +35,19 @@ def run_command(
     limits: Limits,
     launch: Launch = ALONE,
     explain: bool = False,
+    replace: bool = False,
+    keep: str = KEEP_ALL,
 ) -> None:
     """Resolve, run, print; exits 4 when a row failed (70 by an internal error), 5 when the budget was reached.
 
-    explain: say first why each stage is made that others like it are finished of.
+    explain: say first why each stage is made that others like it are finished of. replace: another run of this name
+    gives way. keep: see runs.prune.KEEPS.
     """
     request = resolve(asked)
     store = Store(runs)
     name = name or request.run_name()
-    refuse_another_request(store, name, request)
+    if not replace:
+        refuse_another_request(store, name, request)
     with Progress() as progress:
         for method in untuned_methods(request):
             progress.note(
@@ -54,7 +59,7 @@ def run_command(
                 progress.note(line)
         refuse_what_cannot_fit(request, store, progress.note, Spread(launch.num_processes, launch.shard))
         try:
-            record = run_pipeline(request, store, name, progress, budget_of(request, limits), launch)
+            record = run_pipeline(request, store, name, progress, budget_of(request, limits), launch, keep)
         except RopoBenchError:
             stopped = open_run(store, name) if name in store.run_names() else None
             if stopped is not None and any(row.scores for row in stopped.record.rows):

@@ -40,6 +40,8 @@ def run(
     shard: opt.Shard = False,
     runs: opt.Runs = Path("runs"),
     name: opt.Name = None,
+    replace: opt.Replace = False,
+    keep: opt.Keep = "all",
     explain: opt.Explain = False,
     json: opt.Json = False,
 ) -> None:
@@ -68,7 +70,9 @@ def run(
         tuning=tuning,
         strict_model=strict_model,
     )
-    run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), Launch(processes, shard), explain)
+    opt.check_keep(keep)
+    launch = Launch(processes, shard)
+    run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), launch, explain, replace, keep)
 
 
 @app.command("eval")

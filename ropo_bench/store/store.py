@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from ropo_bench.store.files import (
     DISK_ERRNOS,
     JSON,
     SMALL_BYTES,
+    TEMPORARY_PREFIX,
     FileEntry,
     check_files,
     list_files,
@@ -28,7 +30,7 @@ from ropo_bench.store.files import (
     write_sealed,
 )
 from ropo_bench.store.keys import content_key, file_hash, folder_hash
-from ropo_bench.store.locks import locked, locks_of_this_process
+from ropo_bench.store.locks import UseLock, is_free, locked, locks_of_this_process
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 2
@@ -95,6 +97,43 @@ class Stage:
         self._manifest = manifest
         self._files = {entry["path"]: entry for entry in manifest["files"]}
 
+    @property
+    def whole(self) -> bool:
+        """Whether the stage is finished and none of its files was pruned."""
+        return self.done and not self.pruned
+
+    @property
+    def pruned(self) -> list[FileEntry]:
+        """The files of the finished stage that were removed to free the disk; empty where all are there."""
+        return list(self._manifest.get("pruned", ())) if self.done and self._manifest is not None else []
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no process is making the stage at this moment."""
+        return is_free(self._lock)
+
+    def prune(self, folder: str) -> int:
+        """Remove the files below a folder of the finished stage; returns the bytes that this frees.
+
+        The manifest says so first, and stays: what is left is checked as before, whoever asks for what is gone is
+        told. A kill in the middle leaves files that the next call removes.
+        """
+        with locked(self._lock, f"{self.name} {self.key}", lambda line: None):
+            if not self.done or self._manifest is None:
+                return 0
+            gone = [entry for entry in self._manifest["files"] if entry["path"].startswith(f"{folder}/")]
+            if gone:
+                kept = [entry for entry in self._manifest["files"] if entry not in gone]
+                manifest = {**self._manifest, "files": kept, "pruned": [*self.pruned, *gone]}
+                write_sealed(self.path / MANIFEST, manifest)
+                self._keep(manifest)
+            with storage_errors(self.path):
+                left = [path for path in (self.path / folder).rglob("*") if path.is_file()]
+                size = sum(path.stat().st_size for path in left)
+                if (self.path / folder).exists():
+                    shutil.rmtree(self.path / folder)
+            return size
+
     def file(self, name: str) -> Path:
         """A file of the finished stage, with the content that it was finished with: the door of every reader.
 
@@ -111,6 +150,9 @@ class Stage:
         """A folder of the finished stage (a model's), every file below it checked as `file` does."""
         if not self.done:
             raise StorageError(f"{self.path}: not finished; {_MAKE}")
+        for entry in self.pruned:
+            if name == "." or entry["path"].startswith(f"{name}/"):
+                raise StorageError(f"{self.path / entry['path']}: pruned to free the disk; {self.mend}")
         for path in self._files:
             if name == "." or path.startswith(f"{name}/"):
                 self.file(path)
@@ -148,13 +190,15 @@ class Stage:
         redo there is always work: what is finished stays so until the body reopens it.
         In the body, errors of the disk, and any OSError in this folder, become StorageError.
         """
-        if self.done and not redo:
+        if self.whole and not redo:
             yield False
             return
         with locked(self._lock, f"{self.name} {self.key}", waiting):
-            if self.done and not redo:
+            if self.whole and not redo:
                 yield False
                 return
+            if self.pruned:  # what is left of it is no beginning of another
+                self._remove()
             with storage_errors(self.path):
                 self.path.mkdir(parents=True, exist_ok=True)
                 sweep(self.path)
@@ -192,9 +236,16 @@ class Stage:
     def discard(self, waiting: Callable[[str], None] = lambda line: None) -> None:
         """Remove what is in the folder; whoever asks for the stage makes it again."""
         with locked(self._lock, f"{self.name} {self.key}", waiting):
-            self.reopen()
-            with storage_errors(self.path):
-                shutil.rmtree(self.path, ignore_errors=True)
+            self._remove()
+
+    def _remove(self) -> None:
+        """Remove the folder, by one rename first: no kill leaves a part that passes for a beginning."""
+        outgoing = self.path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{self.key}")
+        with storage_errors(self.path):
+            if self.path.exists():
+                self.path.rename(outgoing)
+            shutil.rmtree(outgoing, ignore_errors=True)
+        self._manifest = None
 
 
 class Store:
@@ -203,6 +254,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self._stages: dict[tuple[str, str], Stage] = {}
+        self.use = UseLock(self.root / "cache" / "locks" / "store-in-use")
 
     def stage(self, name: str, key: str) -> Stage:
         """The stage `name` with the content key `key`, finished or not; the same object for the same key."""
