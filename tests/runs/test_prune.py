@@ -86,6 +86,22 @@ def test_after_a_prune_all_readers_and_the_same_run_go_on_with_equal_numbers(fol
     assert json.loads(out_of("runs", "prune", "--json", cwd=folder)[0])["removed"] == []
 
 
+def test_after_a_prune_the_next_night_trains_nothing_and_the_gate_says_the_same(
+    folder: Path, suite: list[str]
+) -> None:
+    nightly = ["nightly", *METHODS, *suite, "--tasks", "tiny-arena", "--history", "nights.jsonl", "--out", "out"]
+    out_of(*nightly, cwd=folder, code=3)  # no night before it
+    gate = ["gate", "night", "--history", "nights.jsonl", "--json"]
+    said, _ = out_of(*gate, cwd=folder, code=3)
+    out_of("runs", "prune", cwd=folder)
+    before = manifests(folder, *MADE)
+    assert out_of(*gate, cwd=folder, code=3)[0] == said
+    ropo_bench(*nightly, cwd=folder).communicate(timeout=200)
+    assert len((folder / "nights.jsonl").read_text().splitlines()) == 2
+    assert manifests(folder, *MADE) == before
+    assert weights(folder) == []
+
+
 def test_a_new_task_makes_again_what_it_needs_and_says_why(folder: Path, suite: list[str]) -> None:
     out_of("runs", "prune", cwd=folder)
     answers = manifests(folder, "completions", "scores")
