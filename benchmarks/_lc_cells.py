@@ -16,7 +16,7 @@ from scipy.stats.qmc import Sobol
 from benchmarks.coverage_lc import LARGE, POCKET, World, battles, rates
 from ropo_bench.recipes.task import Column
 from ropo_bench.scoring.length_control import Array, estimate
-from ropo_bench.statistics import measure
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types import Score
 
 SIZES = (40, 240, 805)

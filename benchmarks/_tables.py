@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ropo_bench.statistics import Array
 from ropo_bench.statistics.crossed import LEVEL, Parts, prompt_parts
+from ropo_bench.statistics.sample import Array
 
 SEEDS, RATIOS = (1, 3, 5), (0.0, 0.5, 3.0)
 ALPHA = 1 - LEVEL

@@ -16,7 +16,7 @@ import numpy as np
 
 from ropo_bench.claims.check import difference_evidence
 from ropo_bench.claims.rule import Region, decide
-from ropo_bench.statistics import Sample
+from ropo_bench.statistics.sample import Sample
 
 PROMPTS = 60
 MARGINS = (0.0, 2.0, -1.0, 0.5, -3.0, 0.0)

@@ -27,8 +27,10 @@ from benchmarks._tables import (
     parts_of,
     with_ratio,
 )
-from ropo_bench.statistics import Sample, level, planned_effect, planned_error
+from ropo_bench.statistics.cells import level
 from ropo_bench.statistics.permutation import sign_flips
+from ropo_bench.statistics.power import planned_effect, planned_error
+from ropo_bench.statistics.sample import Sample
 
 
 def coverage(world: World, num_seeds: int, ratio: float, num_tables: int) -> dict[str, Any]:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ropo_bench.recipes.task import Column
-from ropo_bench.statistics import compare, measure
+from ropo_bench.statistics.cells import measure
+from ropo_bench.statistics.comparisons import compare
 from ropo_bench.types import Score
 
 Array = NDArray[np.float64]

@@ -22,8 +22,10 @@ from scipy.special import ndtri
 
 from ropo_bench.claims.check import level_evidence
 from ropo_bench.claims.rule import Region, decide
-from ropo_bench.statistics import Array, Sample, compare_samples, differences, level
+from ropo_bench.statistics.cells import level
+from ropo_bench.statistics.comparisons import compare_samples, differences
 from ropo_bench.statistics.difference import p_values
+from ropo_bench.statistics.sample import Array, Sample
 
 PERCENT = (0.0, 100.0)
 ENDS = [(40, 0.97, 1), (100, 0.97, 1), (300, 0.99, 1), (80, 0.9, 1), (40, 0.97, 3), (40, 0.97, 5), (300, 0.99, 5)]

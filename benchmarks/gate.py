@@ -3,7 +3,7 @@
 Alarms: unchanged nights, one drawn from each of many independent histories. An alarm is a suspicion by the test or
 the CUSUM, before any re-run; `confirmed` is what a re-run with fresh seeds leaves of them (REGRESSION).
 Power: a loss of 1 MDE in one cell from night 21 on, caught (REGRESSION) by night 22; a loss that grows by 0.2 MDE a
-night, in one cell or in all of them, caught by its night 10. MDE: the gate's own margin (`trial.detectable`) at the
+night, in one cell or in all of them, caught by its night 10. MDE: the gate's own margin (`detectable`) at the
 true variances and the degrees that it has then. Unchanged nights before the ones that count are not judged: none of
 them is left out as a regression.
 
@@ -23,13 +23,13 @@ from statistics import fmean
 from typing import Any, Literal
 
 from benchmarks.gate_worlds import METRICS, Setting, World
+from ropo_bench.gate.autocorrelation import Autocorrelation
+from ropo_bench.gate.cell_numbers import detectable
 from ropo_bench.gate.comparison import floors
 from ropo_bench.gate.decision import Decision, decide
 from ropo_bench.gate.evidence import Baseline, evidence
 from ropo_bench.gate.maths import Noise
 from ropo_bench.gate.night import Night
-from ropo_bench.gate.trial import detectable
-from ropo_bench.gate.wandering import Wandering
 
 WARM_UP = 20  # unchanged nights before a planted loss
 Loss = Literal["step", "drift", "common"]
@@ -76,7 +76,7 @@ class History:
         night = self.world.night(len(self.nights) + 1, {})
         found, cell = evidence(row, column, night, self.nights, self.baseline), night.cell(row, column)
         assert cell is not None
-        learned = floors(found, cell, night.columns[column], Wandering())
+        learned = floors(found, cell, night.columns[column], Autocorrelation())
         assert learned is not None
         seed = (setting.noise * METRICS[column].sd) ** 2
         grid = 100 / METRICS[column].items if column.endswith("accuracy") else 0.0  # a share of items

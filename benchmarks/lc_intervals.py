@@ -15,7 +15,7 @@ import numpy as np
 
 from ropo_bench.scoring.alpaca_eval import calibration, estimator
 from ropo_bench.scoring.alpaca_eval.leaderboard import read_annotations, read_leaderboard
-from ropo_bench.scoring.alpaca_eval.official import length_controlled
+from ropo_bench.scoring.alpaca_eval.official import control_length as their_control_length
 from ropo_bench.scoring.alpaca_eval.win_rates import LC, measure_annotations
 from ropo_bench.scoring.length_control import C, control_length, win_rates
 from ropo_bench.sources.assets import asset
@@ -58,7 +58,7 @@ def line(model: str) -> Line:
     raw, controlled = row.measurements["win_rate"], row.measurements[LC]
     rows = [index for index in calibration.rows_of([a.instruction for a in annotations]) if index is not None]
     itself = model == calibration.REFERENCE  # nothing to fit, and alpaca_eval's code divides by 0
-    theirs = 0.0 if itself else length_controlled(annotations, rows, C).lc_standard_error
+    theirs = 0.0 if itself else their_control_length(annotations, rows, C).lc_standard_error
     assert raw.value is not None
     assert raw.standard_error is not None
     assert listed.length_controlled_winrate is not None

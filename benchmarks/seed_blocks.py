@@ -9,7 +9,7 @@ seed does to all.
 errors: all methods are the SFT model in truth. Share of tables (percent) with anything called different after Holm
 over all pairs; the same where the comparisons with SFT are primary; and of single comparisons at 5 %.
 power: one method is better by just the effect that `plan` promises to find in 80 % of tables.
-families: only what all comparisons with SFT share, and how high its level may be (statistics.families).
+families: only what all comparisons with SFT share, and how high its level may be (statistics.multiplicity).
 Shapes: M methods, S seeds, C prompts.
 """
 
@@ -25,9 +25,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks._tables import ALPHA
-from ropo_bench.statistics import Array, Sample, adjust, as_comparisons, differences, holm, planned_effect
+from ropo_bench.statistics.comparisons import as_comparisons, differences
 from ropo_bench.statistics.difference import p_values
-from ropo_bench.statistics.families import SHARED
+from ropo_bench.statistics.multiplicity import SHARED, adjust, holm
+from ropo_bench.statistics.power import planned_effect
+from ropo_bench.statistics.sample import Array, Sample
 from ropo_bench.types import Comparison
 
 METHODS, SEEDS, RHOS = (2, 4, 8, 13), (3, 5), (0.0, 0.6, 0.9, 1.0)
@@ -125,7 +127,7 @@ def _power(world: World, alpha: float, against_fixed: bool, columns: float, num_
     pair = ("m0", "SFT" if against_fixed else "m1")
     made = [differences(world.rows(draw, effect), [pair])[0] for _ in range(num_tables)]
     if columns:
-        from ropo_bench.statistics.families import family_p_values
+        from ropo_bench.statistics.multiplicity import family_p_values
 
         p_values_T = family_p_values(as_comparisons("t", "m", made), world.methods, 1)
         level = ALPHA

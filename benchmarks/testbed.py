@@ -19,7 +19,9 @@ from ropo_bench.recipes.task import Column
 from ropo_bench.runs.items import read_scores
 from ropo_bench.stages import merged, policy, scores
 from ropo_bench.stages.bench import Bench, Model
-from ropo_bench.statistics import compare, holm, minimum_detectable_effect
+from ropo_bench.statistics.comparisons import compare
+from ropo_bench.statistics.multiplicity import holm
+from ropo_bench.statistics.power import minimum_detectable_effect
 from ropo_bench.store import Store
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.types import Comparison, Score

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ropo_bench.recipes.load import load_suite as load_suite
     from ropo_bench.recipes.load import load_task as load_task
     from ropo_bench.runs.provenance import __version__ as __version__
-    from ropo_bench.statistics import Sample as Sample
+    from ropo_bench.statistics.sample import Sample as Sample
     from ropo_bench.types import Score as Score
 
 _PLACES = {
@@ -35,7 +35,7 @@ _PLACES = {
     "Loss": "ropo_bench.losses",
     "PairLogps": "ropo_bench.losses",
     "Score": "ropo_bench.types",
-    "Sample": "ropo_bench.statistics",
+    "Sample": "ropo_bench.statistics.sample",
     "RopoConfig": "ropo_bench.adapters",
 }
 """Name -> the module that it is taken from when it is first touched. RopoConfig registers RoPO in PEFT."""

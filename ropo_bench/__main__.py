@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from ropo_bench.errors import doors
+from ropo_bench.errors.signals import Interrupted, watch_signals
+from ropo_bench.errors.streams import leave
 
 
 def main() -> None:
     """Load the commands and run the one that is asked for."""
     try:
-        doors.watch_signals()
+        watch_signals()
         from ropo_bench.commands.app import main as run
-    except doors.Interrupted as stop:
-        doors.leave(stop.exit_code, stop.line())
+    except Interrupted as stop:
+        leave(stop.exit_code, stop.line())
     run()
 
 

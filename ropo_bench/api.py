@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ropo_bench.comparison.columns import compare_rows
-from ropo_bench.comparison.requests import refuse_another_request
+from ropo_bench.comparison.request_changes import refuse_another_request
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.board import Leaderboard

@@ -1,7 +1,8 @@
 """THE WAY: which rows a run has, and each row's way from preference data to scores.
 
-Twice through the rows: first everything that needs the models (train, merge, generate, score), then the judges. A
-row that fails says why and lets the others go on. Everything finished is kept: the same command goes on.
+Thrice through the rows: train and merge; generate and score what needs no judge, so that one engine lives for all
+models; then the judges. A row that fails says why and lets the others go on. Everything finished is kept: the same
+command goes on.
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ropo_bench.errors import BudgetReached, StorageError, first_line
+from ropo_bench.errors import BudgetReached, first_line
 from ropo_bench.errors.failures import as_expected, note_work
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.request import Request
-from ropo_bench.runs.disk import WEIGHTS, needed_weights
 from ropo_bench.runs.progress_file import progress_writer
 from ropo_bench.runs.provenance import provenance
-from ropo_bench.runs.prune import KEEP_ALL, KEEPS
+from ropo_bench.runs.prune import ANOTHER, KEEP_ALL, KEEPS, prune_row
 from ropo_bench.runs.reading import open_run
 from ropo_bench.runs.record import DONE, FAILED, INCOMPLETE, PENDING, SFT, DataRecord, RowRecord, RunRecord
 from ropo_bench.stages import canaries, completions, merged, pairs, policy, preflight, scores
@@ -66,7 +66,9 @@ def run(
                 way.give_up(preflight.check_methods(bench, left))
             preflight.check_tasks(bench, request.tasks)
         for row in rows:
-            way.go(row, way.make)
+            way.go(row, way.train)
+        for row in rows:
+            way.go(row, way.answer)
         bench.close_engine()
         way.check_judges()
         for row in rows:
@@ -115,9 +117,13 @@ class _Way:
                 self.bench.progress.note(f"{row.name} seed {row.seed} failed: {reasons[row.name]}")
         self.write()
 
-    def make(self, row: RowRecord) -> None:
+    def train(self, row: RowRecord) -> None:
+        """Make a row's model: train and merge, where it is neither the base nor trained elsewhere."""
+        self.models[self.rows.index(row)] = self._model(row)
+
+    def answer(self, row: RowRecord) -> None:
         """Make everything of a row that needs its model: generate for all tasks, then score what needs no judge."""
-        model = self.models[self.rows.index(row)] = self._model(row)
+        model = self.models[self.rows.index(row)]
         for task in self.request.tasks:
             scores.make_answers(self.bench, model, task, row.name)
         for task in self.request.tasks:
@@ -130,22 +136,10 @@ class _Way:
         """Prune a trained row's weights, as far as asked for: judges read answers. Never what another run wants."""
         if row.policy is None or any(self._wants_weights(model, task) for task in self.request.tasks):
             return
-        store = self.bench.store
-        with store.use.alone() as alone:
-            if not alone:
-                self.bench.progress.note(
-                    f"{row.name} seed {row.seed}: its weights are kept, another command works here"
-                )
-                return
-            self.bench.close_engine()
-            try:
-                needed = needed_weights([open_run(store, name) for name in store.run_names() if name != self.name])
-            except StorageError as error:
-                self.bench.progress.note(f"{row.name} seed {row.seed}: its weights are kept: {error}")
-                return
-            for stage in (store.stage("policy", row.policy), store.stage("merged", model.key)):
-                if stage.name in KEEPS[self.keep] and (stage.name, stage.key) not in needed:
-                    stage.prune(WEIGHTS[stage.name])
+        with self.bench.store.use.alone() as alone:
+            kept = prune_row(open_run(self.bench.store, self.name), row, self.keep) if alone else ANOTHER
+        if kept is not None:
+            self.bench.progress.note(f"{row.name} seed {row.seed}: its weights are kept: {kept}")
 
     def fill_canaries(self) -> None:
         """Enter what is known of the judges' biases, which the record of a repeated command keeps from the start."""
@@ -234,8 +228,6 @@ class _Way:
         whole = merged.stage(bench, trained.key)
         model = merged.model(whole, row.seed)
         if not (trained.done and whole.done and self._is_kept(row, whole, model)):
-            if not whole.whole:
-                bench.close_engine()  # training wants the memory
             if not (trained.pruned and whole.whole):
                 policy.make(bench, method, row.seed)
             row.policy, row.training = trained.key, dict(trained.manifest)
@@ -271,7 +263,7 @@ class _Way:
         if self.name not in self.bench.store.run_names() or any(row.state != DONE for row in self.rows):
             return
         before = open_run(self.bench.store, self.name).record
-        if before.complete and list(map(_measured, before.rows)) == list(map(_measured, self.rows)):
+        if before.complete and list(map(_measurements, before.rows)) == list(map(_measurements, self.rows)):
             self.made_with = before.provenance
 
     def write(self) -> RunRecord:
@@ -294,6 +286,6 @@ class _Way:
         return DataRecord(key=stage.key, **stage.manifest)
 
 
-def _measured(row: RowRecord) -> dict[str, Any]:
+def _measurements(row: RowRecord) -> dict[str, Any]:
     """What a row measured; a record of schema 2 says as much of it."""
     return row.model_dump(exclude={"policy", "merged"})

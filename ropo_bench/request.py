@@ -1,4 +1,4 @@
-"""What a user asked for, and what it means: every name resolved once, against recipes and the suite."""
+"""What a user asked for (--methods, --suite, --tasks, --judge ...): every name resolved once, from recipe files."""
 
 from __future__ import annotations
 
@@ -98,14 +98,14 @@ class Request:
 def resolve(asked: Asked) -> Request:
     """A request with every recipe read; raises UsageError for the first thing that is wrong."""
     suite = load_suite(asked.suite, include=asked.include)
-    given = {"base": asked.base, "data": asked.data, "judge": asked.judge, "backend": asked.backend}
-    changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    choices = {"base": asked.base, "data": asked.data, "judge": asked.judge, "backend": asked.backend}
+    changes: dict[str, Any] = {key: value for key, value in choices.items() if value is not None}
     if asked.tasks is not None:
         changes["tasks"] = _names(asked.tasks)
     suite = SuiteRecipe.model_validate(suite.model_dump() | changes)
     rows = load_methods(asked.methods, suite=suite, sets=asked.sets, include=asked.include) if asked.methods else []
     rows, rates = _rates(asked, suite, rows)
-    tasks = [suite.decoded(load_task(task, include=asked.include)) for task in suite.tasks]
+    tasks = [suite.with_decoding(load_task(task, include=asked.include)) for task in suite.tasks]
     return Request(
         suite=suite,
         tasks=tasks,

@@ -36,7 +36,7 @@ from ropo_bench.report.sections.tables import Line, PlainTable
 
 
 def gather(run):
-    return [model.row for model in run.shelf]
+    return [model.row for model in run]
 
 
 SECTION = Section(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ropo_bench.claims.check import Decided, decide_claims
-from ropo_bench.claims.reading import read_claims
 from ropo_bench.claims.rule import exit_code
+from ropo_bench.claims.sentences import read_claims
 
 __all__ = ["Decided", "decide_claims", "exit_code", "read_claims"]

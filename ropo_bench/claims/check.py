@@ -8,17 +8,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ropo_bench.claims.needs import Needs, needs
-from ropo_bench.claims.reading import Claim
 from ropo_bench.claims.rule import ALPHA, Decision, Evidence, Region, Verdict, decide
+from ropo_bench.claims.sentences import Claim
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import samples_of
 from ropo_bench.recipes.files import suggest
 from ropo_bench.recipes.task import Column
 from ropo_bench.runs.reading import Run
 from ropo_bench.runs.record import DONE, PENDING
-from ropo_bench.statistics import Difference, Sample, differences, level, subtract, visible_effect
-from ropo_bench.statistics.bounded import Scale
-from ropo_bench.statistics.difference import intervals
+from ropo_bench.statistics.cells import level
+from ropo_bench.statistics.comparisons import differences, subtract
+from ropo_bench.statistics.difference import Difference, intervals
+from ropo_bench.statistics.intervals import Scale
+from ropo_bench.statistics.power import visible_effect
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.types import Score, Test
 
 Seeds = Sequence[Sequence[Score]]

@@ -6,9 +6,10 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ropo_bench.statistics import Sample, planned_parts, visible_effect
 from ropo_bench.statistics.cells import split
 from ropo_bench.statistics.crossed import sample_parts
+from ropo_bench.statistics.power import planned_parts, visible_effect
+from ropo_bench.statistics.sample import Sample
 
 POWER = 0.8
 MOST_PROMPTS, MOST_SEEDS = 1_000_000, 1_000

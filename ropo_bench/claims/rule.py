@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from ropo_bench.statistics import holm
 from ropo_bench.statistics.crossed import Parts
+from ropo_bench.statistics.multiplicity import holm
 
 Verdict = Literal["SUPPORTED", "NOT SUPPORTED", "UNDERPOWERED", "PENDING", "INCOMPLETE"]
 ALPHA = 0.025  # one-sided, of each of the two wrong verdicts over a whole file: together those of a 95 % interval

@@ -18,8 +18,10 @@ from ropo_bench.commands.results import app as results_app
 from ropo_bench.commands.running import app as running_app
 from ropo_bench.commands.runs import app as runs_app
 from ropo_bench.commands.score.app import app as score_app
-from ropo_bench.errors import RopoBenchError, doors, first_line
+from ropo_bench.errors import RopoBenchError, first_line
 from ropo_bench.errors.failures import as_expected, note_work, work_of
+from ropo_bench.errors.signals import Interrupted, watch_signals
+from ropo_bench.errors.streams import CLOSED, escape_unprintable, is_output_closed, is_output_full, leave
 from ropo_bench.terminal.screen import say, visible
 from ropo_bench.training.team.launch import adopt
 
@@ -53,9 +55,13 @@ def pocket_build(
 
     World, tokenizer, base model, preference pairs and difficulties.
     """
-    from ropo_bench.commands.pocket import build_command
+    from ropo_bench.pocket.build.steps import build
+    from ropo_bench.sources.shipped import POCKET_ASSETS
+    from ropo_bench.store import Store
+    from ropo_bench.terminal.progress import Progress
 
-    build_command(out, runs)
+    with Progress() as progress:
+        build(out or POCKET_ASSETS, Store(runs), progress)
 
 
 def main() -> None:
@@ -63,17 +69,17 @@ def main() -> None:
     # Before torch is loaded: threads that spin while they wait slow a training several times when other processes
     # keep the cores busy (docs/log.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    doors.watch_signals()
-    doors.escape_unprintable()
+    watch_signals()
+    escape_unprintable()
     try:
         code = _run_command()
         sys.stdout.flush()  # a full disk behind it is found here, not by the interpreter's end
-    except doors.Interrupted as stop:
-        doors.leave(stop.exit_code, stop.line())
+    except Interrupted as stop:
+        leave(stop.exit_code, stop.line())
     except BaseException as error:
         ending, line = _describe(error)
-        doors.leave(ending, visible(line))
-    doors.leave(code)
+        leave(ending, visible(line))
+    leave(code)
 
 
 def _run_command() -> int:
@@ -92,9 +98,9 @@ def _describe(error: BaseException) -> tuple[int, str]:
         say(output.getvalue(), end="", file=sys.stderr)
         return int(getattr(error, "exit_code", 2)), ""
     cause = error.__context__ if isinstance(error, SystemExit) else error
-    if cause is not None and doors.is_output_closed(cause):
-        return doors.CLOSED, ""
-    if doors.is_output_full(error):
+    if cause is not None and is_output_closed(cause):
+        return CLOSED, ""
+    if is_output_full(error):
         return 4, f"error: standard output: {first_line(error)}; free some space there, or print elsewhere"
     if isinstance(error, RopoBenchError):
         work = work_of(error)

@@ -32,7 +32,7 @@ def list_assets(names: Names = None, assets: Mirror = None, as_json: AsJson = Fa
     from ropo_bench.sources.assets import find
 
     rows = []
-    for entry in _chosen(names, assets):
+    for entry in _choose(names, assets):
         place = find(entry)
         rows.append({**_describe(entry), "place": place[0] if place else "absent"})
     if as_json:
@@ -55,7 +55,7 @@ def fetch(names: Names = None, assets: Mirror = None, as_json: AsJson = False) -
     from ropo_bench.sources.assets.download import Unreachable
 
     rows: list[dict[str, Any]] = []
-    for entry in _chosen(names, assets):
+    for entry in _choose(names, assets):
         here = find(entry) is not None
         if not here and not names and entry.url is None:
             rows.append(_row(entry, "left out", "from a mirror only, `assets list --json` says why"))
@@ -79,7 +79,7 @@ def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) 
     from ropo_bench.sources.assets.lookup import verify
 
     rows: list[dict[str, Any]] = []
-    for entry in _chosen(names, assets):
+    for entry in _choose(names, assets):
         place = find(entry)
         if place is None:
             reason = f"asset {entry.name}: neither in the mirror nor in the cache; `assets fetch` may have it"
@@ -102,7 +102,7 @@ def verify(names: Names = None, assets: Mirror = None, as_json: AsJson = False) 
         say(f"{len(here)} of {len(rows)} assets verified{where}")
 
 
-def _chosen(names: Sequence[str] | None, assets: Path | None) -> Sequence[Entry]:
+def _choose(names: Sequence[str] | None, assets: Path | None) -> Sequence[Entry]:
     """The registered files with these names or in these folders of the registry; without names, all."""
     from ropo_bench.sources.assets import entries, entry, use_mirror
 

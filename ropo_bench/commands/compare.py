@@ -9,9 +9,8 @@ from shutil import get_terminal_size
 from ropo_bench.comparison.columns import compare_rows
 from ropo_bench.comparison.text import comparison_json, comparison_text
 from ropo_bench.store import Store
+from ropo_bench.terminal.console import PLAIN_WIDTH
 from ropo_bench.terminal.screen import say
-
-PLAIN_WIDTH = 120
 
 
 def compare_command(first: str, second: str | None, rows: str | None, top: int, runs: Path, json: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +14,10 @@ from ropo_bench.doctor import Line, examine
 from ropo_bench.recipes.load import load_judge
 from ropo_bench.request import Asked, resolve
 from ropo_bench.store.bounded import dump_json
-from ropo_bench.terminal.console import Screen
+from ropo_bench.terminal.console import page_screen
 from ropo_bench.terminal.screen import say
 
 SCHEMA = 1
-PLAIN_WIDTH = 120
 MARKS = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "problem": ("PROBLEM", "bold red")}
 
 
@@ -38,7 +36,7 @@ def doctor_command(
     request = resolve(Asked("", suite or "pocket", base=base, judge=judge, include=include))
     ping = load_judge(judge, include=include) if judge else None
     lines: list[Line] = []
-    console = Screen(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    console = page_screen()
     for line in examine(request.suite, request.tasks, request.judges, ping, runs):
         lines.append(line)
         if not json:

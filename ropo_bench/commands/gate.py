@@ -11,23 +11,12 @@ from pathlib import Path
 import typer
 
 from ropo_bench.errors import UsageError
-from ropo_bench.gate import (
-    Baseline,
-    Decision,
-    GateReport,
-    Night,
-    Row,
-    Rules,
-    as_tonight,
-    decide,
-    default_path,
-    differences,
-    night_of,
-    read_history,
-    rows_of,
-    to_json,
-    to_lines,
-)
+from ropo_bench.gate.decision import Decision, Rules, decide
+from ropo_bench.gate.differences import differences
+from ropo_bench.gate.evidence import Baseline
+from ropo_bench.gate.history import as_tonight, default_path, read_history
+from ropo_bench.gate.night import Night, Row, night_of, rows_of
+from ropo_bench.gate.report import GateReport, to_json, to_lines
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.leaderboard.formats import from_json
 from ropo_bench.publishing import read_table

@@ -31,7 +31,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_judges(include: Include = None, as_json: AsJson = False) -> None:
     """List the judges: name, kind, model, description."""
-    from ropo_bench.recipes.load import list_recipes, load_judge
+    from ropo_bench.recipes.files import list_recipes
+    from ropo_bench.recipes.load import load_judge
 
     judges = [load_judge(name, include=include or []) for name in list_recipes("judges", include or [])]
     keys = ("name", "kind", "model", "description")
@@ -170,13 +171,14 @@ def _ask(
         return _Calibration(judge.name, [], _grade(judge, reference))
     from ropo_bench.judging.ledger import Budget
     from ropo_bench.recipes.load import load_task
-    from ropo_bench.scoring import find_scorer
+    from ropo_bench.scoring import find_judged
     from ropo_bench.stages.judges import JudgeRoom
     from ropo_bench.store import Store
     from ropo_bench.terminal.progress import Progress
 
     recipe = load_task(task, include=include)
-    probe = getattr(find_scorer(recipe), "probe", None)
+    scorer = find_judged(recipe.scorer)
+    probe = None if scorer is None else scorer.probe
     if probe is None or probe.num_answers != 2:
         raise UsageError(f"--task {task}: it does not ask which of two answers is better; take alpaca-eval-2, say")
     with Progress() as progress:
@@ -203,14 +205,14 @@ def _grade(judge: JudgeRecipe, reference: Sequence[Battle]) -> list[Battle]:
     """A reward model's verdicts: the higher reward wins."""
     from dataclasses import replace
 
-    from ropo_bench.judging.reward import reward_grader
+    from ropo_bench.judging.reward import RewardGrader
     from ropo_bench.scoring.arena import preference
     from ropo_bench.sources.models import model_folder
     from ropo_bench.types import Prompt
 
     texts = [(battle.prompt, answer) for battle in reference for answer in (battle.answer_a, battle.answer_b)]
     conversations = [(Prompt(f"battle {i // 2}", (prompt,)), [answer]) for i, (prompt, answer) in enumerate(texts)]
-    rewards = [reward for (reward,) in reward_grader(model_folder(judge.model)).grade(conversations)]
+    rewards = [reward for (reward,) in RewardGrader(model_folder(judge.model)).grade(conversations)]
     return [
         replace(battle, preference=preference(a, b, 0.0), first=None)
         for battle, a, b in zip(reference, rewards[::2], rewards[1::2], strict=True)

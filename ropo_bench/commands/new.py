@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes.load import list_recipes
+from ropo_bench.recipes.files import list_recipes
 from ropo_bench.store import atomic_write_text
 from ropo_bench.terminal.screen import say
 

@@ -15,21 +15,11 @@ from ropo_bench.commands.gate import again_name, baseline_of, night_from, repeat
 from ropo_bench.commands.report import PAGE, write_report
 from ropo_bench.commands.run import unfinished_code
 from ropo_bench.errors import UnfinishedRun, UsageError
-from ropo_bench.gate import (
-    Baseline,
-    Decision,
-    GateReport,
-    Night,
-    Row,
-    append,
-    decide,
-    default_path,
-    read_history,
-    rows_of,
-    to_json,
-    to_lines,
-    to_markdown,
-)
+from ropo_bench.gate.decision import Decision, decide
+from ropo_bench.gate.evidence import Baseline
+from ropo_bench.gate.history import append, default_path, read_history
+from ropo_bench.gate.night import Night, Row, rows_of
+from ropo_bench.gate.report import GateReport, to_json, to_lines, to_markdown
 from ropo_bench.leaderboard import leaderboard
 from ropo_bench.pipeline import run as run_pipeline
 from ropo_bench.planning import Spread
@@ -182,7 +172,8 @@ def _night(
         cells = ", ".join(f"{cell.row} {cell.column}" for cell in decision.suspects)
         bench.progress.note(f"suspected: {cells}; measuring again with fresh seeds")
         tonight = replace(
-            tonight, again=bench.measure(_suspected(request, decision, nightly.repeat_seeds), again_name(name))
+            tonight,
+            again=bench.measure(_narrow(request, decision, nightly.repeat_seeds), again_name(name)),
         )
         decision = decide(tonight, history, baseline, rules, tonight.again)
     return replace(tonight, verdict=decision.verdict, verdicts=decision.by_row()), decision
@@ -193,7 +184,7 @@ def _after(request: Request, number: int) -> int:
     return request.first_seed + number * request.seeds
 
 
-def _suspected(request: Request, decision: Decision, repeats: int) -> Request:
+def _narrow(request: Request, decision: Decision, repeats: int) -> Request:
     """Only the suspected methods and tasks, with seeds that nothing of tonight has."""
     rows = {cell.row for cell in decision.suspects}
     tasks = {cell.column.partition(".")[0] for cell in decision.suspects}

@@ -119,6 +119,8 @@ def export(
     runs: opt.Runs = Path("runs"),
 ) -> None:
     """Write answers and verdicts as FastChat's and alpaca_eval's files."""
-    from ropo_bench.commands.export import export_command
+    from ropo_bench.publishing.export import export as export_run
+    from ropo_bench.runs.reading import named_run
+    from ropo_bench.terminal.screen import say
 
-    export_command(run, out, runs)
+    say("\n".join(str(path) for path in export_run(named_run(runs, run), out)))

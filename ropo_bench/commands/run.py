@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from ropo_bench.commands.table import print_leaderboard
-from ropo_bench.comparison.requests import refuse_another_request
+from ropo_bench.comparison.request_changes import refuse_another_request
 from ropo_bench.errors import InternalError, RopoBenchError, UnfinishedRun
 from ropo_bench.errors.failures import INTERNAL
 from ropo_bench.pipeline import run as run_pipeline

@@ -164,6 +164,7 @@ def gc(dry_run: DryRun = False, runs: opt.Runs = Path("runs"), json: opt.Json = 
 def _alone(store: Any, dry_run: bool) -> Iterator[None]:
     """Have the store alone for the body; raises UnfinishedRun where another command works in it."""
     from ropo_bench.errors import UnfinishedRun
+    from ropo_bench.runs.prune import ANOTHER
     from ropo_bench.store.locks import ALONE
 
     if dry_run or not store.root.exists():
@@ -171,7 +172,7 @@ def _alone(store: Any, dry_run: bool) -> Iterator[None]:
         return
     with store.use.hold(ALONE) as alone:
         if not alone:
-            raise UnfinishedRun(f"{store.root}: another command works in this folder; repeat this when it has ended")
+            raise UnfinishedRun(f"{store.root}: {ANOTHER}; repeat this when it has ended")
         yield
 
 

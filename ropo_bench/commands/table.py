@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +14,8 @@ from ropo_bench.leaderboard.terminal import to_text
 from ropo_bench.recipes.files import suggest
 from ropo_bench.runs.reading import Run, newest_run, open_run
 from ropo_bench.store import Store
-from ropo_bench.terminal.console import Screen
+from ropo_bench.terminal.console import page_screen
 from ropo_bench.terminal.screen import say
-
-PLAIN_WIDTH = 120
 
 
 def table_command(names: Sequence[str], format: str, style: str, runs: Path, against: str | None = None) -> None:
@@ -46,7 +43,7 @@ def _print(runs: Sequence[Run], format: str, style: Style, against: str | None =
         say(render(board, format, style, literature), end="")
         return
 
-    console = Screen(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    console = page_screen()
     console.print(to_text(board, console.width, style, literature))
 
 

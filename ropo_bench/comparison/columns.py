@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ropo_bench.comparison.items import ComparedColumn, ComparedRows, Flips, flips, most_changed
+from ropo_bench.comparison.items import ComparedColumn, ComparedRows, Flips, find_most_changed, flips
 from ropo_bench.comparison.rows import Side, choose, judged_against_base, obstacle
 from ropo_bench.comparison.rows import differences as settings_that_differ
 from ropo_bench.errors import UsageError
@@ -15,7 +15,10 @@ from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.runs.reading import Run
 from ropo_bench.runs.record import SFT
 from ropo_bench.sources.prompts import read_prompts
-from ropo_bench.statistics import Sample, as_comparisons, differences, holm, visible_effect
+from ropo_bench.statistics.comparisons import as_comparisons, differences
+from ropo_bench.statistics.multiplicity import holm
+from ropo_bench.statistics.power import visible_effect
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.store import Stage, Store
 from ropo_bench.types import Comparison, Score
 
@@ -155,7 +158,7 @@ class Comparer:
         turned: Flips = flips(column.metric, *pair, column.better)
         answers = tuple(_answers(task.name, side.run, side.row) for side in sides)
         categories = self._categories(task, pair)
-        changes = most_changed(column.metric, *pair, self.top, categories, (answers[0], answers[1]))
+        changes = find_most_changed(column.metric, *pair, self.top, categories, (answers[0], answers[1]))
         return replace(compared, flips=turned, changes=changes)
 
     def _categories(self, task: TaskRecipe, pair: tuple[Seeds, Seeds]) -> Mapping[str, str]:

@@ -123,7 +123,7 @@ def item_values(metric: str, scores_by_seed: Sequence[Sequence[Score]], by_promp
     return {name: fmean(values) for name, values in by_name.items()}
 
 
-def most_changed(
+def find_most_changed(
     metric: str,
     a: Sequence[Sequence[Score]],
     b: Sequence[Sequence[Score]],

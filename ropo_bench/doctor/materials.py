@@ -15,30 +15,24 @@ from ropo_bench.errors import RopoBenchError
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.scoring import entry_of, find_judged
 from ropo_bench.sources import assets
 from ropo_bench.sources.models import local_model
 from ropo_bench.sources.options import ASSET
 from ropo_bench.sources.pairs import data_source
-from ropo_bench.sources.prompt_files import ANSWER_ASSETS, PROMPT_ASSETS
+from ropo_bench.sources.prompt_files import registered_files
 from ropo_bench.types import Message, Pair
 
 HUB = "https://huggingface.co"
 PROBE_SECONDS = 3.0
-# Files that a scorer reads beside its prompts, by their names' beginnings.
-SCORER_ASSETS = {
-    "mt-bench": ("mt_bench/judge_prompts", "mt_bench/reference_answer/"),
-    "mt-bench-pairwise": ("mt_bench/judge_prompts", "mt_bench/reference_answer/"),
-    "alpaca-eval": ("alpaca_eval/calibration/", PROMPT_ASSETS["alpaca-eval-2"]),
-}
-FROM_HUB = ("commonsense", "lm-eval")  # scorers that take the hub's data where the local files are absent
 PROBE_PAIR = Pair("probe", (Message(role="user", content="Which is larger, 2 or 3?"),), "3 is larger.", "2")
 
 
 def of_suite(suite: SuiteRecipe, tasks: Sequence[TaskRecipe], judges: Mapping[str, JudgeRecipe]) -> Iterator[Line]:
     """Everything that the suite reads; the network is asked only where something is not here."""
-    judging = {judge.model for judge in judges.values() if judge.kind in ("vllm-serve", "reward-model")}
+    judging = {judge.model for judge in judges.values() if judge.is_local}
     models = {name: _local(name) for name in dict.fromkeys((suite.base, *sorted(judging)))}
-    data, hub_files = _data_here(suite.data), any(task.scorer in FROM_HUB for task in tasks)
+    data, hub_files = _data_here(suite.data), any(entry_of(task).data for task in tasks)
     files, absent = _files(tasks)
     from_hub = None in models.values() or not data or hub_files
     network = _probe() if from_hub or absent else None
@@ -69,8 +63,8 @@ def _model(name: str, place: str | None, offline: bool, what: str) -> Line:
     if place is not None:
         return Line(what, "ok", f"{name} is on this machine")
     if offline:
-        given = " with --base" if what == "base" else ""
-        mend = f"with a network: hf download {name}; or give a local folder{given}"
+        option = " with --base" if what == "base" else ""
+        mend = f"with a network: hf download {name}; or give a local folder{option}"
         return Line(what, "problem", f"{name} is not on this machine, and the hub is not reachable", mend)
     return Line(what, "warning", f"{name} is not on this machine; it will be downloaded", f"hf download {name}")
 
@@ -88,8 +82,8 @@ def _template(folder: Path, data: str) -> Line:
         template_preflight(tokenizer, pairs)
     except RopoBenchError as error:
         return Line("template", "problem", str(error), "take a base whose tokenizer has a chat template for training")
-    first = encode_prompts(tokenizer, [pairs[0].prompt])[0][:1]
-    bos = "one BOS" if tokenizer.bos_token_id is not None and first == [tokenizer.bos_token_id] else "no BOS"
+    first_token = encode_prompts(tokenizer, [pairs[0].prompt])[0][:1]
+    bos = "one BOS" if tokenizer.bos_token_id is not None and first_token == [tokenizer.bos_token_id] else "no BOS"
     of = f"the first {min(len(pairs), 64)} pairs" if pairs[0] is not PROBE_PAIR else "a made-up pair"
     return Line("template", "ok", f"training and generation get the same tokens, {bos}, on {of}")
 
@@ -125,19 +119,13 @@ def _files(tasks: Sequence[TaskRecipe]) -> tuple[list[assets.Entry], list[assets
     """Registered files that the tasks read, and those of them that are not here."""
     wanted: list[str] = []
     for task in tasks:
-        wanted += SCORER_ASSETS.get(task.scorer, ())
-        wanted += [by_name[name] for name, by_name in _named_files(task) if name in by_name]
+        scorer = find_judged(task.scorer)
+        wanted += [] if scorer is None else [*scorer.question_files, *scorer.score_files]
+        wanted += registered_files(task)
         options = (value for value in task.options.values() if isinstance(value, str))
         wanted += [value.removeprefix(ASSET) for value in options if value.startswith(ASSET)]
     files = [entry for entry in assets.entries() if entry.name.startswith(tuple(wanted))] if wanted else []
     return files, [entry for entry in files if assets.find(entry) is None]
-
-
-def _named_files(task: TaskRecipe) -> Iterator[tuple[str, Mapping[str, str]]]:
-    if task.prompts is not None:
-        yield task.prompts, PROMPT_ASSETS
-    if task.baseline is not None:
-        yield task.baseline, ANSWER_ASSETS
 
 
 def _benchmark_files(files: Sequence[assets.Entry], absent: Sequence[assets.Entry], offline: bool) -> Line:

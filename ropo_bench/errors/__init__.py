@@ -17,11 +17,20 @@ Exit 0 is success, 1 a regression or a failed claim, 3 inconclusive, 130 interru
 
 from __future__ import annotations
 
+MESSAGE_CHARACTERS = 1900  # a message quotes what was given, which may be a file without an end
+_TAIL_CHARACTERS = 500
+
 
 class RopoBenchError(Exception):
-    """Base of all errors with a message for the user."""
+    """Base of all errors with a message for the user, which is cut in its middle where it is too long to be read."""
 
     exit_code = 4
+
+    def __init__(self, message: str = "") -> None:
+        if len(message) > MESSAGE_CHARACTERS:
+            head = MESSAGE_CHARACTERS - _TAIL_CHARACTERS - len(" ... ")
+            message = f"{message[:head]} ... {message[-_TAIL_CHARACTERS:]}"  # the mend stands at the end
+        super().__init__(message)
 
 
 def first_line(error: BaseException) -> str:

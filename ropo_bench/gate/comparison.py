@@ -21,17 +21,17 @@ import math
 from typing import NamedTuple
 
 from ropo_bench.gate import maths
+from ropo_bench.gate.autocorrelation import Autocorrelation
 from ropo_bench.gate.evidence import ENOUGH_DEGREES, Compared, Evidence
 from ropo_bench.gate.maths import Noise
 from ropo_bench.gate.night import Cell, Column
-from ropo_bench.gate.wandering import Wandering
 
 NIGHT_DEGREES = 7.0
 """Of nights of the same seeds (13 of them): from here on they alone say how much nights differ."""
 
 
 class Floors(NamedTuple):
-    """Both variances, at least what a number is known to. source: of the nights'. long_run: as in `Wandering`."""
+    """Both variances, at least what a number is known to. source: of the nights'. long_run: of `Autocorrelation`."""
 
     seeds: Noise
     nights: Noise
@@ -47,7 +47,7 @@ class Error(NamedTuple):
     degrees: float
 
 
-def floors(evidence: Evidence, cell: Cell, column: Column, wandered: Wandering) -> Floors | None:
+def floors(evidence: Evidence, cell: Cell, column: Column, autocorrelation: Autocorrelation) -> Floors | None:
     """The noise to expect of a cell (variance of a seed, of a night); None where nothing says what fresh seeds do.
 
     A night's standard deviation is at least half a unit of the last shown decimal, and one item's share. Where seeds
@@ -62,14 +62,14 @@ def floors(evidence: Evidence, cell: Cell, column: Column, wandered: Wandering) 
     nights, source = by_seeds, "seeds"
     if evidence.nights is not None and evidence.nights.degrees >= ENOUGH_DEGREES:
         # Steps between nights that wander are too small: their mean square is 2 tau^2 (1 - rho_1).
-        alone = Noise(evidence.nights.variance / (1 - wandered.first), evidence.nights.degrees)
+        alone = Noise(evidence.nights.variance / (1 - autocorrelation.first), evidence.nights.degrees)
         nights = alone if alone.degrees >= NIGHT_DEGREES else maths.combine(by_seeds, alone)
         source = "nights" if nights == alone else "seeds" if nights == by_seeds else "seeds and nights"
     return Floors(
         Noise(max(evidence.seeds.variance, cell.seeds * least), evidence.seeds.degrees),
         Noise(max(nights.variance, least), nights.degrees),
         source,
-        wandered.long_run,
+        autocorrelation.long_run,
     )
 
 

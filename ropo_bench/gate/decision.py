@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from ropo_bench.errors import UsageError
 from ropo_bench.gate import maths
+from ropo_bench.gate.autocorrelation import estimate_autocorrelation
+from ropo_bench.gate.cell_numbers import ALPHA_AGAIN, ALPHA_NIGHT, CellVerdict, MeasuredCell, measure_cell
 from ropo_bench.gate.comparison import error_again
 from ropo_bench.gate.evidence import Baseline, Compared, Evidence, evidence
 from ropo_bench.gate.night import Cell, Night, Row, Verdict, finished_cell
-from ropo_bench.gate.trial import ALPHA_AGAIN, ALPHA_NIGHT, CellVerdict, Trial, trial
-from ropo_bench.gate.wandering import wandering
-from ropo_bench.statistics import holm
+from ropo_bench.statistics.multiplicity import holm
 
 EXIT_CODES: Mapping[Verdict, int] = {"REGRESSION": 1, "INCOMPLETE": 4, "SUSPECTED": 3, "INCONCLUSIVE": 3, "GO": 0}
 """The first of them that a cell has is the night's."""
@@ -66,11 +66,11 @@ def decide(
     before = [night for night in history if night.time < tonight.time]
     names = find_watched(tonight, before, baseline, rules)
     assessments = [_evidence(*name, tonight, before, baseline) for name in names]
-    series = [assessment.series for assessment in assessments if isinstance(assessment, Evidence)]
+    autocorrelation = estimate_autocorrelation([a.series for a in assessments if isinstance(a, Evidence)])
     tests = [
         assessment
         if isinstance(assessment, CellVerdict)
-        else trial(name, tonight, assessment, wandering(series), rules.margins.get(name[1]), len(names))
+        else measure_cell(name, tonight, assessment, autocorrelation, rules.margins.get(name[1]), len(names))
         for name, assessment in zip(names, assessments, strict=True)
     ]
     adjusted = holm([1.0 if isinstance(test, CellVerdict) else test.verdict.p_value or 0.0 for test in tests])
@@ -108,7 +108,7 @@ def _evidence(
     return evidence(row, column, tonight, before, baseline)
 
 
-def _verdict(test: Trial, adjusted: float, again: Mapping[str, Row] | None) -> CellVerdict:
+def _verdict(test: MeasuredCell, adjusted: float, again: Mapping[str, Row] | None) -> CellVerdict:
     verdict = replace(test.verdict, adjusted=adjusted)
     low, margin, drift = verdict.low or 0.0, verdict.margin or 0.0, verdict.drift or 0.0
     worse = adjusted <= ALPHA_NIGHT and low <= -margin
@@ -131,19 +131,19 @@ def _verdict(test: Trial, adjusted: float, again: Mapping[str, Row] | None) -> C
     return replace(verdict, verdict="INCONCLUSIVE", reason=f"{reason}, but not again with fresh seeds")
 
 
-def _judge_unsuspected(test: Trial, verdict: CellVerdict, is_within: bool) -> CellVerdict:
+def _judge_unsuspected(test: MeasuredCell, verdict: CellVerdict, is_within: bool) -> CellVerdict:
     """The verdict where nothing is suspected; is_within: whether the lower bound is above minus the margin."""
     if test.evidence.unchanged:
         return replace(verdict, reason="the very measurement of the baseline")
     if not is_within:
         return replace(verdict, verdict="INCONCLUSIVE", reason="a loss of the margin cannot be excluded")
-    if not test.given and verdict.adjusted is not None and verdict.adjusted <= ALPHA_NIGHT:
+    if not test.has_margin and verdict.adjusted is not None and verdict.adjusted <= ALPHA_NIGHT:
         reason = "significantly worse, within a margin that is only what this night could detect"
         return replace(verdict, verdict="INCONCLUSIVE", reason=reason)
     return replace(verdict, reason="not worse by the margin")
 
 
-def _again(rerun: Cell, seeds: tuple[int, ...], reference: Compared, test: Trial) -> tuple[float, float]:
+def _again(rerun: Cell, seeds: tuple[int, ...], reference: Compared, test: MeasuredCell) -> tuple[float, float]:
     """What the re-run should be if nothing had changed, and the p-value of "not worse" than that."""
     expected, error, degrees = error_again(test.noise, reference, test.evidence, rerun.seeds, seeds)
     difference = test.sign * ((rerun.value or 0.0) - expected)

@@ -111,7 +111,7 @@ def evidence(row: str, column: str, tonight: Night, history: Sequence[Night], ba
         offsets=_offsets(measured_runs, now),
         fresh=_fresh(now),
         series=series,
-        drawn=_drawn([*measured_runs, now]),
+        drawn=_num_seeds([*measured_runs, now]),
     )
 
 
@@ -174,7 +174,7 @@ def _offsets(runs: Sequence[Run], now: Run) -> list[Offset]:
     return list(offsets.values())
 
 
-def _drawn(runs: Sequence[Run]) -> int:
+def _num_seeds(runs: Sequence[Run]) -> int:
     """Seeds that an older history has not kept are taken to be the same in all its nights, and others in repeats."""
     blocks = [block for run in runs for block in (run.own, *run.repeats)]
     named = {seed for block in blocks for seed in block.seeds}

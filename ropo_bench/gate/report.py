@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ropo_bench.gate.cell_numbers import ALPHA_DRIFT, ALPHA_NIGHT, CellVerdict
 from ropo_bench.gate.decision import EXIT_CODES, Decision
 from ropo_bench.gate.differences import Change
 from ropo_bench.gate.night import Night, Verdict
-from ropo_bench.gate.trial import ALPHA_DRIFT, ALPHA_NIGHT, CellVerdict
 from ropo_bench.store.bounded import dump_json
 
 SCHEMA = 1

@@ -39,7 +39,7 @@ def choose_backend(folder: Path, backend: str) -> Literal["vllm", "hf"]:
     """
     if backend == "hf":
         return "hf"
-    hindrance = _no_vllm() or _not_served(folder)
+    hindrance = _no_vllm() or _why_not_served(folder)
     if hindrance is None:
         return "vllm"
     if backend == "vllm":
@@ -63,7 +63,7 @@ def _no_vllm() -> str | None:
     return None
 
 
-def _not_served(folder: Path) -> str | None:
+def _why_not_served(folder: Path) -> str | None:
     """Why vLLM cannot serve this model."""
     path = folder / "config.json"
     if not path.is_file():

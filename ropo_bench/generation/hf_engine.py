@@ -55,6 +55,10 @@ class HFEngine:
         """
         return check_logps(loglikelihoods(self.model, requests, self.room_tokens))
 
+    def swap(self, folder: Path) -> bool:
+        """Never: loading a model anew takes no longer."""
+        return False
+
     def close(self) -> None:
         """Drop the model and give its memory back to the device."""
         self.model = None

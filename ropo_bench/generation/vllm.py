@@ -17,6 +17,7 @@ from typing import Any
 from ropo_bench.errors import UsageError
 from ropo_bench.generation.base import Conversation, check_logps, fit, num_new_tokens, temperature_of, turn_seed
 from ropo_bench.generation.hf import stop_ids
+from ropo_bench.generation.swapping import differ_in_weights_only
 from ropo_bench.generation.vllm_process import Worker
 from ropo_bench.models.checks import check_model
 from ropo_bench.models.load import DTYPES, generation_config, load_tokenizer
@@ -49,7 +50,7 @@ class VllmEngine:
         import torch
         from transformers import AutoConfig
 
-        self.life = f"vllm-{secrets.token_hex(4)}"
+        self.life = _life()
         check_model(folder, self.backend)
         self.tokenizer = load_tokenizer(folder)
         self._folder = folder
@@ -190,6 +191,21 @@ class VllmEngine:
             self._give_up({id: worker for id, (worker, _) in open_.items()})
         return answers
 
+    def swap(self, folder: Path) -> bool:
+        """Take the weights of another folder into the running workers, where all else is the same; see Engine.
+
+        A start costs minutes on a GPU, a swap what reading the weights costs. Raises MethodFailed where a worker dies
+        of it.
+        """
+        if not differ_in_weights_only(self._folder, folder):
+            return False
+        check_model(folder, self.backend)
+        self._answers([{"do": "reload", "folder": str(folder)}] * len(self._workers))  # one to each
+        self._folder, self.tokenizer = folder, load_tokenizer(folder)
+        self.__dict__.pop("stop_ids", None)
+        self.life = _life()
+        return True
+
     def close(self) -> None:
         """End the workers; their memory is free when this returns."""
         for worker in self._workers:
@@ -206,7 +222,7 @@ class VllmEngine:
     def _receive(self) -> dict[str, Any]:
         worker, message = self._inbox.get()
         if message is None:
-            raise worker.died()
+            raise worker.describe_end()
         return message
 
     def _give_up(self, open_: Mapping[str, Worker]) -> None:
@@ -215,6 +231,10 @@ class VllmEngine:
             ids = [id for id, owner in open_.items() if owner is worker]
             if ids and worker.process.poll() is None:
                 worker.send({"do": "abort", "ids": ids})
+
+
+def _life() -> str:
+    return f"vllm-{secrets.token_hex(4)}"
 
 
 def engine_arguments(

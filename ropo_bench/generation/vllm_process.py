@@ -36,7 +36,7 @@ class Worker:
         self.name = name
         handle, path = tempfile.mkstemp(prefix="ropo-bench-vllm-", suffix=".log")
         self.log = Path(path)
-        own = {"PYTHONPATH": os.pathsep.join([str(PACKAGE_ROOT), *_given("PYTHONPATH")]), **environment}
+        own = {"PYTHONPATH": os.pathsep.join([str(PACKAGE_ROOT), *_setting("PYTHONPATH")]), **environment}
         with os.fdopen(handle, "wb") as log:
             self.process = subprocess.Popen(
                 # -P: a file of the user's named like a module must not take its place.
@@ -65,9 +65,9 @@ class Worker:
             self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
         except (OSError, ValueError) as error:
-            raise self.died() from error
+            raise self.describe_end() from error
 
-    def died(self) -> MethodFailed:
+    def describe_end(self) -> MethodFailed:
         """The error that says what became of the process."""
         code = self._end()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -113,6 +113,6 @@ def telling_line(log: Path) -> str:
     return re.sub(r"^\(.*?\) *", "", said)[:300]
 
 
-def _given(variable: str) -> list[str]:
+def _setting(variable: str) -> list[str]:
     value = os.environ.get(variable)
     return [value] if value else []

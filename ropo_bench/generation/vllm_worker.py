@@ -5,6 +5,7 @@ One JSON object a line. First in: the arguments of vllm.LLM. First out: {"ready"
     {"do": "score", "id", "prompt", "start"} -> {"id", "logprob", "greedy"}: of prompt[start:], given what is before
     {"do": "complete", "id", "prompt", "max_tokens", "stop", "stop_ids", "sampling"} -> {"id", "text"}: stop are texts
     {"do": "abort", "ids"}: no answers to these
+    {"do": "reload", "id", "folder"} -> {"id", "reloaded"}: its weights from now on; sent while nothing is open
 and at the end of the input the process ends. Chats and turns are the parent's business (vllm.py).
 """
 
@@ -65,6 +66,10 @@ def _serve(engine: Any, requests: queue.SimpleQueue[dict[str, Any]], lines_out: 
             if request["do"] == "abort":
                 engine.abort_request(request["ids"])
                 continue
+            if request["do"] == "reload":
+                _reload(engine, request["folder"])
+                _write(lines_out, {"id": request["id"], "reloaded": True})
+                continue
             if request["do"] == "score":
                 starts[request["id"]] = request["start"]
             if request["do"] == "complete":
@@ -80,6 +85,28 @@ def _serve(engine: Any, requests: queue.SimpleQueue[dict[str, Any]], lines_out: 
                 else:
                     _write(lines_out, _plain_answer(output) if start is None else _plain_score(output, start))
         lines_out.flush()
+
+
+def _reload(engine: Any, folder: str) -> None:
+    """Read another model's weights in place; what was computed with the ones before is forgotten."""
+    from vllm.platforms import current_platform
+
+    engine.collective_rpc("reload_weights", kwargs={"weights_path": folder})
+    if current_platform.is_cpu():
+        engine.collective_rpc(_pack_heads_anew)
+    if not engine.reset_prefix_cache():
+        raise RuntimeError("the prefix cache still holds what the weights before computed")
+    engine.model_config.model = folder
+    engine.output_processor.tokenizer = None
+
+
+def _pack_heads_anew(worker: Any) -> None:
+    """Let tied heads see the new embeddings: vLLM 0.32 on a CPU goes on with a packed copy of the old ones."""
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+    for module in worker.get_model().modules():
+        if isinstance(module, ParallelLMHead):
+            module.quant_method.process_weights_after_loading(module)
 
 
 def _give_tokenizer(engine: Any) -> None:
@@ -135,7 +162,7 @@ def _plain_score(output: Any, start: int) -> dict[str, Any]:
 
 
 def _write(lines_out: TextIO, message: Mapping[str, Any]) -> None:
-    print(json.dumps(message), file=lines_out, flush="ready" in message)
+    print(json.dumps(message), file=lines_out, flush="ready" in message or "reloaded" in message)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import numpy as np
 
 from ropo_bench.errors import UsageError
 from ropo_bench.sources.assets import read_given
-from ropo_bench.statistics import bootstrap_clusters
+from ropo_bench.statistics.estimators import bootstrap_clusters
 from ropo_bench.store.bounded import parse_json
 from ropo_bench.types import JudgeAnswer, JudgeCall, Prompt
 

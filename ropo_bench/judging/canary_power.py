@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from ropo_bench.statistics import minimum_detectable_effect
+from ropo_bench.statistics.power import minimum_detectable_effect
 
 Kind = Literal["constant", "identical", "swap", "verbose"]
 

@@ -15,12 +15,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from ropo_bench.errors import UsageError
+from ropo_bench.judging.checksummed_lines import BAD, read_lines, set_damaged_aside, with_checksum
 from ropo_bench.judging.reply import Failure, Reply, read_logprobs
-from ropo_bench.judging.sealed import BAD, read_sealed, seal, set_aside
 from ropo_bench.recipes.judge import Prices
 from ropo_bench.store import JsonLines, storage_errors
 from ropo_bench.types import JudgeAnswer, Message
@@ -168,7 +167,7 @@ def set_damage_aside(folder: Path) -> list[str]:
         (ANSWERS, _ANSWER_KEYS, "what they answered is asked again"),
         (LEDGER, _EVENT_KEYS, "the costs of older commands may be told too low"),
     ):
-        count = set_aside(folder / name, keys)
+        count = set_damaged_aside(folder / name, keys)
         if count:
             messages.append(f"{folder / name}: damaged lines, moved into {name}{BAD}: {count}; {cost}")
     return messages
@@ -177,7 +176,7 @@ def set_damage_aside(folder: Path) -> list[str]:
 def read_answers(folder: Path, keys: Collection[str]) -> dict[str, JudgeAnswer]:
     """The answers on disk under some request keys, but for those whose lines are damaged."""
     answers = {}
-    for _, record in read_sealed(folder / ANSWERS, _ANSWER_KEYS):
+    for _, record in read_lines(folder / ANSWERS, _ANSWER_KEYS):
         if record is not None and record["key"] in keys:
             answer = _answer(record)
             if answer is not None:
@@ -202,7 +201,7 @@ def spent_usd(folder: Path, keys: Collection[str]) -> float:
     costs = 0.0
     pending: dict[str, list[float]] = defaultdict(list)
     answered: set[str] = set()
-    for _, record in read_sealed(folder / LEDGER, _EVENT_KEYS):
+    for _, record in read_lines(folder / LEDGER, _EVENT_KEYS):
         if record is None or record["key"] not in keys:
             continue
         key, event = record["key"], record.get("event")
@@ -213,7 +212,7 @@ def spent_usd(folder: Path, keys: Collection[str]) -> float:
         costs += _usd(record.get("cost_usd"))
         if event == "answered":
             answered.add(key)
-    for _, record in read_sealed(folder / ANSWERS, _ANSWER_KEYS):
+    for _, record in read_lines(folder / ANSWERS, _ANSWER_KEYS):
         if record is not None and record["key"] in keys and record["key"] not in answered:
             pending[record["key"]] = pending[record["key"]][:-1]
             costs += _usd(record.get("cost_usd"))
@@ -239,9 +238,7 @@ class Ledger:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._answers.close()
         self._events.close()
 
@@ -265,7 +262,9 @@ class Ledger:
         bill = {"input_tokens": reply.input_tokens, "output_tokens": reply.output_tokens, "cost_usd": paid}
         record = {"key": key, "item": item, "text": answer.text, "finish_reason": answer.finish_reason}
         # With its bill: the process may end before the event is written.
-        self._answers.append(seal({**record, "top_logprobs": answer.top_logprobs, "model": answer.model, **bill}))
+        self._answers.append(
+            with_checksum({**record, "top_logprobs": answer.top_logprobs, "model": answer.model, **bill})
+        )
         self._event("answered", key, item, attempt, seconds=round(seconds, 3), **bill)
         self.budget.pay(worst_usd, paid or 0.0)
         self.tally.answered += 1
@@ -295,4 +294,4 @@ class Ledger:
 
     def _event(self, event: str, key: str, item: str, attempt: int, **more: Any) -> None:
         names = {"event": event, "key": key, "item": item, "attempt": attempt}
-        self._events.append(seal({**names, "unix_seconds": round(time.time(), 3), **more}))
+        self._events.append(with_checksum({**names, "unix_seconds": round(time.time(), 3), **more}))

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.errors import MethodFailed, UsageError, first_line
-from ropo_bench.errors.failures import is_out_of_memory
+from ropo_bench.errors import MethodFailed, UsageError
 from ropo_bench.preferences.chat import encode, render
 from ropo_bench.types import Message, Prompt
 
@@ -22,6 +21,9 @@ class RewardGrader:
 
     Rewards are on the model's own scale; they compare answers to one prompt and nothing else. In fp32 on a CPU,
     in the checkpoint's dtype on a GPU. Raises UsageError for a chat that does not fit into the model's context.
+
+    folder: config, safetensors, a tokenizer with a chat template; UsageError where it is no reward model. batch_size:
+    chats a forward pass; it changes no reward beyond rounding.
     """
 
     def __init__(self, folder: Path, batch_size: int = BATCH_SIZE) -> None:
@@ -43,7 +45,7 @@ class RewardGrader:
         return [[next(rewards) for _ in turns] for _, turns in conversations]
 
     def _rewards(self, chats: Sequence[tuple[str, list[Message]]]) -> list[float]:
-        rows = encode(self.tokenizer, [self._written(name, chat) for name, chat in chats])
+        rows = encode(self.tokenizer, [self._render(name, chat) for name, chat in chats])
         room = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         for (name, _), ids in zip(chats, rows, strict=True):
             if room is not None and len(ids) > room:
@@ -59,7 +61,7 @@ class RewardGrader:
                 rewards[i] = reward
         return rewards
 
-    def _written(self, name: str, chat: Sequence[Message]) -> str:
+    def _render(self, name: str, chat: Sequence[Message]) -> str:
         return render(self.tokenizer, chat[:-1], name, answer=chat[-1]["content"])
 
     def _batch(self, rows: Sequence[Sequence[int]]) -> list[float]:
@@ -95,15 +97,6 @@ class RewardGrader:
         return pad
 
 
-def reward_grader(folder: Path, batch_size: int = BATCH_SIZE) -> RewardGrader:
-    """The grader of a local folder: config, safetensors, a tokenizer with a chat template.
-
-    batch_size: chats a forward pass; it changes no reward beyond rounding. Raises UsageError for a folder that is
-    no reward model.
-    """
-    return RewardGrader(folder, batch_size)
-
-
 def _chats(prompt: Prompt, turns: Sequence[str]) -> list[tuple[str, list[Message]]]:
     """For each answer the conversation up to it, with a name for errors; answers may end before the questions."""
     chats: list[tuple[str, list[Message]]] = []
@@ -117,31 +110,14 @@ def _chats(prompt: Prompt, turns: Sequence[str]) -> list[tuple[str, list[Message
 def _load(folder: Path) -> Any:
     from transformers import AutoModelForSequenceClassification
 
-    from ropo_bench.models.load import best_device
-    from ropo_bench.weights.checks import check_finite, check_loading, quiet
-    from ropo_bench.weights.files import check_whole
+    from ropo_bench.models.load import best_device, read_weights
+    from ropo_bench.weights.checks import check_finite, check_loading
 
-    where = f"reward model {folder}"
-    check_whole(where, folder)
-    device = best_device()
-    try:
-        with quiet():
-            model, info = AutoModelForSequenceClassification.from_pretrained(
-                folder,
-                dtype="float32" if device.type == "cpu" else "auto",
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # check_loading tells of them
-            )
-    except Exception as error:  # a config may be wrong in as many ways as there are architectures
-        if is_out_of_memory(error):
-            raise  # nothing is wrong with the folder
-        raise UsageError(
-            f"reward model {folder}: transformers cannot load it ({first_line(error)}); give a folder of a"
-            " sequence-classification model with config.json and safetensors"
-        ) from error
+    where, device = f"reward model {folder}", best_device()
+    dtype = "float32" if device.type == "cpu" else "auto"
+    model, info = read_weights(
+        where, folder, AutoModelForSequenceClassification, dtype, "a sequence-classification model"
+    )
     head = {str(key) for key in info["missing_keys"] if str(key).startswith("score.")}
     if head:
         raise UsageError(
@@ -151,7 +127,7 @@ def _load(folder: Path) -> Any:
     check_loading(where, model, info)
     if model.config.num_labels != 1:
         raise UsageError(
-            f"reward model {folder}: gives {model.config.num_labels} numbers for an answer, one is needed;"
+            f"{where}: gives {model.config.num_labels} numbers for an answer, one is needed;"
             " give a model with num_labels 1"
         )
     model = model.eval().to(device)

@@ -1,12 +1,12 @@
 """From runs to their leaderboard, from the store alone: finished cells are measured, the rest is pending.
 
-build: rows, columns and title. joined: several runs as one. measured: cells and comparisons, kept once computed.
+build: rows, columns and title. join: several runs as one. measurements: cells and comparisons, kept once computed.
 notes: the lines under the table.
 """
 
 from __future__ import annotations
 
 from ropo_bench.leaderboard.build import leaderboard
-from ropo_bench.leaderboard.measured import compare_scores, estimators, samples_of
+from ropo_bench.leaderboard.measurements import compare_scores, estimators, samples_of
 
 __all__ = ["compare_scores", "estimators", "leaderboard", "samples_of"]

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard.alike import alike_lines
+from ropo_bench.leaderboard.agreement import alike_lines
 from ropo_bench.leaderboard.cells import Column, Leaderboard, Row
-from ropo_bench.leaderboard.joined import join_runs
-from ropo_bench.leaderboard.measured import Measured, compare_stored_rows, measure_row
+from ropo_bench.leaderboard.join import join_runs
+from ropo_bench.leaderboard.measurements import RowMeasurements, compare_stored_rows, measure_row
 from ropo_bench.leaderboard.notes import canary_results, dagger, find_uncovered, notes
 from ropo_bench.leaderboard.rates import choice_lines, rate_lines
 from ropo_bench.recipes.files import suggest
@@ -60,7 +60,7 @@ def leaderboard(runs: Run | Sequence[Run], against: str | None = None) -> Leader
     )
 
 
-def _measure_rows(run: Run, task: TaskRecipe) -> dict[str, Measured]:
+def _measure_rows(run: Run, task: TaskRecipe) -> dict[str, RowMeasurements]:
     """Every row that all seeds have finished, by label."""
     measured = {}
     for label, seeds in run.seeds.items():
@@ -87,7 +87,9 @@ def _is_reference(label: str) -> bool:
     return label == SFT or label.startswith(f"{SFT} (")
 
 
-def _without_reference(measured: Mapping[str, Mapping[str, Measured]]) -> dict[str, dict[str, Measured]]:
+def _without_reference(
+    measured: Mapping[str, Mapping[str, RowMeasurements]],
+) -> dict[str, dict[str, RowMeasurements]]:
     """The methods: that one answers as the model it started from is no second result."""
     return {
         task: {label: row for label, row in rows.items() if not _is_reference(label)}
@@ -95,7 +97,7 @@ def _without_reference(measured: Mapping[str, Mapping[str, Measured]]) -> dict[s
     }
 
 
-def _cautions(measured: Mapping[str, Mapping[str, Measured]]) -> list[str]:
+def _cautions(measured: Mapping[str, Mapping[str, RowMeasurements]]) -> list[str]:
     """What must be known beside single cells. measured: by task, then by row."""
     return [
         f"{task}, {label}: {caution}"
@@ -105,7 +107,7 @@ def _cautions(measured: Mapping[str, Mapping[str, Measured]]) -> list[str]:
     ]
 
 
-def _row(label: str, seeds: Sequence[RowRecord], measured: Sequence[Measured | None]) -> Row:
+def _row(label: str, seeds: Sequence[RowRecord], measured: Sequence[RowMeasurements | None]) -> Row:
     """One method over its seeds; a cell needs all of them. measured: by task."""
     trained = [row.training for row in seeds if row.training is not None]
     states = [row.state for row in seeds if row.state != DONE]

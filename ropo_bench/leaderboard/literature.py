@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes.files import shown
+from ropo_bench.recipes.files import display_path
 from ropo_bench.store.bounded import read_bounded, read_csv
 
 CLAIMS = "claims-of-improvement"
@@ -103,12 +103,12 @@ def _read(path: Path, kind: type[Line], numbers: tuple[str, ...], optional: tupl
     try:
         rows = list(read_csv(read_bounded(path).decode("utf-8-sig")))
     except ValueError as error:
-        raise UsageError(f"{shown(path)}: cannot be read ({error}); give a CSV file in UTF-8") from None
+        raise UsageError(f"{display_path(path)}: cannot be read ({error}); give a CSV file in UTF-8") from None
     if not rows or rows[0][1] != expected:
-        raise UsageError(f"{shown(path)}:1: the columns must be {','.join(expected)}")
+        raise UsageError(f"{display_path(path)}:1: the columns must be {','.join(expected)}")
     for line, cells in rows[1:]:
         if cells:
-            where, row = f"{shown(path)}:{line}", dict(zip(expected, cells, strict=False))
+            where, row = f"{display_path(path)}:{line}", dict(zip(expected, cells, strict=False))
             if len(cells) != len(expected):
                 raise UsageError(f"{where}: {len(expected)} columns are needed; put texts with commas in quotes")
             if not row["source"]:

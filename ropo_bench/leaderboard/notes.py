@@ -11,7 +11,7 @@ from ropo_bench.recipes.suite import MergeRecipe
 from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.runs.reading import Run
 from ropo_bench.runs.record import DataRecord, RequestRecord, RowRecord, RunRecord
-from ropo_bench.statistics import LEAST_COVERAGE
+from ropo_bench.statistics.comparisons import LEAST_COVERAGE
 
 DEMO = (
     "pocket-arena has the demo's 240 prompts; for small differences take --suite pocket-reference: 1,760, five seeds"

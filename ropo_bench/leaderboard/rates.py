@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ropo_bench.leaderboard.measured import Measured
+from ropo_bench.leaderboard.measurements import RowMeasurements
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.rates import Rates
 from ropo_bench.runs.record import RunRecord
@@ -49,7 +49,7 @@ def _list_rates(methods: Sequence[MethodRecipe]) -> str:
     return ", ".join(f"{method.name} {method.train.lr:g}" for method in methods)
 
 
-def choice_lines(record: RunRecord, measured: Mapping[str, Mapping[str, Measured]]) -> list[str]:
+def choice_lines(record: RunRecord, measured: Mapping[str, Mapping[str, RowMeasurements]]) -> list[str]:
     """For a run of curves, a line a tested column: how far its methods' cells hang on which rate was chosen.
 
     measured: by task, then by row, neighbours among them.

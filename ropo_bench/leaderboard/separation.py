@@ -57,7 +57,7 @@ def separations(board: Leaderboard) -> dict[tuple[str, str], Separation]:
 
 
 def _separation(board: Leaderboard, column: Column, differences: Mapping[tuple[str, str], Comparison]) -> Separation:
-    from ropo_bench.statistics import letters  # numpy: not for a table of one row
+    from ropo_bench.statistics.letters import letters  # numpy: not for a table of one row
 
     compared = {name for pair in differences for name in pair}
     cells = {row.name: row.cells.get((column.task, column.metric)) for row in board.rows if row.name in compared}
@@ -85,8 +85,8 @@ def detectable(board: Leaderboard, separation: Separation, level: float) -> floa
     Of the primary comparisons, where there are some, else with the reference, else of any two rows. level: two-sided
     error of one test; ALPHA over the number of comparisons of its family is what is asked of the smallest p-value.
     """
-    from ropo_bench.statistics import minimum_detectable_effect, visible_effect
     from ropo_bench.statistics.crossed import Parts
+    from ropo_bench.statistics.power import minimum_detectable_effect, visible_effect
 
     effects = []
     for difference in select_comparisons(board, separation):
@@ -111,8 +111,8 @@ def family_size(board: Leaderboard) -> int:
 
 
 def shared_level(board: Leaderboard, level: float) -> float:
-    """By how much more the part that all comparisons with one reference share is held at (statistics.families)."""
-    from ropo_bench.statistics.families import SHARED, share_seeds
+    """By how much more the part that all comparisons with one reference share is held (statistics.multiplicity)."""
+    from ropo_bench.statistics.multiplicity import SHARED, share_seeds
 
     primary = [c for c in board.comparisons if c.family == "primary"]
     if level >= ALPHA or not share_seeds(primary):

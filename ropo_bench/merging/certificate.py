@@ -8,7 +8,6 @@ config, tokenizer and files with the base's (merging.folder). Memory holds one m
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +21,10 @@ from ropo_bench.merging.engine import MAX_ENGINE_ERROR, write_token_probes
 from ropo_bench.merging.folder import compare_folders
 from ropo_bench.merging.function import Answers, FunctionDifference, compare_functions
 from ropo_bench.merging.merge import fuse, round_weights
-from ropo_bench.merging.reading import ON_DISK, load_float32, read_back
+from ropo_bench.merging.read_back import ON_DISK, load_float32, read_back
 from ropo_bench.merging.weights import WeightDifference, compare_weights
 from ropo_bench.models.load import DTYPES
+from ropo_bench.store.bounded import finite_json
 from ropo_bench.store.files import TEMPORARY_PREFIX, atomic_write_json
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def measure(
         "failures": [],
     }
     failures = [*compare_folders(base_dir, merged_dir, limits.dtype, texts), *_failures(certificate)]
-    return cast(Certificate, _finite(certificate | {"failures": failures}))
+    return cast(Certificate, finite_json(certificate | {"failures": failures}))
 
 
 def applied_limits(limits: MergeRecipe) -> dict[str, float]:
@@ -233,12 +233,3 @@ def _change(measured: Certificate) -> str | None:
         f"the cast to {measured['dtype']} lost what training changed, the row would be its base under another name; "
         f"set merge.dtype: {wider}"
     )
-
-
-def _finite(value: Any) -> Any:
-    """A JSON value with None for every number that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(held) for key, held in value.items()}
-    if isinstance(value, list):
-        return [_finite(held) for held in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -41,26 +41,43 @@ def write_token_probes(answers: Answers, merged_dir: Path) -> None:
     atomic_write_json(merged_dir / TOKEN_PROBES, probes)
 
 
+def swap_engine(engine: Engine, merged_dir: Path) -> bool:
+    """Let a running engine take a merged model's weights in place of another's; False where it has to start anew.
+
+    Raises CertificateFailed where its answers did not change by one bit: engines have been seen to go on with the
+    weights before, in silence. Whether the new answers are the merged model's is for `check_engine`; a folder without
+    token probes cannot be told, and is not swapped to.
+    """
+    probes = _token_probes(engine, merged_dir)
+    if not probes:
+        return False
+    before = _ask(engine, probes)
+    if not engine.swap(merged_dir):
+        return False
+    if _ask(engine, probes) == before:
+        raise CertificateFailed(
+            f"merge certificate of {merged_dir}: the running {engine.backend} engine answers {len(probes)} tokens as "
+            "with the weights before; start it anew"
+        )
+    return True
+
+
 def check_engine(engine: Engine, merged_dir: Path, dtype: str) -> float | None:
     """Mean |difference| in nats of the engine's log-probabilities from the policy's; None where none were kept.
 
     Raises CertificateFailed above the limit of its dtype, and where what training changed is not in the engine's
     answers though it could be seen. Contexts that the engine has no room for are left out.
     """
-    path = merged_dir / TOKEN_PROBES
-    if not path.is_file():
-        return None
-    room = engine.room_tokens
-    probes = [probe for probe in read_json(path) if room is None or len(probe["context"]) + 2 <= room]
+    probes = _token_probes(engine, merged_dir)
     if not probes:
         return None
-    given = [logp for logp, _ in engine.loglikelihoods([(probe["context"], [probe["token"]]) for probe in probes])]
-    error: float = sum(abs(logp - probe["logp"]) for logp, probe in zip(given, probes, strict=True)) / len(probes)
+    logps = _ask(engine, probes)
+    error: float = sum(abs(logp - probe["logp"]) for logp, probe in zip(logps, probes, strict=True)) / len(probes)
     bound, fault = MAX_ENGINE_ERROR[dtype], None
     if not error <= bound:
         fault = f"engine_error {error:.3g} > {bound:g} nats a token"
     else:
-        share, highest = engine_share(given, probes)
+        share, highest = engine_share(logps, probes)
         least = 0.5 * read_json(merged_dir / "certificate.json")["kept_change"]
         if highest < least:
             fault = f"engine_share {share:.2g} < {least:.2g} of what training changed"
@@ -71,6 +88,19 @@ def check_engine(engine: Engine, merged_dir: Path, dtype: str) -> float | None:
             f"{'hf' if engine.backend == 'vllm' else 'vllm'}, or set merge.dtype: float32"
         )
     return error
+
+
+def _token_probes(engine: Engine, merged_dir: Path) -> list[dict[str, Any]]:
+    """The token probes beside a merged model that the engine has room for; none where none were kept."""
+    path = merged_dir / TOKEN_PROBES
+    room = engine.room_tokens
+    probes: list[dict[str, Any]] = read_json(path) if path.is_file() else []
+    return [probe for probe in probes if room is None or len(probe["context"]) + 2 <= room]
+
+
+def _ask(engine: Engine, probes: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The engine's log-probability of each probe's token."""
+    return [logp for logp, _ in engine.loglikelihoods([(probe["context"], [probe["token"]]) for probe in probes])]
 
 
 def engine_share(given: Sequence[float], probes: Sequence[Mapping[str, Any]]) -> tuple[float, float]:

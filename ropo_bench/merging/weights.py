@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ropo_bench.adapters import plain_model, rotations, tuner_layers
 from ropo_bench.merging.merge import merged_weights
-from ropo_bench.merging.reading import read_weight
+from ropo_bench.merging.read_back import read_weight
 from ropo_bench.models.geometry import energy_drift, neuron_angle_drift, orthogonality_error
 from ropo_bench.models.load import DTYPES
 

@@ -26,12 +26,27 @@ def load_model(folder: Path, dtype: str, device: torch.device | None = None) -> 
     from transformers import AutoModelForCausalLM
 
     where = f"model {folder}"
+    model, info = read_weights(where, folder, AutoModelForCausalLM, DTYPES[dtype], "a causal language model")
+    check_loading(where, model, info)
+    check_tie(where, model)
+    check_causal(where, model)
+    _mend_generation_config(model.generation_config)
+    model = model.to(device or best_device())
+    check_finite(where, model.named_parameters())
+    return model
+
+
+def read_weights(where: str, folder: Path, kind: Any, dtype: Any, what: str) -> tuple[Any, dict[str, Any]]:
+    """(model, which of its weights were missing, left over or of another shape), by transformers' class `kind`.
+
+    what: the noun of such a model, for the UsageError where transformers cannot load it.
+    """
     check_whole(where, folder)
     try:
         with quiet():
-            model, info = AutoModelForCausalLM.from_pretrained(
+            loaded: tuple[Any, dict[str, Any]] = kind.from_pretrained(
                 folder,
-                dtype=DTYPES[dtype],
+                dtype=dtype,
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -42,16 +57,10 @@ def load_model(folder: Path, dtype: str, device: torch.device | None = None) -> 
         if is_out_of_memory(error):
             raise  # nothing is wrong with the folder
         raise UsageError(
-            f"model {folder}: transformers cannot load it ({first_line(error)}); "
-            "give a folder of a causal language model with config.json and safetensors"
+            f"{where}: transformers cannot load it ({first_line(error)}); give a folder of {what} with config.json"
+            " and safetensors"
         ) from error
-    check_loading(where, model, info)
-    check_tie(where, model)
-    check_causal(where, model)
-    _mend_generation_config(model.generation_config)
-    model = model.to(device or best_device())
-    check_finite(where, model.named_parameters())
-    return model
+    return loaded
 
 
 def _mend_generation_config(config: Any) -> None:

@@ -7,10 +7,10 @@ a model or imports torch.
 from __future__ import annotations
 
 from ropo_bench.planning.disk import checkpoint_bytes, free_bytes, kept_bytes, num_steps
+from ropo_bench.planning.judge_costs import CHARACTERS_PER_TOKEN, Calls, canary_calls, judge_calls
 from ropo_bench.planning.machine import Machine, given_machine, this_machine
 from ropo_bench.planning.memory import (
     PROMPT_SHARE,
-    REFERENCE_FREE,
     Fit,
     Memory,
     activation_bytes,
@@ -21,30 +21,15 @@ from ropo_bench.planning.memory import (
     reads_reference,
     training_memory,
 )
-from ropo_bench.planning.questions import (
-    CHARACTERS_PER_TOKEN,
-    NUM_ITEMS,
-    PROMPT_SETS,
-    PROTOCOLS,
-    Calls,
-    Protocol,
-    canary_calls,
-    judge_calls,
-)
 from ropo_bench.planning.ways import Spread, Way, best_spread, fit_on, gib, launched_spread, refusal, ways_on
 
 __all__ = [
     "NOTES",
-    "NUM_ITEMS",
-    "PROMPT_SETS",
     "PROMPT_SHARE",
-    "PROTOCOLS",
-    "REFERENCE_FREE",
     "Calls",
     "Fit",
     "Machine",
     "Memory",
-    "Protocol",
     "Spread",
     "Way",
     "activation_bytes",

@@ -16,9 +16,10 @@ from ropo_bench.runs.reading import Run, open_run
 from ropo_bench.runs.record import SFT, RunRecord
 from ropo_bench.sources.models import local_model
 from ropo_bench.sources.pairs import data_source
-from ropo_bench.statistics import Sample, estimate, subtract
-from ropo_bench.statistics.cells import split
+from ropo_bench.statistics.cells import estimate, split
+from ropo_bench.statistics.comparisons import subtract
 from ropo_bench.statistics.crossed import sample_parts
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.store import Store
 
 Split = Mapping[str, float]

@@ -9,9 +9,9 @@ from statistics import fmean
 from typing import Any
 
 from ropo_bench.models.size import anatomy
-from ropo_bench.planning import PROMPT_SETS, num_steps, reads_reference
+from ropo_bench.planning import num_steps, reads_reference
 from ropo_bench.planning.explain import reason
-from ropo_bench.planning.requests import canary_requests, requests
+from ropo_bench.planning.judge_requests import canary_requests, requests
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe
@@ -20,6 +20,7 @@ from ropo_bench.runs.provenance import hardware
 from ropo_bench.runs.record import SFT
 from ropo_bench.sources.models import local_model
 from ropo_bench.sources.pairs import data_source
+from ropo_bench.sources.prompt_files import PROMPT_SETS
 from ropo_bench.sources.prompts import read_prompts
 from ropo_bench.stages import canaries, completions, merged, pairs, policy, reference, scores
 from ropo_bench.stages.bench import Bench, Model
@@ -200,7 +201,7 @@ def num_turns(task: TaskRecipe) -> tuple[int, int]:
     """(prompts, turns of all prompts) of a task; the public sets need not be here."""
     assert task.prompts is not None
     if task.prompts in PROMPT_SETS:
-        return PROMPT_SETS[task.prompts]
+        return PROMPT_SETS[task.prompts].num_prompts, PROMPT_SETS[task.prompts].num_turns
     prompts = read_prompts(task.prompts)
     return len(prompts), sum(len(prompt.turns) for prompt in prompts)
 

@@ -13,6 +13,7 @@ from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.request import Request
 from ropo_bench.runs.record import SFT
+from ropo_bench.scoring import find_judged
 
 
 def judging(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:
@@ -39,8 +40,8 @@ def _tasks(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:
 
 def _is_baseline(task: TaskRecipe) -> bool:
     """Whether the SFT model is what the others are compared with, and is not judged itself."""
-    protocol = planning.PROTOCOLS.get(task.scorer)
-    return task.baseline is None and protocol is not None and protocol.compares
+    scorer = find_judged(task.scorer)
+    return task.baseline is None and scorer is not None and scorer.compares
 
 
 def _canaries(request: Request, steps: Sequence[Step]) -> list[dict[str, Any]]:

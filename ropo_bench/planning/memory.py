@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ropo_bench.models.size import Anatomy, adapted_linears, head_dim, trainable_parameters
+from ropo_bench.recipes.losses import LOSSES
 from ropo_bench.recipes.method import AdapterRecipe, MethodRecipe, TrainRecipe
-from ropo_bench.recipes.objects import module_of
 from ropo_bench.recipes.task import TaskRecipe
 
-REFERENCE_FREE = ("simpo", "orpo", "cpo")
-"""Losses of the project that read no reference log-probabilities, told without loading torch."""
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 TILE_BYTES = 12 << 21  # logits of the fused head that exist at once, with their softmax (training/core/head.py)
 PROMPT_SHARE = 0.3  # of a sequence; UltraFeedback's prompts are 0.42 of its completions
@@ -29,8 +27,8 @@ State = Literal["fits", "tight", "no"]
 
 def reads_reference(method: MethodRecipe) -> bool:
     """Whether a method's loss reads reference log-probabilities; a loss of a user's own is loaded to know it."""
-    if module_of(method.loss.name) is None:
-        return method.loss.name not in REFERENCE_FREE
+    if method.loss.name in LOSSES:
+        return LOSSES[method.loss.name].uses_reference
     from ropo_bench.losses import resolve_loss
 
     return resolve_loss(method.loss.name).uses_reference

@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ropo_bench import planning
 from ropo_bench.errors import UsageError
 from ropo_bench.planning.earlier import Earlier, earlier
 from ropo_bench.planning.inventory import num_turns
 from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.request import Request
 from ropo_bench.runs.record import SFT
-from ropo_bench.statistics import planned_effect, planned_error, prompts_needed, seeds_needed
-from ropo_bench.statistics.families import SHARED
+from ropo_bench.scoring import entry_of
+from ropo_bench.statistics.multiplicity import SHARED
+from ropo_bench.statistics.power import planned_effect, planned_error, prompts_needed, seeds_needed
 from ropo_bench.store import Store
 
 ALPHA, POWER = 0.05, 0.8
@@ -174,7 +174,7 @@ def _num_prompts(task: TaskRecipe, column: Column, before: Earlier | None) -> in
     """Units that the column's estimate rests on: those of an earlier run, else the task's prompts."""
     if before is not None and column.metric in before.columns:
         return before.columns[column.metric].num_prompts
-    return planning.NUM_ITEMS.get(task.scorer) if task.prompts is None else num_turns(task)[0]
+    return entry_of(task).num_items if task.prompts is None else num_turns(task)[0]
 
 
 def _seen(split: Mapping[str, float], prompts: int, seeds: int, num_comparisons: int, methods: int) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from ropo_bench.pocket.forms import Form
 from ropo_bench.pocket.grader import grade
 from ropo_bench.pocket.grammar import Grammar, grammar, say
 from ropo_bench.pocket.instructions import Instruction
+from ropo_bench.pocket.parser import read, suits
 from ropo_bench.pocket.patterns import SHARED
 from ropo_bench.pocket.phrases import SITUATIONS, STEP_PREFIXES, TASKS
-from ropo_bench.pocket.reading import read, suits
 from ropo_bench.pocket.world import Statement, World
 
 Requirement = Mapping[str, Any]

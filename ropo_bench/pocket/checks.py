@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ropo_bench.pocket.lexicon import NUMBERS
+from ropo_bench.pocket.parser import Sentence, suits, truth
 from ropo_bench.pocket.phrases import SITUATIONS, TASKS
-from ropo_bench.pocket.reading import Sentence, suits, truth
 from ropo_bench.pocket.world import Statement, World
 
 Requirement = Mapping[str, Any]

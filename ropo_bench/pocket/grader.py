@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ropo_bench.pocket.checks import CHECKS
-from ropo_bench.pocket.reading import Sentence, read, truth
+from ropo_bench.pocket.parser import Sentence, read, truth
 from ropo_bench.pocket.world import World
 
 # Two grades nearer than this are a tie.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ropo_bench.errors import UsageError, first_line
-from ropo_bench.preferences.bounded import bounded_rendering
+from ropo_bench.preferences.template_limit import bounded_rendering
 from ropo_bench.types import Message
 
 if TYPE_CHECKING:

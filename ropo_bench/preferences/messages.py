@@ -10,6 +10,7 @@ from typing import Any
 from ropo_bench.preferences.keys import is_empty, refuse_changing
 from ropo_bench.preferences.malformed import MalformedError
 from ropo_bench.preferences.marks import ROLES, turns_of
+from ropo_bench.store.bounded import check_unicode
 from ropo_bench.types import Message
 
 Conversation = tuple[Message, ...]
@@ -121,7 +122,7 @@ def text_of(value: Any, key: str) -> str:
     if not isinstance(value, str):
         raise MalformedError(f"{key!r} has a {type(value).__name__} where text should be")
     try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise MalformedError(f"{key!r} holds half a surrogate pair, which is no valid Unicode") from None
+        check_unicode(value)
+    except ValueError as error:
+        raise MalformedError(f"{key!r} holds {error}") from None
     return value

@@ -13,7 +13,7 @@ from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.publishing.scores import ScoresOf
 from ropo_bench.recipes.suite import PrimaryRecipe
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.statistics import measure
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types import Measurement
 
 MEASURED_WITH = ("numpy", "scipy", "scikit-learn")

@@ -27,6 +27,8 @@ HOPELESS_DEPTH = 100
 MAX_CHARACTERS = 64 * 1024  # the largest shipped recipe has 4,000
 MAX_PIECES = 4000  # lines and commas: the parser reads some two thousand values a second
 MAX_VALUES = 10_000  # with aliases written out: ten lines of aliases of aliases are billions
+HALF_CHARACTER = re.compile(r"[\ud800-\udfff]|\\(u|U0000)[dD][89a-fA-F]")
+"""UTF-16's halves, themselves or as an escape: no text that can be printed or written has them."""
 MAPPING, SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
@@ -69,7 +71,7 @@ def list_recipes(kind: Kind, include: Sequence[str | Path] = ()) -> dict[str, Pa
     for folder in (shipped_folder(kind), *plugins, *(_include(kind, Path(folder)) for folder in include)):
         for path in sorted(folder.glob("*.yaml"), key=lambda path: path.stem):
             if path.stem in paths and path.resolve() != paths[path.stem].resolve():
-                raise UsageError(f"{shown(path)}: {paths[path.stem]} has the same name; rename one of them")
+                raise UsageError(f"{display_path(path)}: {paths[path.stem]} has the same name; rename one of them")
             paths[path.stem] = path
     return paths
 
@@ -101,7 +103,7 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else ""
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as errors print it: relative to the working folder where it lies below."""
     absolute = path.absolute()
     here = Path.cwd()
@@ -123,6 +125,8 @@ def parse_yaml(text: str, place: Callable[[int], str]) -> tuple[Any, dict[KeyPat
         raise UsageError(f"{place(1)}: {pieces:,} lines and commas; a recipe has at most {MAX_PIECES:,}")
     if _is_deep(text):
         raise UsageError(f"{place(1)}: nested more than {MAX_DEPTH} deep")
+    if HALF_CHARACTER.search(text):
+        raise UsageError(f"{place(1)}: half of a character (\\ud800 to \\udfff); write the character itself")
     yaml = YAML(typ="safe", pure=True)
     lines: dict[KeyPath, int] = {}
     try:
@@ -206,7 +210,7 @@ def _collect_lines(node: Node, at: KeyPath, lines: dict[KeyPath, int], place: Ca
 
 def read_file(path: Path) -> Layer:
     """One recipe file, not yet merged with what it inherits; raises UsageError with file and line."""
-    where = shown(path)
+    where = display_path(path)
     try:
         text = read_bounded(path, 4 * MAX_CHARACTERS).decode("utf-8-sig")
     except FileNotFoundError:
@@ -245,7 +249,7 @@ def read_recipe(kind: Kind, path: Path, include: Sequence[str | Path] = (), chai
     `inherit:` takes a recipe's name, or a path relative to the file. Raises UsageError for a circle.
     """
     layer = read_file(path)
-    where = layer.origins.get(("inherit",), shown(path))
+    where = layer.origins.get(("inherit",), display_path(path))
     if "name" in layer.data:
         raise UsageError(f"{layer.origins['name',]}: name: a recipe is named by its file; remove this key")
     parent = layer.data.pop("inherit", None)
@@ -257,7 +261,7 @@ def read_recipe(kind: Kind, path: Path, include: Sequence[str | Path] = (), chai
     try:
         above = find(kind, path.parent / parent if parent.endswith(".yaml") else parent, include)
         if not above.is_file():
-            raise UsageError(f"no such file: {shown(above)}")
+            raise UsageError(f"no such file: {display_path(above)}")
     except UsageError as error:
         raise UsageError(f"{where}: inherit: {error}") from None
     if above.resolve() in chain:

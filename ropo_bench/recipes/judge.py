@@ -81,6 +81,11 @@ class JudgeRecipe(Recipe):
         return self.key_env if self.kind in ("openai", "azure") else None
 
     @property
+    def is_local(self) -> bool:
+        """Whether its model runs on this machine, so that it must be here."""
+        return self.kind in ("vllm-serve", "reward-model")
+
+    @property
     def chats(self) -> bool:
         """Whether it is asked in words; the others grade answers directly."""
         return self.kind in CHAT_KINDS

@@ -1,4 +1,4 @@
-"""Recipes: from names, a suite and --set to checked models, and from names to code.
+"""Recipe files: from a name, a suite and --set to a checked model. request.py resolves what a command was asked for.
 
 Precedence, lowest first: model defaults, the method (over what it inherits), suite.train,
 suite.overrides[method], --set for all methods, --set METHOD.key for one.
@@ -19,32 +19,18 @@ from ropo_bench.recipes.files import (
     Kind,
     Layer,
     check_row_name,
+    display_path,
     find,
     list_recipes,
     overlay,
     parse_yaml,
     read_recipe,
-    shown,
     suggest,
 )
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.method import MethodRecipe, Recipe
-from ropo_bench.recipes.objects import resolve_object
 from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.recipes.task import TaskRecipe
-
-__all__ = [
-    "diff_recipes",
-    "find",
-    "list_recipes",
-    "load_judge",
-    "load_method",
-    "load_methods",
-    "load_suite",
-    "load_task",
-    "resolve_object",
-    "settings",
-]
 
 R = TypeVar("R", bound=Recipe)
 Include = Sequence[str | Path]
@@ -61,9 +47,11 @@ def load_method(
     """
     path = find("methods", name, include)
     method = _name_of(path)
-    check_row_name(method, shown(path))
+    check_row_name(method, display_path(path))
     if method in SECTIONS:
-        raise UsageError(f"{shown(path)}: a method cannot be called {method!r}, which is a section; rename the file")
+        raise UsageError(
+            f"{display_path(path)}: a method cannot be called {method!r}, which is a section; rename the file"
+        )
     layer = read_recipe("methods", path, include)
     if suite is not None:
         layer = overlay(layer, _suite_layer(suite, method, {}))
@@ -96,9 +84,8 @@ def load_methods(
         for name in list_recipes("methods", include) if item == "all" else [item]:
             path = find("methods", name, include)
             if paths.setdefault(path.stem, path).resolve() != path.resolve():
-                raise UsageError(
-                    f"{shown(path)} and {shown(paths[path.stem])} have the same name; rename one of them"
-                )
+                paths_of_one_name = f"{display_path(path)} and {display_path(paths[path.stem])}"
+                raise UsageError(f"{paths_of_one_name} have the same name; rename one of them")
     methods = {*list_recipes("methods", include), *paths}
     for text in sets:
         target, _ = _parse_set(text, methods)
@@ -123,9 +110,9 @@ def load_task(name: str | Path, *, include: Include = ()) -> TaskRecipe:
         return TaskRecipe.model_validate(lm_eval.recipe_data(options, str(name)))
     path = find("tasks", name, include)
     layer = read_recipe("tasks", path, include)
-    given = layer.data.get("options", {})
-    if layer.data.get("scorer") == lm_eval.SCORER and isinstance(given, dict):
-        options = lm_eval.check_options(given, layer.origins, shown(path))
+    named_options = layer.data.get("options", {})
+    if layer.data.get("scorer") == lm_eval.SCORER and isinstance(named_options, dict):
+        options = lm_eval.check_options(named_options, layer.origins, display_path(path))
         layer = overlay(Layer({} if "columns" in layer.data else lm_eval.recipe_data(options), {}), layer)
     return _build(TaskRecipe, layer, path)
 
@@ -152,7 +139,7 @@ def load_suite(name: str | Path, *, include: Include = ()) -> SuiteRecipe:
             else:
                 find(kind, item, include)
         except UsageError as error:
-            raise UsageError(f"{layer.origins.get(at, shown(path))}: {at[0]}: {error}") from None
+            raise UsageError(f"{layer.origins.get(at, display_path(path))}: {at[0]}: {error}") from None
     # The last checks train alone, which overrides would hide.
     for method, recipe in (*zip(suite.overrides, suite.overrides, strict=True), ("", "dpo")):
         below = read_recipe("methods", find("methods", recipe, include), include)
@@ -232,7 +219,7 @@ def _name_of(path: Path) -> str:
         else ("", "letters, digits, -, _ and + only")
     )
     if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9_+{dots}-]{{0,63}}", path.stem):
-        raise UsageError(f"{shown(path)}: a recipe's file name is its name: {allowed}, 64 at most")
+        raise UsageError(f"{display_path(path)}: a recipe's file name is its name: {allowed}, 64 at most")
     return path.stem
 
 
@@ -242,5 +229,5 @@ def _build(model: type[R], layer: Layer, path: Path) -> R:
     if faults:
         where, problem = faults[0]
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise UsageError(f"{where or shown(path)}: {problem}{more}")
+        raise UsageError(f"{where or display_path(path)}: {problem}{more}")
     return model.model_validate(data)

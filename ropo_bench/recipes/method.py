@@ -1,7 +1,7 @@
 """A method is a row of the leaderboard: an adapter, a loss and a training schedule, by name and number.
 
-The names of adapters and losses, and the options that each of them reads, stand here so that a recipe is
-checked before anything heavy is imported; the code behind them is in `adapters/` and `losses.py`.
+The names of adapters and losses, and the options that each of them reads, stand here and in `losses` so that a recipe
+is checked before anything heavy is imported; the code behind them is in `adapters/` and `losses/`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ropo_bench.recipes.losses import LOSSES
+
 # None: the options are those of a PEFT config, which checks them itself when the adapter is attached.
 ADAPTER_OPTIONS: dict[str, dict[str, tuple[Any, ...]] | None] = {
     "full": {},
     "lora": None,
     "oft": None,
     "ropo": {"reverse": (True, False), "magnitude": (True, False), "planes": ("shared", "mirror")},
-}
-LOSS_OPTIONS: dict[str, tuple[str, ...]] = {
-    "sigmoid": (),
-    "ipo": (),
-    "simpo": ("gamma_beta_ratio", "cpo_alpha", "alpha"),
-    "orpo": (),
-    "cpo": ("cpo_alpha",),
-    "r-dpo": ("alpha",),
-    "kto-pair": (),
 }
 OBJECT = re.compile(r"([A-Za-z_][\w.]*|[^:\s]+\.py):[A-Za-z_][\w.]*")
 """Code of a user: `module:object` of an importable module, or `path/to/file.py:object`."""
@@ -96,7 +89,7 @@ class AdapterRecipe(Recipe):
 class LossRecipe(Recipe):
     """What is minimised.
 
-    name: one of LOSS_OPTIONS, or "module:object". beta: > 0; the strength of the pull to the reference (for
+    name: one of LOSSES, or "module:object". beta: > 0; the strength of the pull to the reference (for
     IPO: tau; for ORPO: lambda). label_smoothing: the assumed share of flipped labels, in [0, 0.5).
     """
 
@@ -107,9 +100,14 @@ class LossRecipe(Recipe):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
-        _check_name(self.name, list(LOSS_OPTIONS))
-        if self.name in LOSS_OPTIONS:
-            _check_options(self.options, LOSS_OPTIONS[self.name])
+        _check_name(self.name, list(LOSSES))
+        if self.name in LOSSES:
+            ranges = LOSSES[self.name].options
+            _check_options(self.options, list(ranges))
+            for key, value in self.options.items():
+                if value not in ranges[key]:
+                    context = {"range": str(ranges[key]), "key": ("options", key), "given": value}
+                    raise PydanticCustomError("option_value", "must be {range}", context)
         return self
 
 

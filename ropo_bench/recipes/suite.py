@@ -116,7 +116,7 @@ class SuiteRecipe(Recipe):
     gate: GateRecipe = GateRecipe()
     primary: PrimaryRecipe | None = None
 
-    def decoded(self, task: TaskRecipe) -> TaskRecipe:
+    def with_decoding(self, task: TaskRecipe) -> TaskRecipe:
         """The task as this suite decodes it; raises UsageError where it has no decoding that could be changed."""
         change = self.decoding.get(task.name)
         if change is None:

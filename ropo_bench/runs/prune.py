@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ropo_bench.errors import StorageError
 from ropo_bench.runs.disk import WEIGHTS, all_stages, needed_weights, num_bytes, open_runs, stages_of
 from ropo_bench.runs.reading import Run
+from ropo_bench.runs.record import RowRecord
 from ropo_bench.store import MANIFEST, Store, storage_errors
 from ropo_bench.store.files import TEMPORARY_PREFIX
 
 KEEP_ALL = "all"
 KEEPS: dict[str, tuple[str, ...]] = {"scores": ("policy", "merged"), "merged": ("policy",), KEEP_ALL: ()}
 """What is to be kept -> stages whose weights go."""
+ANOTHER = "another command works in this folder"
 ORPHANS = ("policy", "merged", "completions")
 """Stages that go where no run names them. Scores are small, and those of `tune` are named by no run."""
 TEMPORARY_SECONDS = 3600
@@ -66,6 +69,18 @@ def _scored_weights(run: Run, stages: Sequence[str], needed: set[tuple[str, str]
             size = num_bytes(folder) if dry_run else stage.prune(folder.name)
             removals.append(Removal(str(folder), size, f"{row.name} seed {row.seed} of {run.name} is scored"))
     return removals
+
+
+def prune_row(run: Run, row: RowRecord, keep: str) -> str | None:
+    """Remove the weights of a row whose answers are in; returns why they stay, None where they went."""
+    try:
+        needed = needed_weights([other for other in open_runs(run.store) if other.name != run.name])
+    except StorageError as error:
+        return str(error)
+    for stage in stages_of(run, row):
+        if stage.name in KEEPS[keep] and (stage.name, stage.key) not in needed:
+            stage.prune(WEIGHTS[stage.name])
+    return None
 
 
 def collect_garbage(store: Store, dry_run: bool) -> list[Removal]:

@@ -9,7 +9,7 @@ from statistics import fmean
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.difficulty import read_difficulties
-from ropo_bench.scoring.gold import by_key, expected, find_grader, sample_name
+from ropo_bench.scoring.gold import by_key, expected_answers, find_grader, sample_name
 from ropo_bench.types import Completion, Prompt, Score, Status
 
 
@@ -33,7 +33,7 @@ def score(
     tie = float(task.options.get("tie", 0.0))
     difficulties = read_difficulties(task, prompts)
     scores = []
-    for prompt, sample in expected(prompts, task):
+    for prompt, sample in expected_answers(prompts, task):
         answer, opponent = ours.get((prompt.id, sample)), theirs.get((prompt.id, sample))
         won = None
         if answer and opponent:

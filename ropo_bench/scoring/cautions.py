@@ -8,7 +8,7 @@ import numpy as np
 
 from ropo_bench.recipes.task import Column
 from ropo_bench.scoring.length_control import length_shift, shift_caution
-from ropo_bench.statistics import mean, ratio
+from ropo_bench.statistics.estimators import mean, ratio
 from ropo_bench.types import Score
 
 LENGTH_CONTROLLED = ("lc_win_rate", "alpaca_lc_win_rate")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.scoring.gold import by_key, expected, find_grader, sample_name
+from ropo_bench.scoring.gold import by_key, expected_answers, find_grader, sample_name
 from ropo_bench.types import Completion, Prompt, Score, Status
 
 
@@ -23,7 +23,7 @@ def score(
     """
     grader, answers = find_grader(task), by_key(completions)
     scores = []
-    for prompt, sample in expected(prompts, task):
+    for prompt, sample in expected_answers(prompts, task):
         completion = answers.get((prompt.id, sample))
         grades: Sequence[float | None]
         grades = grader(prompt, completion.turns) if completion else [None] * len(prompt.turns)

@@ -35,7 +35,7 @@ def by_key(completions: Sequence[Completion]) -> ByKey:
     return {(completion.prompt_id, completion.sample): completion for completion in completions}
 
 
-def expected(prompts: Sequence[Prompt], task: TaskRecipe) -> Iterator[tuple[Prompt, int]]:
+def expected_answers(prompts: Sequence[Prompt], task: TaskRecipe) -> Iterator[tuple[Prompt, int]]:
     """Every (prompt, sample) that the task asks for, there or not."""
     num_samples = task.decoding.num_samples if task.decoding else 1
     for prompt in prompts:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 from ropo_bench.recipes.judge import JudgeRecipe
@@ -38,17 +39,57 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Protocol:
+    """How a judge is asked, for plans: questions a turn, mean characters of a question and of its answer."""
+
+    calls_per_turn: int
+    input_characters: int
+    output_characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRow:
+    """A row of a run on a judged task, for export in the field's own format.
+
+    model, baseline: their names in it. read_answers: the judge's words by item, {} where the judge has none; raises
+    StorageError where one that was scored is lost.
+    """
+
+    model: str
+    baseline: str
+    material: Material
+    judge: JudgeRecipe
+    scores: Sequence[Score]
+    read_answers: Callable[[], Mapping[str, JudgeAnswer]]
+
+
+Export: TypeAlias = Callable[[Path, Sequence[JudgedRow], float], Iterator[Path]]
+"""(folder, rows, when the run was made in seconds since 1970) -> the files that it writes."""
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedScorer:
-    """A judged task as pure functions.
+    """A judged task as pure functions, and what is known of it before anything is asked.
 
     calls: all questions to a judge in words, each under an item of its own, asked in this order.
     score: scores from the answers by item; an item without an answer was never received and is
     infrastructure-failed, an answer that says no verdict is unparsable.
     compare: scores from a grader (a reward model, an exact function); None where grades are no verdict here.
-    probe: how canaries are asked; None where the judge cannot be checked.
+    probe: how canaries are asked; None where the judge cannot be checked. protocol: None where a plan cannot tell.
+    question_files, score_files: registered files that questions are made of, and that scoring reads, by their names'
+    beginnings. export: an Export, as "module:object"; None where the task has no format of its own.
     """
 
     calls: Callable[[Material, JudgeRecipe], list[JudgeCall]]
     score: Callable[[Material, JudgeRecipe, Mapping[str, JudgeAnswer]], list[Score]]
     compare: Callable[[Material, Grader], list[Score]] | None = None
     probe: Probe | None = None
+    protocol: Protocol | None = None
+    question_files: tuple[str, ...] = ()
+    score_files: tuple[str, ...] = ()
+    export: str | None = None
+
+    @property
+    def compares(self) -> bool:
+        """Whether a question shows two answers, so that a baseline model itself is not judged."""
+        return self.probe is not None and self.probe.num_answers == 2

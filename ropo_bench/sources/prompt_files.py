@@ -8,22 +8,42 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.sources.assets import read_given
-from ropo_bench.store.bounded import parse_json
+from ropo_bench.store.bounded import check_unicode, parse_json
 from ropo_bench.types import Completion, Prompt
 from ropo_bench.types.thoughts import without_thoughts
 
-PROMPT_ASSETS = {
-    "mt-bench": "mt_bench/question.jsonl",
-    "alpaca-eval-2": "alpaca_eval/reference_outputs_gpt4_1106_preview.json",
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """A public prompt set: its registered file, and its prompts and turns, which a plan needs before that is here."""
+
+    file: str
+    num_prompts: int
+    num_turns: int
+
+
+PROMPT_SETS = {
+    "mt-bench": PromptSet("mt_bench/question.jsonl", 80, 160),
+    "alpaca-eval-2": PromptSet("alpaca_eval/reference_outputs_gpt4_1106_preview.json", 805, 805),
 }
-ANSWER_ASSETS = {"alpaca-eval-2": PROMPT_ASSETS["alpaca-eval-2"]}
+PROMPT_FILES = {name: prompt_set.file for name, prompt_set in PROMPT_SETS.items()}
+ANSWER_FILES = {"alpaca-eval-2": PROMPT_FILES["alpaca-eval-2"]}
+"""Registered files by the names that recipes give to prompts and to a baseline's answers."""
 _PROMPT_FORM = '{"id": ..., "turns": ["...", ...]}, FastChat\'s {"question_id", "turns"} or {"instruction": "..."}'
 _ANSWER_FORM = 'FastChat\'s {"question_id", "choices": [{"turns"}]} or alpaca_eval\'s {"instruction", "output"}'
+
+
+def registered_files(task: TaskRecipe) -> list[str]:
+    """Names of the registered files that a task's prompts and its baseline's answers are read from."""
+    named = (PROMPT_FILES.get(task.prompts or ""), ANSWER_FILES.get(task.baseline or ""))
+    return [file for file in named if file is not None]
 
 
 def read_prompt_file(path: Path) -> list[Prompt]:
@@ -34,7 +54,9 @@ def read_prompt_file(path: Path) -> list[Prompt]:
     prompts = []
     for row, (place, record) in enumerate(_records(path)):
         with _naming(path, place, "prompt", _PROMPT_FORM):
-            prompts.append(_instruction(record, row) if "instruction" in record else _prompt(record))
+            prompt = _instruction(record, row) if "instruction" in record else _prompt(record)
+            check_unicode(prompt.id, *prompt.turns)
+            prompts.append(prompt)
     twice = [name for name, count in Counter(prompt.id for prompt in prompts).items() if count > 1]
     if twice:
         raise UsageError(
@@ -63,8 +85,8 @@ def read_answer_file(path: Path, prompts: Sequence[Prompt] = ()) -> list[Complet
                 answers.append(_output(record, str(row)))
             elif ids.get(record["instruction"]):
                 answers.append(_output(record, ids[record["instruction"]].pop(0)))
-    given = Counter((answer.prompt_id, answer.sample) for answer in answers)
-    twice = [prompt_id for (prompt_id, _), count in given.items() if count > 1]
+    counts = Counter((answer.prompt_id, answer.sample) for answer in answers)
+    twice = [prompt_id for (prompt_id, _), count in counts.items() if count > 1]
     if twice:
         raise UsageError(f"{path}: prompt {twice[0]!r} is answered more than once; keep one of the answers")
     prompt_ids, answered = {prompt.id for prompt in prompts}, {answer.prompt_id for answer in answers}

@@ -12,7 +12,7 @@ from pathlib import Path
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.objects import resolve_object
 from ropo_bench.sources.assets import asset, sha256
-from ropo_bench.sources.prompt_files import ANSWER_ASSETS, PROMPT_ASSETS, read_answer_file, read_prompt_file
+from ropo_bench.sources.prompt_files import ANSWER_FILES, PROMPT_FILES, read_answer_file, read_prompt_file
 from ropo_bench.store import content_key, file_hash
 from ropo_bench.store.source import code_of
 from ropo_bench.types import Completion, Prompt
@@ -33,12 +33,12 @@ def prompts_key(name: str) -> str:
     if name == _GENERATIVE:
         code = code_of(VERSION, _module(_GENERATIVE_KEY))
         return content_key("prompts", {"files": resolve_object(_GENERATIVE_KEY, {}, "prompts")(), "code": code})
-    return _content_key("prompts", name, PROMPT_ASSETS)
+    return _content_key("prompts", name, PROMPT_FILES)
 
 
 def answers_key(name: str) -> str:
     """Content key of what `read_answers` gives; a registered set need not be here. Raises UsageError."""
-    return _content_key("answers", name, ANSWER_ASSETS)
+    return _content_key("answers", name, ANSWER_FILES)
 
 
 def _module(name: str) -> str:
@@ -61,9 +61,9 @@ def read_prompts(name: str) -> Sequence[Prompt]:
     if name == _GENERATIVE:
         questions: Sequence[Prompt] = resolve_object(_GENERATIVE_PROMPTS, {}, "prompts")()
         return questions
-    if name in PROMPT_ASSETS:
-        return read_prompt_file(asset(PROMPT_ASSETS[name]))
-    return read_prompt_file(_file("prompts", name, PROMPT_ASSETS))
+    if name in PROMPT_FILES:
+        return read_prompt_file(asset(PROMPT_FILES[name]))
+    return read_prompt_file(_file("prompts", name, PROMPT_FILES))
 
 
 def read_answers(name: str, prompts: Sequence[Prompt] = ()) -> list[Completion]:
@@ -71,7 +71,7 @@ def read_answers(name: str, prompts: Sequence[Prompt] = ()) -> list[Completion]:
 
     prompts: those that must be answered; raises UsageError where one is not, and as `read_prompts`.
     """
-    path = asset(ANSWER_ASSETS[name]) if name in ANSWER_ASSETS else _file("answers", name, ANSWER_ASSETS)
+    path = asset(ANSWER_FILES[name]) if name in ANSWER_FILES else _file("answers", name, ANSWER_FILES)
     return read_answer_file(path, prompts)
 
 

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from ropo_bench.errors import CertificateFailed, MethodFailed, first_line
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.runs.provenance import package_versions
@@ -68,9 +68,7 @@ class Bench:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.room.close()
         self.close_engine()
 
@@ -135,20 +133,39 @@ class Bench:
 
     def engine(self, model: Model) -> Engine:
         """The model in memory, in place of whatever was there; raises CertificateFailed if it answers otherwise."""
+        if self._engine is None or self._engine[0] != model.key:
+            self.room.close()
+            self._engine = model.key, self._swapped_engine(model) or self._new_engine(model)
+        return self._engine[1]
+
+    def _swapped_engine(self, model: Model) -> Engine | None:
+        """The running engine with another model's weights; None, and no engine runs, where it did not take them."""
+        from ropo_bench.merging.engine import check_engine, swap_engine
+
+        if self._engine is None:
+            return None
+        engine = self._engine[1]
+        self._engine = "", engine  # with half of the weights it is no model's
+        try:
+            if swap_engine(engine, model.folder):
+                self.engine_error = check_engine(engine, model.folder, self.suite.merge.dtype)
+                return engine
+        except (CertificateFailed, MethodFailed) as error:
+            self.progress.note(f"the running engine did not take the weights, another starts: {first_line(error)}")
+        self.close_engine()
+        return None
+
+    def _new_engine(self, model: Model) -> Engine:
         from ropo_bench.generation import start
         from ropo_bench.merging.engine import check_engine
 
-        if self._engine is None or self._engine[0] != model.key:
-            self.room.close()
-            self.close_engine()
-            loaded = start(model.folder, self.backend, self.suite.merge.dtype, self.suite.vllm)
-            try:
-                self.engine_error = check_engine(loaded, model.folder, self.suite.merge.dtype)
-            except BaseException:
-                loaded.close()
-                raise
-            self._engine = model.key, loaded
-        return self._engine[1]
+        engine = start(model.folder, self.backend, self.suite.merge.dtype, self.suite.vllm)
+        try:
+            self.engine_error = check_engine(engine, model.folder, self.suite.merge.dtype)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
 
     def close_engine(self) -> None:
         """Give the memory of the loaded model back."""

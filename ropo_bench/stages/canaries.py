@@ -50,7 +50,7 @@ def _check(bench: Bench, canaries: Stage, task: TaskRecipe) -> None:
     began = time.perf_counter()
     prompts = bench.prompts(task.prompts)
     material = Material(task, prompts, [], scores.read_baseline(bench, task, prompts))
-    results, tally = bench.room.canaries(find_scorer(task), material, bench.judges[task.name])
+    results, tally = bench.room.canaries(find_scorer(task.scorer), material, bench.judges[task.name])
     canaries.reopen()
     canaries.finish(
         {

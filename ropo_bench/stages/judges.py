@@ -31,13 +31,12 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of the grades that the project's own functions give."""
-LOCAL_KINDS = ("vllm-serve", "reward-model")
 
 
 def judge_key(store: Store, judge: JudgeRecipe) -> str:
     """The key of everything a judge ever answered: two judges share it only where they are the same judge."""
     inputs: dict[str, Any] = {"identity": judge_identity(judge)}
-    if judge.kind in LOCAL_KINDS:
+    if judge.is_local:
         inputs["weights"] = store.folder_hash(model_folder(judge.model))
     if judge.kind == "function":
         inputs["code"] = code_of(VERSION, judge.model.partition(":")[0])
@@ -184,9 +183,9 @@ class JudgeRoom:
         if judge.kind == "function":
             grader: Grader = resolve_object(judge.model, {}, "judge")
             return grader
-        from ropo_bench.judging.reward import reward_grader
+        from ropo_bench.judging.reward import RewardGrader
 
-        return reward_grader(model_folder(judge.model))
+        return RewardGrader(model_folder(judge.model))
 
 
 def _prefer_by_grade(grader: Grader, question: Question) -> float | None:

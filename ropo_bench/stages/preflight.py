@@ -11,7 +11,7 @@ from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import read_pairs
 from ropo_bench.scoring import find_scorer
-from ropo_bench.scoring.gold import expected
+from ropo_bench.scoring.gold import expected_answers
 from ropo_bench.scoring.judged import JudgedScorer, Material
 from ropo_bench.sources.prompts import read_answers, read_prompts
 from ropo_bench.stages import completions, merged, pairs, scores
@@ -111,7 +111,7 @@ def check_tasks(bench: Bench, tasks: Sequence[TaskRecipe]) -> None:
     """Raise UsageError for a scorer, judge or prompt set that is not there."""
     for task in tasks:
         judge = bench.judges.get(task.name)
-        scorer = find_scorer(task)
+        scorer = find_scorer(task.scorer)
         if isinstance(scorer, JudgedScorer):
             if judge is None:
                 raise UsageError(f"task {task.name}: scorer {task.scorer!r} needs a judge; add judge: to its recipe")
@@ -141,5 +141,5 @@ def rehearse(scorer: JudgedScorer, task: TaskRecipe, judge: JudgeRecipe) -> None
 def _stand_ins(task: TaskRecipe, prompts: Sequence[Prompt], text: str) -> list[Completion]:
     return [
         Completion(prompt.id, sample, (text,) * len(prompt.turns), (1,) * len(prompt.turns))
-        for prompt, sample in expected(prompts, task)
+        for prompt, sample in expected_answers(prompts, task)
     ]

@@ -102,14 +102,14 @@ def make_variant(bench: Bench, task: TaskRecipe, temperature: float) -> Stage:
             began = time.perf_counter()
             prompts = bench.prompts(task.prompts)
             texts = read_completions(answers), read_completions(baseline)
-            _finish(scores, find_scorer(task)(task, prompts, *texts), began, {})
+            _finish(scores, find_scorer(task.scorer)(task, prompts, *texts), began, {})
     return scores
 
 
 def _score(bench: Bench, scores: Stage, model: Model, task: TaskRecipe, label: str) -> None:
     """Run the task's scorer over completions, over the model itself, or over a judge's answers."""
     began = time.perf_counter()
-    scorer = find_scorer(task)
+    scorer = find_scorer(task.scorer)
     record: dict[str, Any] = {}
     if task.prompts is None:
         values = scorer(task, Subject(model.folder, bench.base.folder, lambda: bench.engine(model)))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ropo_bench.errors import UsageError
-from ropo_bench.statistics.bounded import Level, Scale
 from ropo_bench.statistics.crossed import Parts, sample_parts
 from ropo_bench.statistics.estimators import ESTIMATORS, ScoresBySeed
+from ropo_bench.statistics.intervals import Level, Scale
 from ropo_bench.statistics.sample import Array, Estimator, Sample
 from ropo_bench.statistics.skewness import skewness
 from ropo_bench.types import Measurement

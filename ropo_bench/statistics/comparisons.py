@@ -83,7 +83,7 @@ def as_comparisons(task: str, metric: str, differences: Sequence[Difference]) ->
 
 
 def _kept_parts(difference: Difference) -> dict[str, float]:
-    """What a family of comparisons needs beside the p-value (statistics.families); of tests with seeds in common."""
+    """What the correction (statistics.multiplicity) needs beside the p-value; of tests with seeds in common."""
     if difference.test != "crossed t":
         return {}
     return {name: float(value) for name, value in asdict(difference.parts).items()}

@@ -85,7 +85,7 @@ class Parts:
         """Two-sided, of "the true value is 0": the alpha whose interval ends there.
 
         comparisons, columns: of a family that it is tested in. All comparisons of a column with one reference share
-        the common part, so it is taken at alpha / columns, and all else at alpha / comparisons (statistics.families).
+        the common part, so it is taken at alpha / columns, all else at alpha / comparisons (statistics.multiplicity).
         """
         size = np.abs(estimate)
         low, high = np.broadcast_arrays(np.full_like(size, -700.0), np.zeros_like(self.variance + size))

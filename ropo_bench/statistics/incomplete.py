@@ -19,7 +19,7 @@ def prompt_part(values_SC: Array) -> tuple[float, float, float, float, float, fl
     C/(C - 1) of it; Liang and Zeger 1986, Biometrika 73:13), which for a full table is the variance of cluster means
     over C. D: the residual variance of an additive fit, at the weights that the estimate gives its values.
     """
-    values_SC = _seen(values_SC)
+    values_SC = _drop_unseen(values_SC)
     known_SC = ~np.isnan(values_SC)
     num_seeds, num_clusters = values_SC.shape
     count_S = known_SC.sum(axis=1)
@@ -43,7 +43,7 @@ def seed_effects(values_SC: Array) -> Array:
 
     Without it a seed that lacks the hard prompts would look like a good one.
     """
-    values_SC = _seen(values_SC)
+    values_SC = _drop_unseen(values_SC)
     effect_S = np.nanmean(values_SC, axis=1)
     for _ in range(_ROUNDS):
         prompt_C = np.nanmean(values_SC - effect_S[:, None], axis=0)
@@ -55,7 +55,7 @@ def seed_effects(values_SC: Array) -> Array:
     return effects_S
 
 
-def _seen(values_SC: Array) -> Array:
+def _drop_unseen(values_SC: Array) -> Array:
     """The clusters that some seed has."""
     seen_SC: Array = values_SC[:, ~np.isnan(values_SC).all(axis=0)]
     return seen_SC

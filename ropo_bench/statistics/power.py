@@ -25,7 +25,7 @@ def visible_effect(parts: Parts, alpha: float = ALPHA, power: float = POWER, col
     """The true difference that a two-sided test at this level, with just these variances, finds so often.
 
     columns: of a family of comparisons with one reference, alpha times its comparisons over the level of the part
-    that they share (statistics.families); 0: the same level.
+    that they share (statistics.multiplicity); 0: the same level.
     """
     half = parts.half_width(alpha, alpha * columns if columns else None)
     return float(half) + NormalDist().inv_cdf(power) * float(parts.standard_error)
@@ -82,10 +82,9 @@ def prompts_needed(
     power: float = POWER,
     alpha: float = ALPHA,
     num_methods: int = 1,
-    columns: float = 0.0,
 ) -> int | None:
     """Fewest prompts with which an effect is found with this power; None where no number does (seeds decide)."""
-    return _fewest(lambda n: planned_effect(split, n, num_seeds, power, alpha, num_methods, columns) <= effect)
+    return _fewest(lambda n: planned_effect(split, n, num_seeds, power, alpha, num_methods) <= effect)
 
 
 def seeds_needed(
@@ -95,10 +94,9 @@ def seeds_needed(
     power: float = POWER,
     alpha: float = ALPHA,
     num_methods: int = 1,
-    columns: float = 0.0,
 ) -> int | None:
     """Fewest seeds, two at least, with which an effect is found; None where no number does (prompts decide)."""
-    return _fewest(lambda n: planned_effect(split, num_prompts, n, power, alpha, num_methods, columns) <= effect)
+    return _fewest(lambda n: planned_effect(split, num_prompts, n, power, alpha, num_methods) <= effect)
 
 
 def planned_effect(

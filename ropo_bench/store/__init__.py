@@ -12,8 +12,9 @@ from ropo_bench.store.files import (
     read_json,
     storage_errors,
 )
-from ropo_bench.store.keys import canonical_json, content_key, file_hash, folder_hash, source_hash
+from ropo_bench.store.keys import canonical_json, content_key, file_hash, folder_hash
 from ropo_bench.store.lines import JsonLines
+from ropo_bench.store.source import source_hash
 from ropo_bench.store.stage import MANIFEST, Stage
 from ropo_bench.store.store import Store
 

@@ -70,6 +70,14 @@ def parse_json(text: str | bytes, infinite: bool = False) -> Any:
     return value
 
 
+def check_unicode(*texts: str) -> None:
+    """Raise ValueError for half of a character (a surrogate without its pair): no tokenizer and no file takes it."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise ValueError("text with half a surrogate pair, which is no valid Unicode") from None
+
+
 def check_depth(value: Any, limit: int = MAX_DEPTH) -> None:
     """Raise ValueError where lists and mappings are nested deeper than the limit; without recursion."""
     level = [value]
@@ -92,15 +100,16 @@ def check_types(kind: Any, value: Any) -> None:
 
 def dump_json(value: Any, indent: int | None = 1) -> str:
     """Plain data as JSON that every program reads: NaN and the infinities, which JSON does not have, become null."""
-    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return json.dumps(finite_json(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _finite(value: Any) -> Any:
+def finite_json(value: Any) -> Any:
+    """Plain data with None for every number that JSON does not have, and lists for tuples."""
     if isinstance(value, float):
         return value if isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: finite_json(item) for key, item in value.items()}
+    return [finite_json(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def read_shards(index: Path) -> list[str]:

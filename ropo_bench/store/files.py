@@ -78,16 +78,8 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise storage_error(path, error, number) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: a rename is not, until its folder is on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_file(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file durable, or the names in a folder: a rename is not, until its folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -99,8 +91,8 @@ def sync_tree(folder: Path) -> None:
     """Make every file below a folder, and the folder, durable."""
     for parent, _, names in os.walk(folder):
         for name in names:
-            _sync_file(Path(parent, name))
-        sync_folder(Path(parent))
+            sync(Path(parent, name))
+        sync(Path(parent))
 
 
 @contextmanager
@@ -114,9 +106,9 @@ def atomic_file(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            _sync_file(temporary)
+            sync(temporary)
             temporary.replace(target)
-            sync_folder(target.parent)
+            sync(target.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -142,13 +134,13 @@ def read_json(path: Path, mend: str = "delete it and repeat the command") -> Any
         raise StorageError(f"{path}: not JSON ({error}); {mend}") from error
 
 
-def write_sealed(target: Path, value: Mapping[str, JSON]) -> None:
-    """Write a JSON object with a checksum of itself as its last key, which `read_sealed` holds it to."""
+def write_checksummed(target: Path, value: Mapping[str, JSON]) -> None:
+    """Write a JSON object with a checksum of itself as its last key, which `read_checksummed` holds it to."""
     atomic_write_json(target, {**value, SEAL: _seal(value)})
 
 
-def read_sealed(path: Path, mend: str) -> dict[str, Any]:
-    """Read what `write_sealed` wrote, without its checksum; raises StorageError for anything else."""
+def read_checksummed(path: Path, mend: str) -> dict[str, Any]:
+    """Read what `write_checksummed` wrote, without its checksum; raises StorageError for anything else."""
     value = read_json(path, mend)
     if not isinstance(value, dict) or SEAL not in value:
         raise StorageError(f"{path}: has no {SEAL} (damaged, or another version's); {mend}")
@@ -181,7 +173,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             if target.exists():
                 target.rename(outgoing)
             temporary.rename(target)
-            sync_folder(target.parent)
+            sync(target.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.rmtree(outgoing, ignore_errors=True)

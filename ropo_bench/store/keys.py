@@ -7,8 +7,6 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from functools import cache
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from ropo_bench.errors import UsageError
@@ -28,63 +26,6 @@ def content_key(stage: str, inputs: Mapping[str, JSON]) -> str:
     """The key of a stage's output: sha256 of its name and everything that made it, 16 hex digits."""
     text = canonical_json({"stage": stage, "inputs": inputs})
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_DIGITS]
-
-
-def _find_spec(module: str) -> ModuleSpec:
-    """Find a module without importing it or its parents (importlib's own find_spec imports the parents)."""
-    spec: ModuleSpec | None = None
-    name = ""
-    for part in module.split("."):
-        name = f"{name}.{part}" if name else part
-        spec = PathFinder.find_spec(name, None if spec is None else spec.submodule_search_locations)
-        if spec is None:
-            raise UsageError(f"{module}: no such Python module ({name} not found on sys.path)")
-    assert spec is not None
-    return spec
-
-
-def _source_files(source: str | Path) -> list[tuple[str, Path]]:
-    """(name that goes into the hash, path) of each source file of a module, package, file or folder."""
-    if isinstance(source, Path):
-        if source.is_file():
-            return [(source.name, source)]
-        name, folders = source.name, [str(source)]
-    else:
-        spec = _find_spec(source)
-        name, folders = source, list(spec.submodule_search_locations or [])
-        if not folders:
-            if spec.origin is None:
-                raise UsageError(f"{source}: has no source file that could be hashed")
-            origin = Path(spec.origin)
-            compiled = origin.with_suffix(".c")  # what the module compiles is its source, too
-            return [(source, origin), *([(f"{source}.c", compiled)] if compiled.is_file() else [])]
-    return [
-        (f"{name}/{path.relative_to(folder).as_posix()}", path)
-        for folder in folders
-        for path in sorted(Path(folder).rglob("*"))
-        if path.suffix in (".py", ".c", ".h")
-    ]
-
-
-def _hash_sources(source: str | Path) -> str:
-    files = _source_files(source)
-    if not files:
-        raise UsageError(f"{source}: no such file, or no Python source in it")
-    lines = [f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n" for name, path in files]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-_hash_module = cache(_hash_sources)  # a process runs one version of its code, and asks for many keys
-
-
-def source_hash(*sources: str | Path) -> str:
-    """Hash of source files: dotted module names (packages with all below them), files, or folders of *.py.
-
-    Nothing is imported, absolute paths stay out of the hash; modules are read once a process. Raises UsageError
-    for what is not found.
-    """
-    parts = [_hash_module(source) if isinstance(source, str) else _hash_sources(source) for source in sources]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()[:KEY_DIGITS]
 
 
 def file_hash(path: Path, cache: Path | None = None) -> str:

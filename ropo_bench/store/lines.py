@@ -7,11 +7,10 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from ropo_bench.errors import StorageError
-from ropo_bench.store.files import storage_errors, sync_folder
+from ropo_bench.store.files import storage_errors, sync
 
 _SYNC_SECONDS = 1.0
 
@@ -34,7 +33,7 @@ def _scan(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 record = None
             if torn_at is not None or not isinstance(record, dict):
                 raise StorageError(
@@ -68,9 +67,7 @@ class JsonLines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def append(self, record: Mapping[str, Any]) -> None:
@@ -113,5 +110,5 @@ class JsonLines:
         if os.fstat(descriptor).st_size != self._end:
             os.ftruncate(descriptor, self._end)
         if new:
-            sync_folder(self.path.parent)
+            sync(self.path.parent)
         return descriptor

@@ -16,7 +16,7 @@ SHARED, ALONE = fcntl.LOCK_SH, fcntl.LOCK_EX
 
 
 @contextmanager
-def locked(path: Path, what: str, waiting: Callable[[str], None]) -> Iterator[None]:
+def hold_lock(path: Path, what: str, waiting: Callable[[str], None]) -> Iterator[None]:
     """Hold an advisory lock on the file `path`; if another process has it, tell `waiting` who and wait.
 
     The kernel frees the lock of a killed process. POSIX record locks, not flock: a forked worker that

@@ -19,15 +19,15 @@ from ropo_bench.store.files import (
     check_files,
     list_files,
     os_error_number,
-    read_sealed,
+    read_checksummed,
     storage_error,
     storage_errors,
     sweep,
     sync_tree,
-    write_sealed,
+    write_checksummed,
 )
 from ropo_bench.store.keys import file_hash
-from ropo_bench.store.locks import is_free, locked, locks_of_this_process
+from ropo_bench.store.locks import hold_lock, is_free, locks_of_this_process
 
 MANIFEST = "manifest.json"
 MANIFEST_SCHEMA = 2
@@ -72,7 +72,7 @@ class Stage:
         truncated or changed in a finished stage, with the mend.
         """
         if self._manifest is None and (self.path / MANIFEST).exists():
-            manifest = read_sealed(self.path / MANIFEST, self.mend)
+            manifest = read_checksummed(self.path / MANIFEST, self.mend)
             if [manifest.get(key) for key in ("schema", "stage", "key")] != [MANIFEST_SCHEMA, self.name, self.key]:
                 raise StorageError(
                     f"{self.path / MANIFEST}: not a manifest of schema {MANIFEST_SCHEMA} of this stage; {self.mend}"
@@ -111,14 +111,14 @@ class Stage:
         The manifest says so first, and stays: what is left is checked as before, whoever asks for what is gone is
         told. A kill in the middle leaves files that the next call removes.
         """
-        with locked(self._lock, f"{self.name} {self.key}", lambda line: None):
+        with hold_lock(self._lock, f"{self.name} {self.key}", lambda line: None):
             if not self.done or self._manifest is None:
                 return 0
             gone = [entry for entry in self._manifest["files"] if entry["path"].startswith(f"{folder}/")]
             if gone:
                 kept = [entry for entry in self._manifest["files"] if entry not in gone]
                 manifest = {**self._manifest, "files": kept, "pruned": [*self.pruned, *gone]}
-                write_sealed(self.path / MANIFEST, manifest)
+                write_checksummed(self.path / MANIFEST, manifest)
                 self._keep(manifest)
             with storage_errors(self.path):
                 left = [path for path in (self.path / folder).rglob("*") if path.is_file()]
@@ -186,7 +186,7 @@ class Stage:
         if self.whole and not redo:
             yield False
             return
-        with locked(self._lock, f"{self.name} {self.key}", waiting):
+        with hold_lock(self._lock, f"{self.name} {self.key}", waiting):
             if self.whole and not redo:
                 yield False
                 return
@@ -217,7 +217,7 @@ class Stage:
         manifest: dict[str, Any] = {"schema": MANIFEST_SCHEMA, "stage": self.name, "key": self.key}
         manifest |= {"inputs": self.inputs} if self.inputs is not None else {}
         manifest |= {"content": dict(content), "files": files}
-        write_sealed(self.path / MANIFEST, manifest)
+        write_checksummed(self.path / MANIFEST, manifest)
         self._keep(manifest)
 
     def reopen(self) -> None:
@@ -228,7 +228,7 @@ class Stage:
 
     def discard(self, waiting: Callable[[str], None] = lambda line: None) -> None:
         """Remove what is in the folder; whoever asks for the stage makes it again."""
-        with locked(self._lock, f"{self.name} {self.key}", waiting):
+        with hold_lock(self._lock, f"{self.name} {self.key}", waiting):
             self._remove()
 
     def _remove(self) -> None:

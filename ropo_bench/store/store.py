@@ -13,8 +13,8 @@ from typing import Any
 from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.store.files import (
     JSON,
-    read_sealed,
-    write_sealed,
+    read_checksummed,
+    write_checksummed,
 )
 from ropo_bench.store.keys import content_key, file_hash, folder_hash
 from ropo_bench.store.locks import UseLock
@@ -67,7 +67,7 @@ class Store:
 
     def write_run(self, name: str, record: Mapping[str, JSON]) -> None:
         """Write RUNS/<name>/run.json atomically, with a checksum of itself; raises StorageError."""
-        write_sealed(self.run_folder(name) / "run.json", {"schema": RUN_SCHEMA, **record})
+        write_checksummed(self.run_folder(name) / "run.json", {"schema": RUN_SCHEMA, **record})
 
     def read_run(self, name: str) -> dict[str, Any]:
         """Read RUNS/<name>/run.json; raises UsageError if there is none, StorageError if it is corrupt."""
@@ -76,7 +76,7 @@ class Store:
             close = difflib.get_close_matches(name, self.run_names(), n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(self.run_names()) or 'none'}"
             raise UsageError(f"run {name!r}: not in {self.root}; {hint}")
-        record = read_sealed(path, self.run_mend(name))
+        record = read_checksummed(path, self.run_mend(name))
         schema = record.pop("schema", None)
         if schema not in READABLE:
             schemas = " and ".join(map(str, READABLE))
@@ -88,7 +88,7 @@ class Store:
     def finished_inputs(self, name: str) -> Iterator[Mapping[str, Any]]:
         """What made every finished stage of a name that tells it; a manifest that cannot be read is passed over."""
         for path in sorted((self.root / "cache" / name).glob(f"*/{MANIFEST}")):
-            with suppress(OSError, ValueError):
+            with suppress(OSError, ValueError, RecursionError):
                 manifest = json.loads(path.read_text(encoding="utf-8"))
                 if isinstance(manifest, dict) and isinstance(manifest.get("inputs"), dict):
                     yield manifest["inputs"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from ropo_bench.terminal.screen import visible
+
+PLAIN_WIDTH = 120
 
 
 class Screen(Console):
@@ -17,3 +20,8 @@ class Screen(Console):
         """The segments of a renderable, those of text made visible."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+def page_screen() -> Screen:
+    """A screen as wide as the terminal, or as a page where standard output is none."""
+    return Screen(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)

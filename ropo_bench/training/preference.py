@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ropo_bench.errors import UsageError
-from ropo_bench.losses import PairLogps, estimate_kl, logratios, metrics, resolve_loss
+from ropo_bench.losses import PairLogps, StepStatistics, estimate_kl, logratios, mean_margins, metrics, resolve_loss
 from ropo_bench.recipes.method import LossRecipe, TrainRecipe
 from ropo_bench.training.batches import micro_batches, num_steps, step_indices
 from ropo_bench.training.core.logprobs import collate, completion_logps
@@ -52,9 +52,9 @@ class PreferenceObjective:
         groups = micro_batches(indices, self.lengths, self.train.micro_batch_size, self.train.micro_batch_tokens)
         turns = devices.turns(groups, self.lengths)
         mean_tokens = sum(len(self.pairs[i].chosen_ids) for i in indices) / len(indices)
-        kl = self._kl(model, turns, mean_tokens) if self.loss.needs_kl else None
+        kl, statistics = self._statistics(model, turns, mean_tokens)
         for turn, logps_N, num_tokens in self._passes(model, turns):
-            logps = self._pair_logps(logps_N, turn.group, mean_tokens, kl)
+            logps = self._pair_logps(logps_N, turn.group, mean_tokens, kl, statistics)
             share = turn.weight * len(turn.group) / len(indices)
             values = {name: value * share for name, value in metrics(logps, self.recipe).items()}
             loss = self.loss.function(logps, self.recipe).mean() * share
@@ -68,7 +68,14 @@ class PreferenceObjective:
         for turn, batch in zip(turns, devices.prefetch(batches, device), strict=True):
             yield turn, completion_logps(model, batch, core.fused_head), batch.num_tokens
 
-    def _pair_logps(self, logps_N: Tensor, group: list[int], mean_tokens: float, kl: Tensor | None) -> PairLogps:
+    def _pair_logps(
+        self,
+        logps_N: Tensor,
+        group: list[int],
+        mean_tokens: float,
+        kl: Tensor | None = None,
+        statistics: StepStatistics | None = None,
+    ) -> PairLogps:
         chosen, rejected = logps_N.chunk(2)
         pairs = [self.pairs[i] for i in group]
 
@@ -85,14 +92,29 @@ class PreferenceObjective:
             rejected_num_tokens=column([len(pair.rejected_ids) for pair in pairs]),
             mean_chosen_num_tokens=column([mean_tokens]).squeeze(0),
             kl=kl,
+            statistics=statistics,
         )
 
-    def _kl(self, model: nn.Module, turns: Sequence[devices.Turn], mean_tokens: float) -> Tensor:
-        """KTO's reference point over the whole step, from a pass without gradients, so accumulation is exact."""
+    def _statistics(
+        self, model: nn.Module, turns: Sequence[devices.Turn], mean_tokens: float
+    ) -> tuple[Tensor | None, StepStatistics | None]:
+        """What the loss needs of the whole step, from a pass without gradients, so that accumulation is exact."""
+        if not (self.loss.needs_kl or self.loss.needs_statistics):
+            return None, None
         device = next(model.parameters()).device
         ratios: list[Tensor] = [torch.zeros(0, device=device)]
+        margins: list[Tensor] = [torch.zeros(0, device=device)]
         with torch.no_grad():
             for turn, logps_N, _ in self._passes(model, turns):
                 if turn.weight:
-                    ratios += logratios(self._pair_logps(logps_N, turn.group, mean_tokens, None))
-        return estimate_kl(devices.mean_over_team(torch.cat(ratios)))
+                    logps = self._pair_logps(logps_N, turn.group, mean_tokens)
+                    ratios += logratios(logps)
+                    margins.append(mean_margins(logps))
+        mean = devices.mean_over_team(torch.cat(ratios))
+        kl = estimate_kl(mean) if self.loss.needs_kl else None
+        if not self.loss.needs_statistics:
+            return kl, None
+        margins_B = torch.cat(margins)
+        margin_mean = devices.mean_over_team(margins_B)
+        variance = devices.mean_over_team((margins_B - margin_mean) ** 2)
+        return kl, StepStatistics(mean, margin_mean, variance.sqrt())

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ropo_bench.statistics import Array
+from ropo_bench.statistics.sample import Array
 from ropo_bench.tuning.grid import is_near
 
 DRAWS = 2000

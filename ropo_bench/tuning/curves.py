@@ -15,7 +15,8 @@ from ropo_bench.recipes.rates import Point, Tuned, settings_key
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import read_scores
 from ropo_bench.runs.provenance import provenance
-from ropo_bench.statistics import Array, measure
+from ropo_bench.statistics.cells import measure
+from ropo_bench.statistics.sample import Array
 from ropo_bench.store import Store
 from ropo_bench.tuning.choice import Curve, choose, peak_of
 from ropo_bench.tuning.trials import Outcome
@@ -44,7 +45,7 @@ class Curves:
         rates = sorted(lr for lr, seed in outcomes if seed == first)
         return Curve(rates, [lr in self.grid for lr in rates], [self._values(outcomes, lr) for lr in rates])
 
-    def tuned(self, method: MethodRecipe, outcomes: Outcomes, finished: bool) -> Tuned:
+    def choose(self, method: MethodRecipe, outcomes: Outcomes, finished: bool) -> Tuned:
         """A method's curve, and the choice if all its trials are done."""
         curve = self.curve(outcomes)
         peak, choice = peak_of(curve), choose(curve) if finished else None

@@ -60,7 +60,7 @@ class Search:
         self._do([Trial(method, lr, FIRST_SEED) for method in self.methods for lr in self.grid], "over the grid")
         self._do([trial for method in self.methods for trial in self._around_peak(method)], "around the peaks")
         for method in self.methods:
-            self.tuned[method.name] = self.curves.tuned(method, self.outcomes[method.name], True)
+            self.tuned[method.name] = self.curves.choose(method, self.outcomes[method.name], True)
         self.keep(self.record())
         return self.record()
 
@@ -98,7 +98,7 @@ class Search:
                 f" ({number}/{len(trials)}, {took}{ahead})"
             )
             if any(seed == FIRST_SEED for _, seed in outcomes):
-                self.tuned[trial.method.name] = self.curves.tuned(trial.method, outcomes, False)
+                self.tuned[trial.method.name] = self.curves.choose(trial.method, outcomes, False)
                 self.keep(self.record())
 
     def _describe(self, outcome: Outcome) -> str:

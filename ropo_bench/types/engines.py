@@ -36,6 +36,10 @@ class Engine(Protocol):
         """Of each (context ids, continuation ids): summed log-probability, and whether it is the greedy choice."""
         ...
 
+    def swap(self, folder: Path) -> bool:
+        """Take another folder's weights in place of its own; False, and as before, if it cannot."""
+        ...
+
     def close(self) -> None:
         """Give the model's memory back."""
         ...

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from ropo_bench.claims.reading import read_claims
+from ropo_bench.claims.sentences import read_claims
 from ropo_bench.commands.gate import baseline_of
 from ropo_bench.commands.score.diversity import read_texts
 from ropo_bench.errors import RopoBenchError
-from ropo_bench.gate import read_history
+from ropo_bench.gate.history import read_history
 from ropo_bench.gate.night import to_plain
 from ropo_bench.judging.calibrate import read_battles
 from ropo_bench.leaderboard import literature as published
@@ -30,7 +30,7 @@ from ropo_bench.recipes import load as recipes
 from ropo_bench.recipes.rates import read_tuning
 from ropo_bench.scoring.alpaca_eval.leaderboard import read_annotations, read_leaderboard
 from ropo_bench.scoring.difficulty import _of_file
-from ropo_bench.scoring.mt_bench.reading import read_judgments
+from ropo_bench.scoring.mt_bench.fastchat import read_judgments
 from ropo_bench.sources.prompt_files import read_answer_file, read_prompt_file
 from ropo_bench.store import JsonLines, Store
 from tests.adversary.mutants import mutant

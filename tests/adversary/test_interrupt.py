@@ -104,8 +104,8 @@ def wait_for(folder: Path, pattern: str) -> None:
 
 DEAF = """
 import sys, time
-from ropo_bench.errors import doors
-doors.watch_signals()
+from ropo_bench.errors.signals import watch_signals
+watch_signals()
 until = time.monotonic() + 30
 def deaf():
     while time.monotonic() < until:
@@ -137,10 +137,21 @@ def test_work_that_does_not_hear_is_ended(number: signal.Signals) -> None:
 
 def test_a_signal_to_a_forked_child_does_not_end_its_parent() -> None:
     script = (
-        "import os, signal, time\nfrom ropo_bench.errors import doors\ndoors.watch_signals()\n"
+        "import os, signal, time\nfrom ropo_bench.errors.signals import watch_signals\nwatch_signals()\n"
         "child = os.fork()\n"
         "if child == 0:\n    time.sleep(30)\n"
         "time.sleep(0.2)\nos.kill(child, signal.SIGTERM)\n"
         "assert os.waitpid(child, 0)[1] == signal.SIGTERM\ntime.sleep(2)\n"
     )
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False).returncode == 0
+
+
+def test_a_signal_to_the_interpreter_s_end_does_not_change_the_code() -> None:
+    script = (
+        "import atexit, os, signal\nfrom ropo_bench.errors.streams import leave\n"
+        "from ropo_bench.errors.signals import watch_signals\nwatch_signals()\n"
+        "class Last:\n    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"
+        "last = Last()\nlast.itself = last\nleave(3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (3, "")

@@ -184,7 +184,7 @@ def test_there_is_one_way_to_the_terminal() -> None:
         "terminal/screen.py",
         "terminal/console.py",
         "generation/vllm_worker.py",  # speaks to its parent
-        "errors/doors.py",  # a process's last line, which commands/app.py made visible
+        "errors/streams.py",  # a process's last line, which commands/app.py made visible
     }
     other_ways = re.compile(r"(?<![\w.])print\(|typer\.echo\(|(?<!\w)Console\(|std(out|err)\.write\(")
     found = {

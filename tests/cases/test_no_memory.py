@@ -11,7 +11,7 @@ import transformers
 
 from ropo_bench.errors import OutOfMemory
 from ropo_bench.errors.failures import as_expected
-from ropo_bench.judging.reward import reward_grader
+from ropo_bench.judging.reward import RewardGrader
 from ropo_bench.models.load import load_model
 
 
@@ -19,7 +19,7 @@ from ropo_bench.models.load import load_model
     ("auto", "load"),
     [
         ("AutoModelForCausalLM", lambda folder: load_model(folder, "float32")),
-        ("AutoModelForSequenceClassification", reward_grader),
+        ("AutoModelForSequenceClassification", RewardGrader),
     ],
 )
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")])

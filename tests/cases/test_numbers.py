@@ -80,7 +80,7 @@ def test_a_reference_that_is_no_number_is_not_kept(overflowing: Path, tmp_path: 
 def test_rewards_that_are_no_numbers_are_no_grades(tokenizer: Any, tmp_path: Path) -> None:
     from transformers import LlamaConfig, LlamaForSequenceClassification
 
-    from ropo_bench.judging.reward import reward_grader
+    from ropo_bench.judging.reward import RewardGrader
     from tests.cases.model_folders import SIZES
 
     LlamaForSequenceClassification(LlamaConfig(**SIZES, num_labels=1)).save_pretrained(tmp_path)
@@ -88,7 +88,7 @@ def test_rewards_that_are_no_numbers_are_no_grades(tokenizer: Any, tmp_path: Pat
     edit_weights(tmp_path, lambda t: t.update({"model.norm.weight": torch.full((48,), 3e38)}))
     edit_weights(tmp_path, lambda t: t.update({"score.weight": torch.full((1, 48), 3e38)}))
     with pytest.raises(MethodFailed, match="gives NaN or infinity for an answer"):
-        reward_grader(tmp_path)(PROMPTS[0], ["fine"])
+        RewardGrader(tmp_path)(PROMPTS[0], ["fine"])
 
 
 def test_a_checkpoint_that_overflows_fails_and_is_not_scored(

@@ -12,10 +12,10 @@ import pytest
 
 from ropo_bench.errors import UsageError
 from ropo_bench.preferences import read_pairs
-from ropo_bench.preferences.bounded import RenderingTimeError, bounded_rendering
 from ropo_bench.preferences.chat import render
 from ropo_bench.preferences.files import MIN_LIMIT_BYTES
 from ropo_bench.preferences.formats import MalformedError, pair_of
+from ropo_bench.preferences.template_limit import RenderingTimeError, bounded_rendering
 from ropo_bench.types import Message, Pair
 
 CHATML = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"

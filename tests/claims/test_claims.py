@@ -20,8 +20,9 @@ from ropo_bench.claims.rule import ALPHA, Evidence, Region, decide
 from ropo_bench.commands.claims import claims_command
 from ropo_bench.errors import UsageError
 from ropo_bench.runs.reading import open_run
-from ropo_bench.statistics import Sample, subtract
+from ropo_bench.statistics.comparisons import subtract
 from ropo_bench.statistics.crossed import sample_parts
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.store import Store
 from tests import stored_run
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ropo_bench.comparison.requests import refuse_another_request
+from ropo_bench.comparison.request_changes import refuse_another_request
 from ropo_bench.errors import StorageError, UsageError
 from ropo_bench.request import Asked, resolve
 from ropo_bench.store import Store

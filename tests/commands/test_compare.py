@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ropo_bench.commands.compare import compare_command
-from ropo_bench.comparison.items import Change, ComparedColumn, ComparedRows, flips, most_changed
+from ropo_bench.comparison.items import Change, ComparedColumn, ComparedRows, find_most_changed, flips
 from ropo_bench.comparison.text import comparison_text, interval_text, number
 from ropo_bench.errors import UsageError
 from ropo_bench.store import Store
@@ -211,7 +211,7 @@ def test_grades_flip_by_more_than_their_spread_and_lower_may_be_better() -> None
 def test_the_most_changed_prompts_hold_their_turns_together() -> None:
     a = scores("score", {"p:1": 9.0, "p:2": 5.0, "q:1": 1.0, "r:1": 3.0})
     b = scores("score", {"p:1": 1.0, "p:2": 5.0, "q:1": 2.0, "r:1": 3.0})
-    found = most_changed("score", a, b, 5, {"p": "maths"})
+    found = find_most_changed("score", a, b, 5, {"p": "maths"})
     assert [(change.prompt, change.a, change.b) for change in found] == [("p", 7.0, 3.0), ("q", 1.0, 2.0)]
     assert found[0].category == "maths"
 

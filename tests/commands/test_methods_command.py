@@ -84,7 +84,7 @@ def test_ropo_trains_688000_parameters_of_llama_3_8b(tmp_path: Path) -> None:
     assert "688,000 of 8,030,261,248 = 0.0086 %" in invoke("show", "ropo", "--base", str(config))
 
 
-@pytest.mark.parametrize("arguments", [["show", "rpo"], ["show", "ropo", "--suite", "pokcet"]])
+@pytest.mark.parametrize("arguments", [["show", "rop"], ["show", "ropo", "--suite", "pokcet"]])
 def test_a_mistake_is_a_usage_error(arguments: list[str]) -> None:
     with pytest.raises(UsageError, match="did you mean"):
         invoke(*arguments)

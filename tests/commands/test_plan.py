@@ -143,12 +143,6 @@ def test_steps_are_those_of_training(pairs: int, batch: int, epochs: float, cap:
     assert planning.num_steps(pairs, train) == num_steps(pairs, batch, epochs, cap)
 
 
-def test_the_losses_without_a_reference_are_known() -> None:
-    from ropo_bench.losses import LOSSES
-
-    assert set(planning.REFERENCE_FREE) == {name for name, loss in LOSSES.items() if not loss.uses_reference}
-
-
 def test_a_users_own_loss_is_asked_whether_it_reads_a_reference(tmp_path: Path) -> None:
     source = "from ropo_bench.losses import LOSSES\n\nFREE, BOUND = LOSSES['simpo'], LOSSES['sigmoid']\n"
     (tmp_path / "own.py").write_text(source)
@@ -181,6 +175,7 @@ def test_a_judge_that_is_not_asked_in_words_makes_no_calls() -> None:
 
 @pytest.mark.parametrize("length", ["input", "output"])
 def test_assumed_lengths_are_those_of_published_judgments(assets: Path, length: str) -> None:
+    from ropo_bench.scoring.mt_bench.single import SINGLE
     from ropo_bench.sources.assets import read_jsonl
 
     rows = [
@@ -190,7 +185,7 @@ def test_assumed_lengths_are_those_of_published_judgments(assets: Path, length: 
     ]
     field, known = ("user_prompt", "input_characters") if length == "input" else ("judgment", "output_characters")
     mean = sum(len(row[field]) for row in rows) / len(rows)
-    assert getattr(planning.PROTOCOLS["mt-bench"], known) == pytest.approx(mean, rel=0.01)
+    assert getattr(SINGLE.protocol, known) == pytest.approx(mean, rel=0.01)
 
 
 def test_full_fine_tuning_of_8b_is_refused_on_one_device_with_the_ways_on(

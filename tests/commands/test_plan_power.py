@@ -19,6 +19,7 @@ from ropo_bench.planning.power import Wanted, power, read_wanted, select_tested_
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.request import Asked, Limits, Request, resolve
 from ropo_bench.runs.reading import open_run
+from ropo_bench.scoring import SCORERS
 from ropo_bench.store import Store
 from tests import tiny_suite
 
@@ -183,4 +184,4 @@ def test_an_earlier_run_of_the_same_suite_and_task_is_the_basis(
 def test_the_items_of_scorers_that_bring_their_own() -> None:
     from ropo_bench.pocket.quiz import questions
 
-    assert planning.NUM_ITEMS["pocket-commonsense"] == len(questions())
+    assert SCORERS["pocket-commonsense"].num_items == len(questions())

@@ -9,12 +9,12 @@ from statistics import fmean, pvariance
 
 import pytest
 
+from ropo_bench.gate.autocorrelation import Autocorrelation, estimate_autocorrelation
 from ropo_bench.gate.comparison import Floors, error_again, error_tonight, floors
 from ropo_bench.gate.decision import decide
 from ropo_bench.gate.evidence import Baseline, Compared, Evidence, Offset, evidence
 from ropo_bench.gate.maths import Noise, mean
 from ropo_bench.gate.night import Column, Night, Row
-from ropo_bench.gate.wandering import Wandering, wandering
 from tests.gate.nights import cell, night
 
 OWN, FRESH = (0, 1, 2), (3, 4, 5)
@@ -154,7 +154,7 @@ def test_who_has_taught_the_noise() -> None:
     assert many.nights.variance < 0.02 * many.seeds.variance  # the seeds' own effects are the same every night
 
 
-STILL = Wandering()
+STILL = Autocorrelation()
 
 
 def test_a_repeat_of_the_fresh_seeds_lets_a_small_loss_be_confirmed() -> None:
@@ -191,12 +191,12 @@ def test_the_autocorrelation_of_nights_is_learned_from_all_cells() -> None:
             found.append(values)
         return found
 
-    white, slow = wandering(cells(0.0)), wandering(cells(0.6))
+    white, slow = estimate_autocorrelation(cells(0.0)), estimate_autocorrelation(cells(0.6))
     assert white.first <= 0.1
     assert white.long_run <= 1.6
     assert slow.first == pytest.approx(0.6, abs=0.12)
     assert 2.5 <= slow.long_run <= 5.0  # 4 by definition; what lasts over five nights counts as drift
     drifting = cells(0.0)
     drifting[3] = [value - 0.5 * night for night, value in enumerate(drifting[3])]
-    assert wandering(drifting).long_run <= 1.6  # one cell's drift is no wandering of all
-    assert wandering([values[:7] for values in cells(0.6)]) == Wandering()
+    assert estimate_autocorrelation(drifting).long_run <= 1.6  # one cell's drift is no wandering of all
+    assert estimate_autocorrelation([values[:7] for values in cells(0.6)]) == Autocorrelation()

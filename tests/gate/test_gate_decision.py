@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from ropo_bench.errors import UsageError
+from ropo_bench.gate.cell_numbers import CellVerdict
 from ropo_bench.gate.decision import Rules, decide
 from ropo_bench.gate.evidence import Baseline, evidence
 from ropo_bench.gate.night import Column, Night, Row
-from ropo_bench.gate.trial import CellVerdict
 from tests.gate.nights import cell, night
 
 ROLLING = Baseline()

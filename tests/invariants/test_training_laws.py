@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from ropo_bench.adapters import attach
-from ropo_bench.losses import PairLogps, resolve_loss
+from ropo_bench.losses import PairLogps, StepStatistics, resolve_loss
 from ropo_bench.recipes.load import list_recipes, load_method
 from ropo_bench.recipes.method import MethodRecipe, TrainRecipe
 from ropo_bench.training.preference import PreferenceObjective
@@ -139,24 +140,22 @@ def test_every_switch_of_the_core_leaves_loss_and_gradients(name: str, reference
 def test_the_first_loss_has_its_closed_form_at_logratio_zero(name: str, reference: Reference) -> None:
     method = recipe(name, 8)
     loss, _, metrics = first_step(method, policy(method), reference)
-    beta = method.loss.beta
-    pairs = random_pairs()
-    closed = {
-        "sigmoid": math.log(2),
-        "ipo": 1 / (2 * beta) ** 2,
-        "kto-pair": 0.5,
-        "r-dpo": sum(
-            math.log1p(math.exp(-method.loss.options.get("alpha", 0.01) * (len(p.chosen_ids) - len(p.rejected_ids))))
-            for p in pairs
-        )
-        / len(pairs),
-    }
+    base = base_logps(random_pairs())
     if resolve_loss(method.loss.name).uses_reference:
-        assert loss == pytest.approx(closed[method.loss.name], rel=1e-5)
+        zero = torch.zeros(())
+        base = replace(
+            base,
+            reference_chosen=base.chosen,
+            reference_rejected=base.rejected,
+            kl=zero,
+            statistics=StepStatistics(zero, zero, zero),
+        )
         assert metrics["rewards/margins"] == pytest.approx(0, abs=1e-5)
-    else:  # reference-free: the base model's own value, whatever the adapter
-        base = resolve_loss(method.loss.name).function(base_logps(pairs), method.loss).mean().item()
-        assert loss == pytest.approx(base, rel=1e-5)
+    # Whatever the adapter; tests/invariants/test_loss_laws.py has the closed forms of the functions.
+    expected = resolve_loss(method.loss.name).function(base, method.loss).mean().item()
+    assert loss == pytest.approx(expected, rel=1e-5)
+    if method.loss.name == "sigmoid":
+        assert loss == pytest.approx(math.log(2), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", METHODS)

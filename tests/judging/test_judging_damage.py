@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ropo_bench.judging.checksummed_lines import with_checksum
 from ropo_bench.judging.ledger import Budget, cost, read_answers, spent_usd, worst_tokens
 from ropo_bench.judging.runtime import answer_calls
-from ropo_bench.judging.sealed import seal
 from ropo_bench.recipes.judge import Prices
 from ropo_bench.store import JsonLines
 from tests.judging.asking import calls, expected, recipe
@@ -102,8 +102,8 @@ def test_a_request_on_its_way_at_the_end_counts_as_the_worst(tmp_path: Path) -> 
     worst = cost(PRICES, *worst_tokens(calls(1)[0].messages, calls(1)[0].params))
     sent = {"event": "sent", "key": "k", "item": "i", "attempt": 1, "worst_usd": worst}
     with JsonLines(tmp_path / "ledger.jsonl") as lines:
-        lines.append(seal(sent))
-        lines.append(seal({**sent, "event": "retried", "worst_usd": 0.0}))
+        lines.append(with_checksum(sent))
+        lines.append(with_checksum({**sent, "event": "retried", "worst_usd": 0.0}))
         assert spent_usd(tmp_path, {"k"}) == 0
-        lines.append(seal(sent))
+        lines.append(with_checksum(sent))
     assert spent_usd(tmp_path, {"k"}) == pytest.approx(worst)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from ropo_bench.commands.judge import app
 from ropo_bench.errors import UsageError
-from ropo_bench.judging.reward import reward_grader
+from ropo_bench.judging.reward import RewardGrader
 from ropo_bench.sources.shipped import POCKET_ASSETS
 from ropo_bench.types import Prompt
 from tests.cases.model_folders import edit_weights
@@ -74,7 +74,7 @@ def closed_form(tokenizer: Any, *turns: tuple[str, str]) -> float:
 
 
 def test_rewards_are_those_of_the_model_by_hand(save: Any, tokenizer: Any) -> None:
-    grader = reward_grader(save())
+    grader = RewardGrader(save())
     answers = ["fine", "fine!", "fine!!", "!!!!!"]
     rewards = [grader(ASK, [answer])[0] for answer in answers]
     assert rewards == pytest.approx([closed_form(tokenizer, (ASK.turns[0], a)) for a in answers], abs=1e-5)
@@ -84,7 +84,7 @@ def test_rewards_are_those_of_the_model_by_hand(save: Any, tokenizer: Any) -> No
 
 def test_a_follow_up_is_graded_in_sight_of_the_turn_before(save: Any, tokenizer: Any) -> None:
     prompt = Prompt("two", ("First?", "And then?"))
-    rewards = reward_grader(save())(prompt, ["no!", "yes"])
+    rewards = RewardGrader(save())(prompt, ["no!", "yes"])
     expected = [
         closed_form(tokenizer, ("First?", "no!")),
         closed_form(tokenizer, ("First?", "no!"), ("And then?", "yes")),
@@ -97,8 +97,8 @@ def test_a_batch_changes_no_reward(pad: int | None, save: Any) -> None:
     folder = save(pad_token_id=pad)
     texts = ["!", "a longer answer, with one mark!", "", "!!!", "middling!", "x" * 60 + "!" * 20]
     conversations = [(ASK, [text]) for text in texts]
-    alone = [reward_grader(folder, batch_size=1)(*conversation) for conversation in conversations]
-    together = reward_grader(folder, batch_size=4).grade(conversations)
+    alone = [RewardGrader(folder, batch_size=1)(*conversation) for conversation in conversations]
+    together = RewardGrader(folder, batch_size=4).grade(conversations)
     assert [len(rewards) for rewards in together] == [1] * len(texts)
     assert [r for (r,) in together] == pytest.approx([r for (r,) in alone], abs=1e-6)
     assert len({round(reward, 4) for (reward,) in together}) > 3
@@ -123,40 +123,40 @@ def test_it_is_a_judge_that_can_be_calibrated(save: Any, tmp_path: Path) -> None
 
 def test_it_computes_in_float32(save: Any) -> None:
     half = save("half", dtype="bfloat16")
-    assert next(reward_grader(half).model.parameters()).dtype == torch.float32
+    assert next(RewardGrader(half).model.parameters()).dtype == torch.float32
 
 
 def test_a_causal_model_is_no_reward_model() -> None:
     with pytest.raises(UsageError, match=r"has no score\.weight, so it was not trained as a reward model"):
-        reward_grader(POCKET_ASSETS / "sft")
+        RewardGrader(POCKET_ASSETS / "sft")
 
 
 def test_a_classifier_of_two_classes_is_no_reward_model(save: Any) -> None:
     with pytest.raises(UsageError, match="gives 2 numbers for an answer"):
-        reward_grader(save(num_labels=2))
+        RewardGrader(save(num_labels=2))
 
 
 def test_a_reward_model_with_a_missing_weight_is_refused(save: Any) -> None:
     folder = edit_weights(save(), lambda tensors: tensors.pop("model.layers.0.mlp.up_proj.weight"))
     with pytest.raises(UsageError, match=r"reward model .*1 are missing: model\.layers\.0\.mlp\.up_proj\.weight"):
-        reward_grader(folder)
+        RewardGrader(folder)
 
 
 def test_a_reward_model_with_a_weight_that_is_no_number_is_refused(save: Any) -> None:
     folder = edit_weights(save(), lambda tensors: tensors["score.weight"].fill_(float("nan")))
     with pytest.raises(UsageError, match=r"NaN or infinity \(score\.weight\)"):
-        reward_grader(folder)
+        RewardGrader(folder)
 
 
 def test_a_chat_beyond_the_context_is_named(save: Any) -> None:
     with pytest.raises(
         UsageError, match=r"prompt p, turn 1: a chat of \d+ tokens does not fit into its context of 256"
     ):
-        reward_grader(save())(ASK, ["!" * 300])
+        RewardGrader(save())(ASK, ["!" * 300])
 
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path, tokenizer: Any) -> None:
     tokenizer.save_pretrained(tmp_path)
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UsageError, match=r"config.json has no model_type"):
-        reward_grader(tmp_path)
+        RewardGrader(tmp_path)

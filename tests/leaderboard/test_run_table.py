@@ -13,12 +13,12 @@ import pytest
 from ropo_bench.errors import UsageError
 from ropo_bench.leaderboard import compare_scores, leaderboard
 from ropo_bench.leaderboard.board import Leaderboard
-from ropo_bench.leaderboard.measured import compare_stored_rows, measure_row
+from ropo_bench.leaderboard.measurements import compare_stored_rows, measure_row
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import write_scores
 from ropo_bench.runs.reading import open_run
-from ropo_bench.statistics import holm
+from ropo_bench.statistics.multiplicity import holm
 from ropo_bench.store import Store
 from ropo_bench.types import Score
 from tests.stored_run import ARENA, QUIZ, Values, write

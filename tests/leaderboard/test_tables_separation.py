@@ -14,7 +14,7 @@ from ropo_bench.leaderboard.latex import to_latex
 from ropo_bench.leaderboard.markdown import to_markdown
 from ropo_bench.leaderboard.separation import detectable, reverse, separations
 from ropo_bench.leaderboard.terminal import to_text
-from ropo_bench.statistics import minimum_detectable_effect
+from ropo_bench.statistics.power import minimum_detectable_effect
 from tests.leaderboard.board_example import BOARD, WIN_RATE, compared, row
 
 _DEGREES = [len(row.seeds) - 1 for row in BOARD.rows]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ropo_bench.errors import UsageError
-from ropo_bench.losses import LOSSES, Loss, PairLogps, estimate_kl, resolve_loss
+from ropo_bench.losses import LOSSES, Loss, PairLogps, StepStatistics, estimate_kl, resolve_loss
 from ropo_bench.recipes.method import LossRecipe
 from tests.conftest import logged
 
@@ -32,7 +32,11 @@ WORKED = PairLogps(  # logratios: chosen (1, -2), rejected (-1, 1); lengths (4, 
     rejected_num_tokens=torch.tensor([6.0, 5.0], dtype=torch.float64),
     mean_chosen_num_tokens=torch.tensor(7.0, dtype=torch.float64),
     kl=torch.tensor(0.5, dtype=torch.float64),
+    statistics=StepStatistics(*torch.tensor([-0.25, 0.01, 0.4], dtype=torch.float64)),
 )
+
+
+E = math.e
 
 
 def softplus(x: float) -> float:
@@ -73,11 +77,91 @@ def logistic(x: float) -> float:
             [softplus(-(2 * (1 / 6) - 0.5)), softplus(-(2 * -0.2 - 0.5))],
         ),
         ({"name": "cpo", "beta": 0.1}, [softplus(-0.3) + 4 / 7, softplus(0.7) + 12 / 7]),
+        # (0.9 L - 0.1 L of the swapped pair) / 0.8
+        (
+            {"name": "robust-dpo", "beta": 0.5, "label_smoothing": 0.1},
+            [
+                (0.9 * softplus(-1.0) - 0.1 * softplus(1.0)) / 0.8,
+                (0.9 * softplus(1.5) - 0.1 * softplus(-1.5)) / 0.8,
+            ],
+        ),
+        # log-ratios a token (1/4, -2/10) and (-1/6, 1/5)
+        ({"name": "ln-dpo", "beta": 5.0}, [softplus(-5 * (1 / 4 + 1 / 6)), softplus(-5 * (-0.2 - 0.2))]),
+        # DPO, and 0.5 times 4/4 and 12/10 nats a token
+        (
+            {"name": "dpo-nll", "beta": 0.5, "options": {"alpha": 0.5}},
+            [softplus(-1.0) + 0.5 * 1, softplus(1.5) + 0.5 * 1.2],
+        ),
+        # the second chosen answer lost 2 nats: 3 * 2 off its margin of -3
+        ({"name": "dpop", "beta": 0.5, "options": {"lambda": 3}}, [softplus(-0.5 * 2), softplus(-0.5 * (-3 - 6))]),
+        (
+            {"name": "focalpo", "beta": 0.5, "options": {"gamma": 2}},
+            [logistic(1.0) ** 2 * softplus(-1.0), logistic(-1.5) ** 2 * softplus(1.5)],
+        ),
+        # the policy's margins (3, -7) less those of the reference, (1, -4) held above 0
+        ({"name": "hypo", "beta": 0.5}, [softplus(-0.5 * (3 - 1)), softplus(-0.5 * (-7 - 0))]),
+        # f'(u) = log(2 u / (1 + u)) at u = e, 1/e and e^-2, e
+        (
+            {"name": "f-dpo-js", "beta": 0.5},
+            [
+                softplus(-0.5 * (math.log(2 * E / (1 + E)) - math.log(2 / E / (1 + 1 / E)))),
+                softplus(-0.5 * (math.log(2 * E**-2 / (1 + E**-2)) - math.log(2 * E / (1 + E)))),
+            ],
+        ),
+        # f'(u) = (1 - u^-1/4) 4
+        (
+            {"name": "f-dpo-alpha", "beta": 0.5, "options": {"alpha": 0.25}},
+            [softplus(-0.5 * 4 * (E**0.25 - E**-0.25)), softplus(-0.5 * 4 * (E**-0.25 - E**0.5))],
+        ),
+        ({"name": "f-dpo-kl", "beta": 0.5}, [softplus(-0.5 * (E - 1 / E)), softplus(-0.5 * (1 / E - E**2))]),
+        (
+            {"name": "exo", "beta": 0.5, "options": {"epsilon": 0.1}},
+            [
+                logistic(1.0) * math.log(logistic(1.0) / 0.9) + logistic(-1.0) * math.log(logistic(-1.0) / 0.1),
+                logistic(-1.5) * math.log(logistic(-1.5) / 0.9) + logistic(1.5) * math.log(logistic(1.5) / 0.1),
+            ],
+        ),
+        # targets +-1 / (2 * 0.5) of the log-ratios (1, -2) and (-1, 1)
+        ({"name": "sppo", "beta": 0.5}, [0.0 + 0.0, 9.0 + 4.0]),
+        # the shift is 0.5 * -0.25
+        (
+            {"name": "bco", "beta": 0.5},
+            [softplus(-(0.5 + 0.125)) + softplus(-0.5 + 0.125), softplus(-(-1 + 0.125)) + softplus(0.5 + 0.125)],
+        ),
+        (
+            {"name": "nca", "beta": 0.5},
+            [
+                softplus(-0.5) + softplus(0.5) / 2 + softplus(-0.5) / 2,
+                softplus(1.0) + softplus(-1.0) / 2 + softplus(0.5) / 2,
+            ],
+        ),
+        ({"name": "apo-zero", "beta": 0.5}, [logistic(-0.5) * 2, logistic(1.0) + logistic(0.5)]),
+        ({"name": "apo-down", "beta": 0.5}, [logistic(0.5) + logistic(-1.0), logistic(-1.0) + logistic(1.5)]),
+        # margins (3, -7) in nats
+        ({"name": "slic-hf", "options": {"delta": 4, "lambda": 0.5}}, [4 - 3 + 0.5 * 4, 4 + 7 + 0.5 * 12]),
+        ({"name": "simper"}, [math.exp(-7 / 6) - math.exp(-1), math.exp(-1) - math.exp(-1.2)]),
+        ({"name": "repo", "options": {"gamma": 0.1}}, [0.0, 0.1 + 0.2]),
+        # means (1 - p^-1/4) 4 of p = e^-1, e^-7/6 and e^-1.2, e^-1
+        (
+            {"name": "simpo", "beta": 2.0, "options": {"gamma_beta_ratio": 0.25, "alpha": 0.25}},
+            [
+                softplus(-2 * (4 * (E ** (7 / 24) - E**0.25) - 0.25)),
+                softplus(-2 * (4 * (E**0.25 - E**0.3) - 0.25)),
+            ],
+        ),
+        # targets 0.6 + 0.2 z, z = (5/12 - 0.01) / 0.4 and (-0.4 - 0.01) / 0.4
+        (
+            {"name": "alpha-dpo", "beta": 2.0, "options": {"alpha": 0.2, "gamma_beta_ratio": 0.6}},
+            [
+                softplus(-2 * (1 / 6 - 0.6 - 0.2 * (5 / 12 - 0.01) / 0.4)),
+                softplus(-2 * (-0.2 - 0.6 - 0.2 * (-0.41) / 0.4)),
+            ],
+        ),
     ],
 )
 def test_losses_equal_the_papers_formulas_worked_by_hand(recipe: dict[str, Any], expected: list[float]) -> None:
     got = LOSSES[recipe["name"]].function(WORKED, LossRecipe(**recipe))
-    torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
+    torch.testing.assert_close(got, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=1e-15)
 
 
 def test_r_dpo_sign_follows_from_its_objective() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ropo_bench.losses import LOSSES, PairLogps
+from ropo_bench.losses import LOSSES, PairLogps, StepStatistics
 from ropo_bench.recipes.method import LossRecipe
 from tests.conftest import logged, new_llama
 
@@ -146,6 +147,81 @@ def test_loss_and_metrics_of_a_real_trl_dpo_step(name: str, beta: float, dpo_dat
     ours = {"loss": step_loss(logps, recipe)} | logged(logps, recipe)
     assert abs(ours["rewards/chosen"]) > 0.05  # the models differ, so the comparison means something
     assert {key: log[key] for key in ours} == pytest.approx(ours, rel=1e-5, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def dpo_trainer(dpo_data: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """TRL's own trainer, its one batch, and the same pairs' log-probabilities."""
+    from trl import DPOConfig, DPOTrainer
+
+    tokenizer, dataset = dpo_data
+    policy, reference = llama(0), llama(1)
+    arguments = DPOConfig(
+        output_dir=str(tmp_path_factory.mktemp("trl")),
+        per_device_train_batch_size=3,
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        report_to="none",
+        disable_tqdm=True,
+        dataset_num_proc=None,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = DPOTrainer(
+            policy, ref_model=reference, args=arguments, train_dataset=dataset, processing_class=tokenizer
+        )
+        batch = next(iter(trainer.get_train_dataloader()))
+    chosen = [(row["prompt_ids"], row["chosen_ids"]) for row in trainer.train_dataset]
+    rejected = [(row["prompt_ids"], row["rejected_ids"]) for row in trainer.train_dataset]
+    logps = model_logps(policy, reference, chosen, rejected)
+    zero = torch.zeros(())
+    return trainer, batch, replace(logps, statistics=StepStatistics(zero, zero, zero))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [
+        ({"name": "robust-dpo", "label_smoothing": 0.2}, {"loss_types": ["robust"], "label_smoothing": 0.2}),
+        ({"name": "ln-dpo"}, {"loss_types": ["sigmoid_norm"]}),
+        ({"name": "f-dpo-js"}, {"f_divergence_type": "js_divergence"}),
+        # TRL's coefficient is 1 - alpha of the paper's.
+        (
+            {"name": "f-dpo-alpha", "options": {"alpha": 0.25}},
+            {"f_divergence_type": "alpha_divergence", "f_alpha_divergence_coef": 0.75},
+        ),
+        ({"name": "f-dpo-kl"}, {"f_divergence_type": "forward_kl"}),
+        (
+            {"name": "exo", "options": {"epsilon": 0.01}},
+            {"loss_types": ["exo_pair"], "label_smoothing": 0.01},
+        ),
+        ({"name": "sppo"}, {"loss_types": ["sppo_hard"]}),
+        ({"name": "bco"}, {"loss_types": ["bco_pair"]}),  # TRL's has no shift: that of a step whose mean is 0
+        ({"name": "nca"}, {"loss_types": ["nca_pair"]}),
+        ({"name": "apo-zero"}, {"loss_types": ["apo_zero"]}),
+        ({"name": "apo-down"}, {"loss_types": ["apo_down"]}),
+    ],
+    ids=lambda value: value.get("name"),
+)
+def test_losses_equal_those_of_trls_dpo_trainer(
+    dpo_trainer: Any, recipe: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    trainer, batch, logps = dpo_trainer
+    before = {"loss_types": ["sigmoid"], "f_divergence_type": "reverse_kl", "label_smoothing": 0.0}
+    vars(trainer).update(before | {"beta": 0.3} | settings)
+    with torch.no_grad():
+        expected = trainer.compute_loss(trainer.model, batch).item()
+    assert step_loss(logps, LossRecipe(beta=0.3, **recipe)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("delta", [0.5, 2.0])
+def test_slic_hf_equals_trls_hinge(trl_cpo: type, delta: float) -> None:
+    """TRL's hinge has a margin of 1 and a beta: delta times it, at beta = 1 / delta, is the paper's."""
+    logps = pair_logps()
+    trainer = bare_trainer(trl_cpo, beta=1 / delta, alpha=0.0, loss_type="hinge", label_smoothing=0.0)
+    expected, _, _ = trainer.cpo_loss(logps.chosen, logps.rejected)
+    recipe = LossRecipe(name="slic-hf", options={"delta": delta, "lambda": 0.0})
+    torch.testing.assert_close(LOSSES["slic-hf"].function(logps, recipe), delta * expected)
 
 
 def preference_batch(prompts: list[list[int]], chosen: list[list[int]], rejected: list[list[int]]) -> Any:

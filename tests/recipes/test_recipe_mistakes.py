@@ -44,6 +44,8 @@ BAD_METHODS = {
     "loss: {name: simpo, options: {gama_beta_ratio: 1}}": "did you mean 'gamma_beta_ratio'?",
     "loss: {options: {alpha: 1}}": "unknown key 'alpha' in loss.options; it has no keys",
     "adapter: {name: rpo}": "adapter.name: unknown name 'rpo'; did you mean 'ropo'?",
+    "loss: {name: exo, options: {epsilon: 0.5}}": "options.epsilon: must be above 0 and below 0.5, given 0.5",
+    "loss: {name: repo, options: {gamma: -1}}": "options.gamma: must be at least 0, given -1",
     "adapter: {name: ropo, options: {revers: true}}": "did you mean 'reverse'?",
     "adapter: {name: ropo, options: {planes: x}}": 'options.planes: must be shared or mirror, given "x"',
     "adapter: {name: ropo, options: {reverse: 1}}": "adapter.options.reverse: must be true or false, given 1",

@@ -52,7 +52,7 @@ def test_ropo_trains_the_papers_share_of_llama3_8b() -> None:
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_suite_is_complete(name: str) -> None:
     suite = load_suite(name)
-    tasks = [suite.decoded(load_task(task)) for task in suite.tasks]
+    tasks = [suite.with_decoding(load_task(task)) for task in suite.tasks]
     assert {task.scorer for task in tasks} >= {"mt-bench", "mt-bench-pairwise", "alpaca-eval", "commonsense"}
     assert suite.judge is not None
     assert load_judge(suite.judge).logprobs  # else AlpacaEval 2 would have no weighted win rate
@@ -77,12 +77,12 @@ def test_the_published_protocol_of_the_baselines(name: str) -> None:
 @pytest.mark.parametrize(("name", "temperature"), [("llama3-8b", 0.9), ("mistral-7b", 0.7)])
 def test_a_suite_decodes_as_its_backbone_was_published(name: str, temperature: float) -> None:
     suite, task = load_suite(name), load_task("alpaca-eval-2")
-    changed = suite.decoded(task)
+    changed = suite.with_decoding(task)
     assert changed.decoding is not None
     assert task.decoding is not None
     assert changed.decoding.temperature == temperature
     assert changed.decoding.top_p == task.decoding.top_p
-    assert suite.decoded(load_task("mt-bench")) == load_task("mt-bench")
+    assert suite.with_decoding(load_task("mt-bench")) == load_task("mt-bench")
 
 
 def test_a_task_that_decodes_nothing_cannot_be_decoded_otherwise(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_task_that_decodes_nothing_cannot_be_decoded_otherwise(tmp_path: Path)
         "decoding: {energy: {temperature: 0.5}}\n"
     )
     with pytest.raises(UsageError, match="energy decodes nothing"):
-        load_suite(path).decoded(load_task("energy"))
+        load_suite(path).with_decoding(load_task("energy"))
     path.write_text(path.read_text().replace("temperature", "temprature"))
     with pytest.raises(UsageError, match=r"unknown key 'temprature' in decoding\.energy"):
         load_suite(path)

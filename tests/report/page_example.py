@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.leaderboard.board import Column, Leaderboard, Row
-from ropo_bench.report.gather import SECTIONS
-from ropo_bench.report.sections import tradeoffs, win_rates
+from ropo_bench.report.sections import SECTIONS, tradeoffs, win_rates
 from ropo_bench.report.sections.categories import Category
 from ropo_bench.report.sections.distinct_n import Diversity
 from ropo_bench.report.sections.drift import Drift
@@ -21,7 +20,6 @@ from ropo_bench.report.sections.section import D, Part, ReportData, Section
 from ropo_bench.report.sections.stored import StoredRun
 from ropo_bench.report.sections.tradeoffs import Length
 from ropo_bench.report.sections.trajectories import Trajectory
-from ropo_bench.report.trained import Shelf
 from ropo_bench.runs.reading import Run
 from ropo_bench.store import Store
 from ropo_bench.types import Comparison, Measurement
@@ -117,7 +115,7 @@ def battles(count: int = 40, characters: int = 120, seeds: int = 1, rows: Sequen
 
 def stored(table: Leaderboard) -> StoredRun:
     """A run of which nothing is stored but its table."""
-    return StoredRun(Shelf(Run(Store(Path("nowhere")), "nowhere", record(request()))), table)
+    return StoredRun(Run(Store(Path("nowhere")), "nowhere", record(request())), table)
 
 
 def filled(table: Leaderboard, found: Mapping[str, Any]) -> ReportData:

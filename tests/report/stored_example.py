@@ -9,7 +9,6 @@ from typing import Any
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.report.sections.stored import StoredRun
-from ropo_bench.report.trained import Shelf
 from ropo_bench.runs.items import write_scores
 from ropo_bench.runs.reading import Run
 from ropo_bench.runs.record import RowRecord
@@ -36,19 +35,18 @@ def stored(folder: Path, recipe: TaskRecipe, rows: Mapping[str, Sequence[Sequenc
                     stage.finish({})
             entries.append(RowRecord(name=row, seed=seed, scores={recipe.name: stage.key}))
     asked = request([recipe.model_dump()], [row for row in rows if row != "SFT"])
-    shelf = Shelf(Run(store, "one", record(asked, entries)))
-    return StoredRun(shelf, Leaderboard("stored", [], []))
+    return StoredRun(Run(store, "one", record(asked, entries)), Leaderboard("stored", [], []))
 
 
 def answer(run: StoredRun, recipe: TaskRecipe, texts: Mapping[tuple[str, int], Sequence[Sequence[str]]]) -> None:
     """Write completions of (row, seed): for each prompt p0, p1 ... its samples."""
-    for model in run.shelf:
+    for model in run:
         key = f"{model.row}-{model.seed}"
         model.record.completions[recipe.name] = key
-        stage = run.shelf.run.store.stage("completions", key)
+        stage = run.source.store.stage("completions", key)
         with stage.begin():
             stage.finish({})
-        run.shelf.run._completions[key] = [
+        run.source._completions[key] = [
             Completion(f"p{i}", sample, (text,), (len(text.split()),))
             for i, samples in enumerate(texts[model.row, model.seed])
             for sample, text in enumerate(samples)

@@ -11,8 +11,7 @@ import pytest
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.report.figures import FORMATS, file_bytes, inline_svg
 from ropo_bench.report.figures.style import INK, marks
-from ropo_bench.report.gather import SECTIONS
-from ropo_bench.report.sections import drift, tradeoffs, win_rates
+from ropo_bench.report.sections import SECTIONS, drift, tradeoffs, win_rates
 from ropo_bench.report.sections.section import Part, ReportData, Section
 from tests.report.page_example import draw, report_data, stored, with_lengths
 

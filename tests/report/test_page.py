@@ -8,13 +8,12 @@ import json
 import re
 
 from ropo_bench.leaderboard.board import Leaderboard, Row
-from ropo_bench.report.gather import SECTIONS
 from ropo_bench.report.page import page
 from ropo_bench.report.page.board import shown_board
 from ropo_bench.report.page.embed import json_block
 from ropo_bench.report.page.findings import comparison_table, findings
 from ropo_bench.report.page.provenance import facts
-from ropo_bench.report.sections import samples
+from ropo_bench.report.sections import SECTIONS, samples
 from ropo_bench.report.sections.samples import Samples
 from ropo_bench.report.sections.section import Part, ReportData
 from tests.report.page_example import HOSTILE, battles, board, replaced, report_data

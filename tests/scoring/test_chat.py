@@ -9,10 +9,11 @@ import pytest
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.objects import resolve_object
 from ropo_bench.recipes.task import Column, Decoding, TaskRecipe
-from ropo_bench.scoring import ESTIMATORS, SCORERS
+from ropo_bench.scoring import ESTIMATORS, SCORERS, find_judged, find_scorer
 from ropo_bench.scoring.chat import score
 from ropo_bench.scoring.judged import JudgedScorer
-from ropo_bench.statistics import measure
+from ropo_bench.sources.assets import entries
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types import Completion, Prompt
 
 PROMPTS = [Prompt("a", ("hi", "more"), "writing"), Prompt("b", ("hi", "more"), "maths")]
@@ -74,8 +75,19 @@ def test_a_task_without_a_grader_says_so() -> None:
         score(recipe(grader="no_such_module:grade"), PROMPTS, DONE)
 
 
-@pytest.mark.parametrize("table", [SCORERS, ESTIMATORS])
-def test_tables_name_functions_and_judged_scorers(table: dict[str, str]) -> None:
-    for name in table:
-        found = resolve_object(name, table)
-        assert callable(found) or isinstance(found, JudgedScorer)
+def test_tables_name_functions_and_judged_scorers() -> None:
+    for name in SCORERS:
+        scorer = find_scorer(name)
+        assert callable(scorer) or isinstance(scorer, JudgedScorer)
+    for name in ESTIMATORS:
+        assert callable(resolve_object(name, ESTIMATORS))
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_what_a_scorer_names_is_there(name: str) -> None:
+    entry, judged = SCORERS[name], find_judged(name)
+    for code in (entry.data, judged and judged.export):
+        assert code is None or callable(resolve_object(code, {}))
+    files = () if judged is None else (*judged.question_files, *judged.score_files)
+    registered = [asset.name for asset in entries()]
+    assert all(any(asset.startswith(file) for asset in registered) for file in files)

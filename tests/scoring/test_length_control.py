@@ -16,7 +16,8 @@ import pytest
 from ropo_bench.recipes.task import Column
 from ropo_bench.scoring.length_control import C, Gamed, control_length, estimate, logistic, win_rates
 from ropo_bench.scoring.length_control.difficulties import fit_difficulties
-from ropo_bench.statistics import compare, measure
+from ropo_bench.statistics.cells import measure
+from ropo_bench.statistics.comparisons import compare
 from ropo_bench.types import Measurement, Score
 
 ASSETS = Path(os.environ["ROPO_BENCH_ASSETS"], "alpaca_eval") if "ROPO_BENCH_ASSETS" in os.environ else None

@@ -32,7 +32,7 @@ EVALUATED = ("completions", "scores", "canaries")
 EDITS: Mapping[str, tuple[str, ...]] = {
     "training/core/products.py": ("reference", *DOWNSTREAM_OF_TRAINING),
     "adapters/ropo/kernels/cpu.c": ("reference", *DOWNSTREAM_OF_TRAINING),
-    "losses.py": DOWNSTREAM_OF_TRAINING,
+    "losses/dpo.py": DOWNSTREAM_OF_TRAINING,
     "training/loop.py": DOWNSTREAM_OF_TRAINING,
     "merging/merge.py": ("merged", "completions ropo", "completions dpo", "scores ropo", "scores dpo"),
     "generation/hf.py": EVALUATED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ropo_bench.statistics import Array
+from ropo_bench.statistics.sample import Array
 from ropo_bench.types import Score, Status
 
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.task import Column
-from ropo_bench.statistics import ESTIMATORS, Sample, census, maximum, mean, measure, split
+from ropo_bench.statistics.cells import measure, split
+from ropo_bench.statistics.estimators import ESTIMATORS, census, maximum, mean
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.types import Measurement, Score
 from tests.statistics.score_tables import item, table
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ropo_bench.recipes.task import Column
-from ropo_bench.statistics import Array, Sample, compare, compare_samples, split, subtract
+from ropo_bench.statistics.cells import split
+from ropo_bench.statistics.comparisons import compare, compare_samples, subtract
+from ropo_bench.statistics.sample import Array, Sample
 from ropo_bench.types import Comparison
 from tests.statistics.score_tables import item, table
 

@@ -11,8 +11,8 @@ from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
-from ropo_bench.statistics import Array, Sample
 from ropo_bench.statistics.crossed import Parts, bootstrap_parts, linear_parts, sample_parts
+from ropo_bench.statistics.sample import Array, Sample
 
 
 def crossed(num_seeds: int, num_clusters: int, seeds: float, draw: np.random.Generator, rest: float = 1.0) -> Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ropo_bench.statistics import Sample
 from ropo_bench.statistics.crossed import linear_parts, sample_parts
 from ropo_bench.statistics.incomplete import prompt_part, seed_effects
+from ropo_bench.statistics.sample import Sample
 
 
 def test_a_full_table_is_as_without_holes() -> None:

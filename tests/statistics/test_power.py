@@ -7,16 +7,16 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from ropo_bench.statistics import (
-    Sample,
-    compare_samples,
+from ropo_bench.statistics.comparisons import compare_samples
+from ropo_bench.statistics.crossed import linear_parts
+from ropo_bench.statistics.power import (
     minimum_detectable_effect,
     planned_effect,
     planned_error,
     prompts_needed,
     seeds_needed,
 )
-from ropo_bench.statistics.crossed import linear_parts
+from ropo_bench.statistics.sample import Sample
 
 SPLIT = {"prompts": 30.0, "rest": 25.0, "seeds": 2.0}
 

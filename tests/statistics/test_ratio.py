@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from ropo_bench.recipes.task import Column
-from ropo_bench.statistics import compare, mean, measure, ratio
+from ropo_bench.statistics.cells import measure
+from ropo_bench.statistics.comparisons import compare
+from ropo_bench.statistics.estimators import mean, ratio
 from ropo_bench.types import Score
 from tests.statistics.score_tables import item
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropo_bench.statistics import Sample, compare_samples
+from ropo_bench.statistics.comparisons import compare_samples
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.statistics.skewness import skewness, third_cumulant, twist, untwist
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from ropo_bench.errors import StorageError
 from ropo_bench.store import MANIFEST, Stage, Store
-from ropo_bench.store.files import write_sealed
+from ropo_bench.store.files import write_checksummed
 
 TORN = [b"", b"{", b"null", b"[]", b"3", b"\0" * 64, b"\xff\xfe", b'"text"', b"[" * 100_000, b'{"checksum": []}']
 
@@ -50,7 +50,7 @@ def test_a_whole_manifest_of_something_else_is_not_this_stages(tmp_path: Path, c
     path = make(tmp_path).path / MANIFEST
     manifest = json.loads(path.read_bytes())
     del manifest["checksum"]
-    write_sealed(path, {**manifest, **changes})
+    write_checksummed(path, {**manifest, **changes})
     with pytest.raises(StorageError, match="not a manifest of schema 2 of this stage; delete the folder"):
         _ = Store(tmp_path).stage("scores", "k").done
 

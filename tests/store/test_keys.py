@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from pathlib import Path
 
@@ -29,18 +28,23 @@ def test_canonical_json_worked_example() -> None:
         canonical_json(float("nan"))
 
 
-def test_source_hash_changes_with_a_source_file_below_a_folder_and_with_nothing_else(tmp_path: Path) -> None:
-    code = tmp_path / "code"
+def test_source_hash_changes_with_a_source_file_of_a_package_and_with_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hash_now() -> str:
+        source_hash.cache_clear()
+        return source_hash("hashed")
+
+    code = tmp_path / "hashed"
     (code / "deep").mkdir(parents=True)
+    (code / "__init__.py").write_text("")
     (code / "deep" / "a.py").write_text("x = 1\n")
-    before = source_hash(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = hash_now()
     (code / "notes.txt").write_text("not code")
-    assert source_hash(code) == before
-    moved = tmp_path / "elsewhere" / "code"
-    shutil.copytree(code, moved)
-    assert source_hash(moved) == before
+    assert hash_now() == before
     (code / "deep" / "a.py").write_text("x = 2\n")
-    assert source_hash(code) != before
+    assert hash_now() != before
 
 
 def test_source_hash_of_a_module_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ropo_bench.statistics import Array
+from ropo_bench.statistics.sample import Array
 from ropo_bench.tuning.choice import Curve, choose, peak_of
 from ropo_bench.tuning.grid import grid_between, half_steps, is_near
 

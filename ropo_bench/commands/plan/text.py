@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +10,9 @@ from rich.table import Table
 
 from ropo_bench.planning.explain import reason_lines
 from ropo_bench.planning.machine import CPU
-from ropo_bench.terminal.console import Screen
+from ropo_bench.terminal.console import page_screen
 from ropo_bench.terminal.progress import duration_text
 
-PLAIN_WIDTH = 120
 GIB, MIB = 1 << 30, 1 << 20
 ORDER = ("reference", "train", "merge", "generate", "score", "canaries", "judge")
 STYLES = {"cached": "green", "begun": "yellow", "to do": ""}
@@ -24,7 +22,7 @@ FITS = {"fits": "fits", "tight": "[yellow]tight[/]", "no": "[bold red]too big[/]
 
 def print_plan(record: dict[str, Any]) -> None:
     """Print a plan record."""
-    console = Screen(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
+    console = page_screen()
     console.print(_title(record), style="bold", markup=False)
     if record["nothing_cached_because"]:
         console.print(f"everything is to do: {record['nothing_cached_because']}", markup=False)

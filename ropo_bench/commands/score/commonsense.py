@@ -81,7 +81,7 @@ def _task(tasks: str, limit: int | None, batch_size: int) -> TaskRecipe:
 
 def _row(model: str, task: TaskRecipe, scores: Sequence[Score], backend: str) -> ScoreRow:
     from ropo_bench.scoring.commonsense.average import macro_mean
-    from ropo_bench.statistics import measure
+    from ropo_bench.statistics.cells import measure
 
     names = list(dict.fromkeys(score.metric for score in scores))
     columns = [

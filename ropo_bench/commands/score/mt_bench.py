@@ -8,8 +8,8 @@ from pathlib import Path
 from ropo_bench.commands.score.output import Metric, ScoreRow, print_rows
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.files import suggest
+from ropo_bench.scoring.mt_bench.fastchat import read_judgments
 from ropo_bench.scoring.mt_bench.judgments import RULES, ModelScores, baseline, score_judgments
-from ropo_bench.scoring.mt_bench.reading import read_judgments
 
 
 def score_mt_bench_command(path: Path, pairwise: bool, rule: str, model: str | None, json: bool) -> None:

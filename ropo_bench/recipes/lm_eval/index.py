@@ -39,7 +39,7 @@ Index = Mapping[str, Entry]
 
 def index(include_path: str | None = None) -> dict[str, Entry]:
     """Every name of the installed lm-eval, and of a folder of the user's own, which wins; raises UsageError."""
-    entries = dict(_shipped(user_cache()))
+    entries = dict(_read_shipped(user_cache()))
     if include_path is not None:
         folder = Path(include_path).expanduser()
         if not folder.is_dir():
@@ -57,7 +57,7 @@ def root() -> Path:
 
 
 @cache
-def _shipped(folder: Path) -> dict[str, Entry]:
+def _read_shipped(folder: Path) -> dict[str, Entry]:
     """lm-eval's own names; a scan reads 14,000 files, so that it is kept in `folder`."""
     own = root()
     made_of: dict[str, JSON] = {"form": FORM, "root": str(own), "changed": own.stat().st_mtime_ns}

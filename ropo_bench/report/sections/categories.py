@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.report.figures.forest import Value, forest, interval_of
 from ropo_bench.report.figures.style import grid, lowest, marks
-from ropo_bench.report.sections.metrics import is_accuracy, part_columns
+from ropo_bench.report.sections.metrics import is_accuracy, main_column, part_columns
 from ropo_bench.report.sections.section import Section
 from ropo_bench.report.sections.stored import StoredRun
-from ropo_bench.report.sections.tables import PlainTable, crossed, estimate, unique
-from ropo_bench.report.trained import main_column
-from ropo_bench.statistics import measure
+from ropo_bench.report.sections.tables import PlainTable, cross_table, estimate, unique
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types import Measurement
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ class Category:
 def gather(run: StoredRun) -> list[Category] | None:
     """The main metric of every task with categories of prompts, by category in the order of the prompts."""
     categories = []
-    for task in run.shelf.tasks:
-        rows = run.shelf.scored_rows(task)
+    for task in run.tasks:
+        rows = run.scored_rows(task)
         if task.prompts is None or is_accuracy(task):
             continue
         for row, seeds in rows.items():
@@ -80,7 +79,7 @@ def tables(categories: Sequence[Category]) -> list[PlainTable]:
     for task in unique(category.task for category in categories):
         own = [category for category in categories if category.task == task]
         texts = {(category.category, category.row): estimate(category.measurement, 2) for category in own}
-        by_task.append(crossed(f"{task}: mean grade ± its standard error.", "category", texts))
+        by_task.append(cross_table(f"{task}: mean grade ± its standard error.", "category", texts))
     return by_task
 
 

@@ -17,7 +17,7 @@ from ropo_bench.report.sections.section import Section
 from ropo_bench.report.sections.stored import StoredRun
 from ropo_bench.report.sections.tables import Line, PlainTable, estimate, unique
 from ropo_bench.scoring.diversity import NGRAMS, distinct_n
-from ropo_bench.statistics import measure
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types import Completion, Measurement, Score
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ class Diversity:
 def gather(run: StoredRun) -> list[Diversity] | None:
     """distinct-n per prompt over all its samples, at matched length and whole, of every row that has answered."""
     diversities = []
-    for task in run.shelf.tasks:
+    for task in run.tasks:
         if task.scorer != DIVERSITY:
             continue
-        answered = run.shelf.answered_rows(task)
+        answered = run.answered_rows(task)
         whole = {row: [_words(completions) for completions in seeds] for row, seeds in answered.items()}
         matched = cut_to_shortest(whole)
         for row, seeds in whole.items():

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.report.figures.style import INK, SMALL, grid, lowest
 from ropo_bench.report.sections.section import Section
-from ropo_bench.report.sections.stored import StoredRun
-from ropo_bench.report.sections.tables import PlainTable, crossed
-from ropo_bench.report.trained import Shelf, Trained
+from ropo_bench.report.sections.stored import RowModel, StoredRun
+from ropo_bench.report.sections.tables import PlainTable, cross_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,12 +57,12 @@ def gather(run: StoredRun) -> list[Drift] | None:
     only. The SFT model, which is the base, is left out.
     """
     drifts = []
-    for row, models in run.shelf.models.items():
-        if row == run.shelf.reference:
+    for row, models in run.models.items():
+        if row == run.reference:
             continue
         by_module: dict[tuple[int, str], list[Geometry]] = defaultdict(list)
         for model in models:
-            for name, geometry in _geometry(run.shelf, model).items():
+            for name, geometry in _geometry(run, model).items():
                 place = _IN_A_LAYER.search(name)
                 if place is not None and any(value is not None for value in geometry.values()):
                     by_module[int(place[1]), place[2]].append(geometry)
@@ -115,13 +114,13 @@ def _tables(caption: str, values: Sequence[tuple[Drift, float | None]]) -> list[
             key = (drift.module, drift.row)
             largest[key] = max(largest.get(key, 0.0), abs(value))
     texts = {key: f"{value:.2g}" for key, value in largest.items()}
-    return [crossed(caption, "module", texts)] if texts else []
+    return [cross_table(caption, "module", texts)] if texts else []
 
 
-def _geometry(shelf: Shelf, model: Trained) -> Mapping[str, Geometry]:
+def _geometry(run: StoredRun, model: RowModel) -> Mapping[str, Geometry]:
     """Module -> its drifts, for one model."""
-    for task in shelf.tasks:
-        scores = shelf.scores(model, task) if task.scorer == _ENERGY else None
+    for task in run.tasks:
+        scores = run.scores(model, task) if task.scorer == _ENERGY else None
         if scores is not None:
             measured: dict[str, dict[str, float | None]] = defaultdict(dict)
             for score in scores:

@@ -13,8 +13,8 @@ from ropo_bench.report.figures.style import INK, grid, lowest, marks
 from ropo_bench.report.sections.metrics import ACCURACY, is_accuracy, part_columns
 from ropo_bench.report.sections.section import Section
 from ropo_bench.report.sections.stored import StoredRun
-from ropo_bench.report.sections.tables import PlainTable, crossed, minus, unique
-from ropo_bench.statistics import compare
+from ropo_bench.report.sections.tables import PlainTable, cross_table, minus, unique
+from ropo_bench.statistics.comparisons import compare
 from ropo_bench.types import Comparison, Score
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ class Forgetting:
 
 def gather(run: StoredRun) -> list[Forgetting] | None:
     """Every row's accuracy minus the SFT model's, by sub-task; by kind of question where there are no sub-tasks."""
-    reference = run.shelf.reference
+    reference = run.reference
     differences = []
-    for task in run.shelf.tasks:
-        rows = run.shelf.scored_rows(task) if is_accuracy(task) else {}
+    for task in run.tasks:
+        rows = run.scored_rows(task) if is_accuracy(task) else {}
         if reference not in rows:
             continue
         pairs = [(row, reference) for row in rows if row != reference]
@@ -80,7 +80,7 @@ def tables(differences: Sequence[Forgetting]) -> list[PlainTable]:
     for task in unique(difference.task for difference in differences):
         own = [difference for difference in differences if difference.task == task]
         texts = {(difference.part, difference.row): _points(difference.difference) for difference in own}
-        by_task.append(crossed(f"{task}: difference to SFT in points (95 % interval).", "part", texts))
+        by_task.append(cross_table(f"{task}: difference to SFT in points (95 % interval).", "part", texts))
     return by_task
 
 

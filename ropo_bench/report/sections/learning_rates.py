@@ -48,7 +48,7 @@ class RateCurve:
 
 def gather(run: StoredRun) -> list[RateCurve] | None:
     """The curve of every method of a run that was tuned, in the order of its rows; whether or not it trains there."""
-    record = run.shelf.run.record
+    record = run.source.record
     rates = rates_of(record)
     if rates is None or rates.tuning is None:
         return None

@@ -34,3 +34,10 @@ def part_columns(metric: str, seeds: Sequence[Sequence[Score]]) -> dict[str, Col
     head = f"{metric}/"
     names = dict.fromkeys(s.metric for scores in seeds for s in scores if s.metric.startswith(head))
     return {name.removeprefix(head): Column(metric=name, header=name.removeprefix(head)) for name in names}
+
+
+def main_column(task: TaskRecipe, scores: Sequence[Score]) -> Column | None:
+    """The column that says how good a row is: the first tested one that has items, else any with a direction."""
+    metrics = {score.metric for score in scores}
+    columns = [column for column in task.columns if column.better != "none" and column.metric in metrics]
+    return next((column for column in columns if task.is_tested(column)), columns[0] if columns else None)

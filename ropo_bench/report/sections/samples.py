@@ -10,16 +10,16 @@ from typing import Any, Literal
 from ropo_bench.errors import RopoBenchError, first_line
 from ropo_bench.leaderboard.board import Leaderboard
 from ropo_bench.recipes.task import Column, TaskRecipe
-from ropo_bench.report.sections.metrics import DIVERSITY, EVEN, is_win_rate
+from ropo_bench.report.sections.metrics import DIVERSITY, EVEN, is_win_rate, main_column
 from ropo_bench.report.sections.section import Section
-from ropo_bench.report.sections.stored import StoredRun
-from ropo_bench.report.trained import Shelf, Trained, main_column
+from ropo_bench.report.sections.stored import RowModel, StoredRun
 from ropo_bench.scoring.gold import sample_name
 from ropo_bench.sources.prompts import read_answers, read_prompts
 from ropo_bench.types import Completion, Prompt, Score, Status
 
 MAX_CHARACTERS = 2_000_000
 """Of the answers of all seeds: above it a report shows seed 0 alone, and stays below 8 MB."""
+_SEED_0_ALONE = "answers of seeds other than 0, which would make this file too large"
 _WORST: Sequence[Status] = ("infrastructure-failed", "unparsable", "scored")
 Verdict = Literal["won", "lost", "tie"]
 
@@ -86,18 +86,17 @@ class Samples:
 
 def gather(run: StoredRun) -> Samples | None:
     """The first sample of every prompt of every judged task."""
-    shelf = run.shelf
-    tasks = [task for task in shelf.tasks if task.prompts is not None and task.scorer != DIVERSITY]
-    answered = {task.name: [(m, c) for m in shelf if (c := shelf.completions(m, task)) is not None] for task in tasks}
+    tasks = [task for task in run.tasks if task.prompts is not None and task.scorer != DIVERSITY]
+    answered = {task.name: [(m, c) for m in run if (c := run.completions(m, task)) is not None] for task in tasks}
     size = sum(len(turn) for models in answered.values() for _, own in models for c in own for turn in c.turns)
     battles: list[Battle] = []
     lines: list[str] = []
     if size > MAX_CHARACTERS:
-        lines.append("answers of seeds other than 0, which would make this file too large")
+        lines.append(_SEED_0_ALONE)
     for task in tasks:
         models = [(m, c) for m, c in answered[task.name] if size <= MAX_CHARACTERS or m.seed == 0]
         try:
-            battles += _battles(shelf, task, models)
+            battles += _battles(run, task, models)
         except RopoBenchError as error:
             lines.append(f"{task.name}: {first_line(error)}")
     return Samples(battles, lines) if battles or lines else None
@@ -107,7 +106,8 @@ def left_out(run: StoredRun, samples: Samples | None) -> str | None:
     """What could not be had or would be too much, and models that have not answered."""
     data = samples or Samples(())
     answered = {(answer.row, answer.seed) for battle in data.battles for answer in battle.answers}
-    missing = run.missing(run.everyone, answered)
+    shown = [place for place in run.everyone if place[1] == 0 or _SEED_0_ALONE not in data.left_out]
+    missing = run.missing(shown, answered)
     return "; ".join([*data.left_out, *([] if missing is None else [missing])]) or None
 
 
@@ -145,9 +145,11 @@ def _as_json(battle: Battle) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _battles(shelf: Shelf, task: TaskRecipe, models: Sequence[tuple[Trained, Sequence[Completion]]]) -> list[Battle]:
+def _battles(
+    run: StoredRun, task: TaskRecipe, models: Sequence[tuple[RowModel, Sequence[Completion]]]
+) -> list[Battle]:
     assert task.prompts is not None
-    scored = {id(model): shelf.scores(model, task) or [] for model, _ in models}
+    scored = {id(model): run.scores(model, task) or [] for model, _ in models}
     column = next((c for scores in scored.values() if (c := main_column(task, scores)) is not None), None)
     if column is None:
         return []
@@ -157,7 +159,7 @@ def _battles(shelf: Shelf, task: TaskRecipe, models: Sequence[tuple[Trained, Seq
         (model, _first(completions), {s.item: s for s in scored[id(model)] if s.metric == column.metric})
         for model, completions in models
     ]
-    opponent = task.baseline if fixed and task.baseline else shelf.reference
+    opponent = task.baseline if fixed and task.baseline else run.reference
     battles = []
     for prompt in prompts:
         answers = [_answer(model, prompt, texts[prompt.id], s) for model, texts, s in answering if prompt.id in texts]
@@ -174,7 +176,7 @@ def _first(completions: Sequence[Completion]) -> dict[str, Completion]:
     return {completion.prompt_id: completion for completion in completions if completion.sample == 0}
 
 
-def _answer(model: Trained, prompt: Prompt, completion: Completion, scores: Mapping[str, Score]) -> Answer:
+def _answer(model: RowModel, prompt: Prompt, completion: Completion, scores: Mapping[str, Score]) -> Answer:
     """An answer with its grades; the verdict is still to come."""
     names = [sample_name(f"{prompt.id}:{turn}", 0) for turn in range(1, len(prompt.turns) + 1)]
     by_turn = [scores[name] for name in names if name in scores]

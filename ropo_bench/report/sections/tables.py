@@ -32,7 +32,7 @@ def unique(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def crossed(caption: str, corner: str, texts: Mapping[tuple[str, str], str]) -> PlainTable:
+def cross_table(caption: str, corner: str, texts: Mapping[tuple[str, str], str]) -> PlainTable:
     """A table of heads (downwards) by rows of the board (across), from (head, row) -> text."""
     heads, rows = unique(head for head, _ in texts), unique(row for _, row in texts)
     lines = [Line(head, [texts.get((head, row), NOTHING) for row in rows]) for head in heads]

@@ -14,7 +14,7 @@ from ropo_bench.report.figures.style import FAINT, INK, SMALL, grid, marks
 from ropo_bench.report.sections.metrics import is_grade, is_win_rate
 from ropo_bench.report.sections.section import Section
 from ropo_bench.report.sections.stored import StoredRun
-from ropo_bench.statistics import measure
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types import Measurement, Score
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def gather_lengths(run: StoredRun) -> list[Length] | None:
     """Mean number of tokens a conversation, of every row that has answered."""
     column = TaskColumn(metric="length", header="tokens", better="none")
     lengths = []
-    for task in run.shelf.tasks:
-        for row, seeds in run.shelf.answered_rows(task).items():
+    for task in run.tasks:
+        for row, seeds in run.answered_rows(task).items():
             scores = [
                 [Score(c.prompt_id, c.prompt_id, "length", float(sum(c.num_tokens)), "scored") for c in completions]
                 for completions in seeds

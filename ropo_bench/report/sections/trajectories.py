@@ -53,8 +53,8 @@ class Band(NamedTuple):
 def gather(run: StoredRun) -> list[Trajectory] | None:
     """The log of every finished training; of a name only if every step has it."""
     trajectories = []
-    for model in run.shelf:
-        stage = run.shelf.policy(model)
+    for model in run:
+        stage = run.policy(model)
         records = [] if stage is None else list(JsonLines(stage.file("train.jsonl")))
         if not records:
             continue

@@ -13,8 +13,8 @@ from ropo_bench.scoring.alpaca_eval.prompt import is_switched, messages
 from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete, preference
 from ropo_bench.scoring.arena import preference as better
 from ropo_bench.scoring.difficulty import read_difficulties
-from ropo_bench.scoring.gold import by_key, expected, sample_name
-from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe
+from ropo_bench.scoring.gold import by_key, expected_answers, sample_name
+from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe, Protocol
 from ropo_bench.types import Completion, JudgeAnswer, JudgeCall, Prompt, Score, Status
 
 # Those of alpaca_eval's weighted_alpaca_eval_gpt4_turbo; the log-probabilities are the verdict, not the draw.
@@ -47,8 +47,8 @@ class _Battle:
         return self.opponent.turns[0], self.answer.turns[0]
 
     def identical(self) -> bool:
-        first, second = self.texts()
-        return first == second
+        baseline, ours = self.texts()
+        return baseline == ours
 
 
 _Verdict = tuple[float | None, Status]
@@ -63,8 +63,8 @@ def calls(material: Material, judge: JudgeRecipe) -> list[JudgeCall]:
     for battle in _battles(material):
         if battle.complete and not battle.identical():
             baseline, ours = battle.texts()
-            first, second = (ours, baseline) if is_switched(battle.instruction) else (baseline, ours)
-            calls.append(replace(ask(material.task, judge, battle.prompt, (first, second)), item=battle.item))
+            shown = (ours, baseline) if is_switched(battle.instruction) else (baseline, ours)
+            calls.append(replace(ask(material.task, judge, battle.prompt, shown), item=battle.item))
     return calls
 
 
@@ -110,7 +110,16 @@ def read(task: TaskRecipe, judge: JudgeRecipe, answer: JudgeAnswer) -> float | N
     return None if preferred is None else preferred - 1
 
 
-ALPACA_EVAL = JudgedScorer(calls, score, compare, Probe(2, ask, read))
+# Lengths are means over 2,415 published annotations, whose answers are one token.
+ALPACA_EVAL = JudgedScorer(
+    calls=calls,
+    score=score,
+    compare=compare,
+    probe=Probe(2, ask, read),
+    protocol=Protocol(calls_per_turn=1, input_characters=4930, output_characters=4),
+    score_files=("alpaca_eval/calibration/", "alpaca_eval/reference_outputs_gpt4_1106_preview.json"),
+    export="ropo_bench.scoring.alpaca_eval.export:write",
+)
 
 
 def to_annotations(
@@ -136,7 +145,7 @@ def to_annotations(
 
 def _battles(material: Material) -> Iterator[_Battle]:
     ours, theirs = by_key(material.completions), by_key(material.baseline)
-    for prompt, sample in expected(material.prompts, material.task):
+    for prompt, sample in expected_answers(material.prompts, material.task):
         if len(prompt.turns) != 1:
             raise UsageError(
                 f"task {material.task.name}, prompt {prompt.id}: has {len(prompt.turns)} turns; AlpacaEval's judge"

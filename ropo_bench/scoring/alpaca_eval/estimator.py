@@ -9,7 +9,7 @@ import numpy as np
 
 from ropo_bench.scoring.alpaca_eval.calibration import read_rows
 from ropo_bench.scoring.length_control import Gamed, estimate
-from ropo_bench.statistics import Sample
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.types import Score
 
 GAMED = "alpaca_eval/calibration/df_gamed.csv"

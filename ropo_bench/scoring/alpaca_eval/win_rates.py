@@ -16,7 +16,8 @@ from ropo_bench.scoring.alpaca_eval.listed import SAME, Listed, find_listed
 from ropo_bench.scoring.alpaca_eval.official import Controlled, control_length
 from ropo_bench.scoring.alpaca_eval.verdict import TIE, discrete
 from ropo_bench.scoring.length_control import C, estimate, length_shift, shift_caution
-from ropo_bench.statistics import Estimator, Sample, measure
+from ropo_bench.statistics.cells import measure
+from ropo_bench.statistics.sample import Estimator, Sample
 from ropo_bench.types import Measurement, Score
 
 RULES = ("default", "alpaca-eval")

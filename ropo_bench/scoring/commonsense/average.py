@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ropo_bench.statistics import Sample, cluster_means
+from ropo_bench.statistics.estimators import cluster_means
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.types import Score
 
 

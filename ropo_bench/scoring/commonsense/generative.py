@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.scoring.gold import by_key, expected, sample_name
+from ropo_bench.scoring.gold import by_key, expected_answers, sample_name
 from ropo_bench.sources import assets
 from ropo_bench.types import Completion, Prompt, Score, Status
 
@@ -67,7 +67,7 @@ def score(
     found = by_key(completions)
     return [
         one
-        for prompt, sample in expected(prompts, task)
+        for prompt, sample in expected_answers(prompts, task)
         for one in _item_scores(prompt, sample, found.get((prompt.id, sample)))
     ]
 

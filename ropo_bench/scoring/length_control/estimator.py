@@ -11,7 +11,7 @@ import numpy as np
 
 from ropo_bench.scoring.length_control.fit import Array, C, Gamed, control_length
 from ropo_bench.scoring.length_control.refit import win_rates
-from ropo_bench.statistics import Sample
+from ropo_bench.statistics.sample import Sample
 from ropo_bench.types import Score
 
 

@@ -1,113 +1,157 @@
-"""FastChat's files, written: model answers and judgments as JSON lines. reading.py reads them."""
+"""Reads FastChat's judgment files: single grades, and battles in either of its two forms."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ropo_bench.recipes.judge import JudgeRecipe
-from ropo_bench.scoring.judged import Material
-from ropo_bench.scoring.mt_bench.pairwise import ORDERS, battle_calls, pairs
-from ropo_bench.scoring.mt_bench.single import grading_calls
-from ropo_bench.scoring.mt_bench.templates import template_name
-from ropo_bench.scoring.mt_bench.turns import find_turns
-from ropo_bench.scoring.mt_bench.verdicts import read_rating, read_side, verdict_rule
-from ropo_bench.store import atomic_file
-from ropo_bench.types import Completion, JudgeAnswer
+from ropo_bench.errors import UsageError
+from ropo_bench.sources.assets import read_given
+from ropo_bench.store.bounded import parse_json
 
-Row = dict[str, Any]
-_WINNERS = ({"A": "model_1", "B": "model_2"}, {"A": "model_2", "B": "model_1"})
-
-
-def answer_rows(completions: Sequence[Completion], model: str, made_at: float) -> Iterator[Row]:
-    """Rows of `model_answer/MODEL.jsonl`, one a prompt, its samples as choices; made_at: seconds since 1970."""
-    ordered = sorted(completions, key=lambda completion: (_question(completion.prompt_id), completion.sample))
-    for prompt_id, group in groupby(ordered, key=lambda completion: completion.prompt_id):
-        choices = [{"index": answer.sample, "turns": list(answer.turns)} for answer in group]
-        yield {
-            "question_id": _id(prompt_id),
-            "answer_id": hashlib.sha256(json.dumps([model, prompt_id, choices]).encode()).hexdigest()[:22],
-            "model_id": model,
-            "choices": choices,
-            "tstamp": made_at,
-        }
+_FAMILIES = {"single-v1", "single-math-v1", "pair-v2", "pair-math-v1"}  # one protocol each way, by category
+_MULTI_TURN = "-multi-turn"
+_ERROR_ANSWER = re.compile(
+    r"^(?:\[The Start of Assistant(?: [AB])?'s Answer\]|### Assistant [AB]:)\n[ \t]*(?:\$ERROR\$|ERROR)[ \t]*$", re.M
+)
+_WON = {"model_1": 100.0, "model_2": 0.0}
+_WINNERS = (*_WON, "tie", "error")
 
 
-def single_rows(
-    material: Material, judge: JudgeRecipe, answers: Mapping[str, JudgeAnswer], model: str, made_at: float
-) -> Iterator[Row]:
-    """Rows of `model_judgment/JUDGE_single.jsonl`: one an answer of the judge, score -1 where it says no grade."""
-    questions = {call.item: call.messages[-1]["content"] for call in grading_calls(material, judge)}
-    for turn in find_turns(material.task, material.prompts, material.completions):
-        if turn.item not in questions or turn.item not in answers:
-            continue
-        judgment = answers[turn.item].text
-        grade = read_rating(answers[turn.item], verdict_rule(material.task)).value
-        yield {
-            "question_id": _id(turn.prompt.id),
-            "model": model,
-            "judge": [judge.model, template_name("single", turn.prompt.category, turn.number)],
-            "user_prompt": questions[turn.item],
-            "judgment": judgment,
-            "score": -1 if grade is None else int(grade) if grade.is_integer() else grade,
-            "turn": turn.number,
-            "tstamp": made_at,
-        }
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """One judgment of one model's answer: a grade, or 0, 50 or 100 for a battle with `opponent`.
 
-
-def pair_rows(
-    material: Material,
-    judge: JudgeRecipe,
-    answers: Mapping[str, JudgeAnswer],
-    models: tuple[str, str],
-    made_at: float,
-) -> Iterator[Row]:
-    """Rows of `model_judgment/JUDGE_pair.jsonl`; models: the model's name and the baseline's.
-
-    One a turn that was judged in both orders; "error" is FastChat's word for no verdict. A tie of identical
-    conversations, which no judge was asked about, has empty prompts and judgments.
+    value None: no verdict (-1 or "error"). judge: its name, and the template where it is not an official one.
+    error_answer: what was judged is an endpoint's error text.
     """
-    questions = {call.item: call.messages[-1]["content"] for call in battle_calls(material, judge)}
-    rule = verdict_rule(material.task)
-    for turn, opponent in pairs(material):
-        items = [f"{turn.item}:{order}" for order in ORDERS]
-        identical = not turn.problem and not opponent.problem and turn.answers == opponent.answers
-        if not identical and not all(item in questions and item in answers for item in items):
+
+    question: str
+    turn: int
+    model: str
+    opponent: str
+    judge: str
+    value: float | None
+    error_answer: bool
+
+
+def read_judgments(path: Path, pairwise: bool) -> list[Judgment]:
+    """All judgments of a file (.gz accepted), a battle once for each side, the first model's side first.
+
+    Raises UsageError naming the line that is not such a judgment, and for an empty file.
+    """
+    read = _battle if pairwise else _grade
+    return [judgment for number, row in read_rows(path) for judgment in _check(path, number, row, read, pairwise)]
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number and JSON object of every line that is not empty, gunzipped; raises UsageError."""
+    text = read_given(path, "a file of JSON lines as FastChat writes them, perhaps as .gz")
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
             continue
-        row: Row = {
-            "question_id": _id(turn.prompt.id),
-            "model_1": models[0],
-            "model_2": models[1],
-            "judge": [judge.model, template_name("pair", turn.prompt.category, turn.number)],
-            "turn": turn.number,
-            "tstamp": made_at,
-        }
-        for order, item, winners in zip(ORDERS, items, _WINNERS, strict=True):
-            judgment = "" if identical else answers[item].text
-            side = "tie" if identical else read_side(answers[item], rule).value or "error"
-            row |= {f"{order}_winner": winners.get(side, side), f"{order}_judgment": judgment}
-            row[f"{order}_user_prompt"] = questions.get(item, "")
-        yield row
+        try:
+            row = parse_json(line)
+        except ValueError as error:
+            raise UsageError(f"{path}, line {number}: not JSON ({error}); mend or remove that line") from error
+        if not isinstance(row, dict):
+            raise UsageError(
+                f"{path}, line {number}: not a JSON object, given {line[:40]!r}; mend or remove that line"
+            )
+        yield number, row
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as JSON lines, gzipped where the name ends in .gz, whole or not at all; raises StorageError."""
-    data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+def _check(
+    path: Path,
+    number: int,
+    row: Mapping[str, Any],
+    read: Callable[[Mapping[str, Any]], list[Judgment]],
+    pairwise: bool,
+) -> list[Judgment]:
+    if pairwise != ("model_1" in row) and ("model" in row or "model_1" in row):
+        what, mend = ("grades", "leave --pairwise out") if pairwise else ("battles", "give --pairwise")
+        raise UsageError(f"{path}, line {number}: a file of {what}; {mend}")
+    try:
+        return read(row)
+    except KeyError as error:
+        problem = f"no {error.args[0]}"
+    except (ValueError, TypeError) as error:
+        problem = str(error)
+    needs = "model_1, model_2, judge, g1_winner and g2_winner" if pairwise else "model, judge, score and turn"
+    raise UsageError(f"{path}, line {number}: not a judgment ({problem}); FastChat's lines have question_id, {needs}")
 
 
-def _id(prompt_id: str) -> int | str:
-    """A prompt's id as FastChat has it: a number where it is one."""
-    return int(prompt_id) if prompt_id.isdecimal() and str(int(prompt_id)) == prompt_id else prompt_id
+def _grade(row: Mapping[str, Any]) -> list[Judgment]:
+    score = -1 if row["score"] is None else row["score"]
+    if not isinstance(score, int | float) or isinstance(score, bool) or not math.isfinite(score):
+        raise ValueError(f"score must be a number, given {score!r}")
+    error = bool(_ERROR_ANSWER.search(str(row.get("user_prompt", ""))))
+    value = None if score == -1 else float(score)
+    return [Judgment(_question(row), _turn(row["turn"]), _model(row, "model"), "", _judge(row), value, error)]
 
 
-def _question(prompt_id: str) -> tuple[int, str]:
-    """Sorts numbers by size, other ids behind them."""
-    question_id = _id(prompt_id)
-    return (question_id, "") if isinstance(question_id, int) else (1 << 62, prompt_id)
+def _battle(row: Mapping[str, Any]) -> list[Judgment]:
+    model, opponent = _model(row, "model_1"), _model(row, "model_2")
+    if model == opponent:
+        raise ValueError(f"model_1 and model_2 are both {model!r}")
+    won = _won(row)
+    error = any(_ERROR_ANSWER.search(str(row.get(f"{game}_user_prompt", ""))) for game in ("g1", "g2"))
+    question, judge, turn = _question(row), _judge(row), _turn(row.get("turn", 1))
+    return [
+        Judgment(question, turn, model, opponent, judge, won, error),
+        Judgment(question, turn, opponent, model, judge, None if won is None else 100 - won, error),
+    ]
+
+
+def _won(row: Mapping[str, Any]) -> float | None:
+    """100, 50 or 0 for model_1, None without a verdict in both orders; orders that disagree are a tie."""
+    if "winner" in row:
+        games = [row["winner"]] if row["winner"] != "inconsistent" else ["tie"]
+    else:
+        games = [row["g1_winner"], row["g2_winner"]]
+    for winner in games:
+        if winner not in _WINNERS:
+            raise ValueError(f"a winner is one of {', '.join(_WINNERS)}, given {winner!r}")
+    if "error" in games:
+        return None
+    return _WON.get(games[0], 50.0) if len(set(games)) == 1 else 50.0
+
+
+def _question(row: Mapping[str, Any]) -> str:
+    question = _whole(row["question_id"])
+    if not isinstance(question, int | str):
+        raise ValueError(f"question_id must be a whole number or a text, given {question!r}")
+    return str(question)
+
+
+def _turn(given: object) -> int:
+    turn = _whole(given)
+    if not isinstance(turn, int) or isinstance(turn, bool) or turn < 1:
+        raise ValueError(f"turn must be 1 or 2, given {turn!r}")
+    return turn
+
+
+def _whole(number: object) -> object:
+    """A float that is whole as the int that pandas made it from; anything else as it is."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _model(row: Mapping[str, Any], key: str) -> str:
+    if not isinstance(row[key], str) or not row[key]:
+        raise ValueError(f"{key} must be a name, given {row[key]!r}")
+    return str(row[key])
+
+
+def _judge(row: Mapping[str, Any]) -> str:
+    """The judge's name; judges asked with another template than the official ones are other judges."""
+    judge = row["judge"]
+    if isinstance(judge, str):
+        return judge
+    if not isinstance(judge, list) or not judge or not all(isinstance(part, str) for part in judge):
+        raise ValueError(f"judge must be a name and a template, given {judge!r}")
+    family = judge[1].removesuffix(_MULTI_TURN) if len(judge) > 1 else ""
+    return judge[0] if family in _FAMILIES or not family else f"{judge[0]} ({family.replace('-math', '')})"

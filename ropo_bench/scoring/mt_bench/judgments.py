@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean
 
-from ropo_bench.scoring.mt_bench.reading import Judgment
+from ropo_bench.scoring.mt_bench.fastchat import Judgment
 from ropo_bench.types import Measurement
 
 RULES = ("default", "fastchat")

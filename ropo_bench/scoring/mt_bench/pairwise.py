@@ -10,11 +10,12 @@ from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.scoring.arena import preference as better
 from ropo_bench.scoring.gold import by_key
-from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe
+from ropo_bench.scoring.judged import Grader, JudgedScorer, Material, Probe, Protocol
 from ropo_bench.scoring.mt_bench.single import metric_names
 from ropo_bench.scoring.mt_bench.templates import (
     NEEDS_REFERENCE,
     PARAMS,
+    QUESTION_FILES,
     read_references,
     read_templates,
     reference_set,
@@ -63,13 +64,13 @@ def battles(material: Material, judge: JudgeRecipe, answers: Mapping[str, JudgeA
         elif turn.answers == opponent.answers:
             scores += _scores(material, turn, opponent, 0.5, "scored", {"identical": True})
         else:
-            given = [answers.get(f"{turn.item}:{order}") for order in ORDERS]
-            readings = [read_side(answer, rule) if answer else None for answer in given]
+            replies = [answers.get(f"{turn.item}:{order}") for order in ORDERS]
+            readings = [read_side(answer, rule) if answer else None for answer in replies]
             sides = [reading.value if reading else None for reading in readings]
             won = preference(*sides)
             status: Status = "scored"
             if won is None:
-                status = "infrastructure-failed" if None in given else "unparsable"
+                status = "infrastructure-failed" if None in replies else "unparsable"
             more: dict[str, object] = {"orders": sides}
             if any(reading is not None and reading.ambiguous for reading in readings):
                 more["ambiguous"] = True
@@ -152,4 +153,13 @@ def read(task: TaskRecipe, judge: JudgeRecipe, answer: JudgeAnswer) -> float | N
     return None if side is None else FOR_FIRST[side]
 
 
-PAIRWISE = JudgedScorer(battle_calls, battles, graded_battles, Probe(2, ask, read))
+# Lengths are means over pairs of published answers of ten models in the pairwise templates.
+PAIRWISE = JudgedScorer(
+    calls=battle_calls,
+    score=battles,
+    compare=graded_battles,
+    probe=Probe(2, ask, read),
+    protocol=Protocol(calls_per_turn=2, input_characters=5400, output_characters=800),
+    question_files=QUESTION_FILES,
+    export="ropo_bench.scoring.mt_bench.export:write_pairwise",
+)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.scoring.judged import JudgedScorer, Material, Probe
+from ropo_bench.scoring.judged import JudgedScorer, Material, Probe, Protocol
 from ropo_bench.scoring.mt_bench.templates import (
     NEEDS_REFERENCE,
     PARAMS,
+    QUESTION_FILES,
     read_references,
     read_templates,
     reference_set,
@@ -87,5 +88,12 @@ def read(task: TaskRecipe, judge: JudgeRecipe, answer: JudgeAnswer) -> float | N
     return read_rating(answer, verdict_rule(task)).value
 
 
-SINGLE = JudgedScorer(grading_calls, grades, None, Probe(1, ask, read))
-"""A reward model's grades are on no scale of 1 to 10, so there is no `compare`."""
+# No `compare`: a reward model's grades are on no scale of 1 to 10. Lengths are means over 1,600 published judgments.
+SINGLE = JudgedScorer(
+    calls=grading_calls,
+    score=grades,
+    probe=Probe(1, ask, read),
+    protocol=Protocol(calls_per_turn=1, input_characters=3130, output_characters=795),
+    question_files=QUESTION_FILES,
+    export="ropo_bench.scoring.mt_bench.export:write_single",
+)

@@ -19,6 +19,7 @@ REFERENCES = {
     "corrected": "mt_bench/reference_answer/gpt-4-1106-preview.jsonl",
 }
 """FastChat's own answers of gpt-4, some of them wrong, and those of gpt-4-1106-preview that replaced them."""
+QUESTION_FILES = ("mt_bench/judge_prompts", "mt_bench/reference_answer/")
 PARAMS = {"temperature": 0, "max_tokens": 2048}
 """How the official judge is sampled."""
 
@@ -57,11 +58,11 @@ def template_name(kind: Kind, category: str, turn: int) -> str:
 
 def reference_set(task: TaskRecipe) -> str:
     """The reference answers that a task is judged by: "original" or "corrected"; raises UsageError."""
-    given = task.options.get("references", "corrected")
-    if given not in REFERENCES:
-        hint = suggest(str(given), REFERENCES) or f"known: {', '.join(REFERENCES)}"
-        raise UsageError(f"task {task.name}: options.references: no such reference answers, given {given!r}; {hint}")
-    return str(given)
+    name = task.options.get("references", "corrected")
+    if name not in REFERENCES:
+        hint = suggest(str(name), REFERENCES) or f"known: {', '.join(REFERENCES)}"
+        raise UsageError(f"task {task.name}: options.references: no such reference answers, given {name!r}; {hint}")
+    return str(name)
 
 
 def read_references(task: TaskRecipe) -> References:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.task import TaskRecipe
-from ropo_bench.scoring.gold import by_key, expected, sample_name
+from ropo_bench.scoring.gold import by_key, expected_answers, sample_name
 from ropo_bench.types import Completion, Prompt
 
 ERROR_TEXTS = frozenset({"$ERROR$", "ERROR"})
@@ -52,15 +52,15 @@ def find_turns(task: TaskRecipe, prompts: Sequence[Prompt], completions: Sequenc
     """
     completion_by_key = by_key(completions)
     turns = []
-    for prompt, sample in expected(prompts, task):
+    for prompt, sample in expected_answers(prompts, task):
         if len(prompt.turns) > 2:
             raise UsageError(
                 f"task {task.name}, prompt {prompt.id}: has {len(prompt.turns)} turns; MT-Bench judges one or two"
             )
         completion = completion_by_key.get((prompt.id, sample))
-        given = completion.turns if completion else ()
+        all_answers = completion.turns if completion else ()
         for number in range(1, len(prompt.turns) + 1):
-            answers = given[:number]
+            answers = all_answers[:number]
             problem = None
             if len(answers) < number:
                 problem = NO_ANSWER

@@ -66,15 +66,15 @@ def read_text(name: str) -> str:
 
 def read_json(name: str) -> Any:
     """An asset's one JSON value."""
-    return _parsed(name, read_text(name))
+    return _parse(name, read_text(name))
 
 
 def read_jsonl(name: str) -> list[dict[str, Any]]:
     """An asset's JSON objects, one a line."""
-    return [_parsed(name, line) for line in read_text(name).split("\n") if line.strip()]
+    return [_parse(name, line) for line in read_text(name).split("\n") if line.strip()]
 
 
-def _parsed(name: str, text: str) -> Any:
+def _parse(name: str, text: str) -> Any:
     try:
         return parse_json(text)
     except ValueError as error:

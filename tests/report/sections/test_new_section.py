@@ -24,8 +24,8 @@ from ropo_bench.report.sections.tables import Line, PlainTable
 
 
 def gather(run):
-    tasks = run.shelf.tasks
-    return {row: len(seeds) for row, seeds in (run.shelf.scored_rows(tasks[0]) if tasks else {}).items()} or None
+    tasks = run.tasks
+    return {row: len(seeds) for row, seeds in (run.scored_rows(tasks[0]) if tasks else {}).items()} or None
 
 
 def left_out(run, data):
@@ -52,7 +52,7 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module, with its line in the list."""
     module = ModuleType("num_seeds")
     exec(SOURCE, module.__dict__)
-    report = importlib.import_module("ropo_bench.report.gather")
+    report = importlib.import_module("ropo_bench.report")
     monkeypatch.setattr(report, "SECTIONS", (module.SECTION, *report.SECTIONS))
     return module
 

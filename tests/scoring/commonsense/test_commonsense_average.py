@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ropo_bench.recipes.task import Column
 from ropo_bench.scoring.commonsense.average import macro_mean
-from ropo_bench.statistics import compare, measure
+from ropo_bench.statistics.cells import measure
+from ropo_bench.statistics.comparisons import compare
 from ropo_bench.types import Measurement, Score
 
 MACRO = Column(metric="accuracy", header="commonsense %", estimator="macro_mean")

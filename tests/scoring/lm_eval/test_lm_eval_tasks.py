@@ -13,7 +13,7 @@ from ropo_bench.recipes.load import load_task
 from ropo_bench.recipes.task import Column
 from ropo_bench.scoring import ESTIMATORS
 from ropo_bench.scoring.commonsense.average import macro_mean
-from ropo_bench.statistics import measure
+from ropo_bench.statistics.cells import measure
 from ropo_bench.types.engines import Engine
 from tests.scoring.lm_eval.definitions import questions, rows, sums, write
 from tests.scoring.lm_eval.oracle import (

@@ -9,10 +9,10 @@ from statistics import fmean
 
 import pytest
 
-from ropo_bench.scoring.mt_bench.fastchat import answer_rows, pair_rows, single_rows, write_rows
+from ropo_bench.scoring.mt_bench.export import answer_rows, pair_rows, single_rows, write_rows
+from ropo_bench.scoring.mt_bench.fastchat import read_judgments, read_rows
 from ropo_bench.scoring.mt_bench.judgments import score_judgments
 from ropo_bench.scoring.mt_bench.pairwise import PAIRWISE
-from ropo_bench.scoring.mt_bench.reading import read_judgments, read_rows
 from ropo_bench.scoring.mt_bench.single import SINGLE
 from ropo_bench.sources.prompts import read_answers
 from ropo_bench.types import Completion, Score

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from ropo_bench.scoring.mt_bench.fastchat import read_judgments
 from ropo_bench.scoring.mt_bench.judgments import ModelScores, baseline, category, score_judgments
-from ropo_bench.scoring.mt_bench.reading import read_judgments
 from ropo_bench.sources.prompts import read_prompts
 from ropo_bench.types import Measurement
 

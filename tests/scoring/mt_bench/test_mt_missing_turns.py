@@ -9,9 +9,10 @@ from statistics import fmean
 import pytest
 
 from ropo_bench.recipes.load import load_task
+from ropo_bench.scoring.mt_bench.fastchat import Judgment
 from ropo_bench.scoring.mt_bench.judgments import score_judgments
-from ropo_bench.scoring.mt_bench.reading import Judgment
-from ropo_bench.statistics import mean, measure
+from ropo_bench.statistics.cells import measure
+from ropo_bench.statistics.estimators import mean
 from ropo_bench.types import Score
 
 GRADES = {"81": (8.0, 2.0), "82": (9.0, None), "83": (7.0, 3.0), "84": (10.0, None)}
@@ -45,7 +46,7 @@ def test_published_judgments_with_thirty_second_turns_unread() -> None:
     mirror = os.environ.get("ROPO_BENCH_ASSETS")
     if not mirror:
         pytest.skip("ROPO_BENCH_ASSETS is not set")
-    from ropo_bench.scoring.mt_bench.reading import read_judgments
+    from ropo_bench.scoring.mt_bench.fastchat import read_judgments
 
     path = Path(mirror, "mt_bench/model_judgment/alvarobartt.gpt-4_single.jsonl.gz")
     judged = [one for one in read_judgments(path, False) if one.model == "mistral-orpo-trl"]

@@ -108,7 +108,7 @@ def test_a_question_that_needs_a_reference_and_has_none_is_an_error() -> None:
 
 def test_all_of_mt_bench_as_published_judgments_asked_it(assets: Path) -> None:
     """Our prompts for published answers are, letter for letter, those that FastChat sent for them."""
-    from ropo_bench.scoring.mt_bench.reading import read_rows
+    from ropo_bench.scoring.mt_bench.fastchat import read_rows
 
     prompts = list(read_prompts("mt-bench"))
     folder = assets / "mt_bench"

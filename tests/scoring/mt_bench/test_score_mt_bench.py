@@ -11,7 +11,7 @@ import pytest
 
 from ropo_bench.commands.score.mt_bench import score_mt_bench_command
 from ropo_bench.errors import UsageError
-from ropo_bench.scoring.mt_bench.reading import read_judgments
+from ropo_bench.scoring.mt_bench.fastchat import read_judgments
 
 GRADE = {"question_id": 81, "model": "m", "judge": ["gpt-4", "single-v1"], "score": 7, "turn": 1}
 BATTLE = {"question_id": 81, "model_1": "m", "model_2": "base", "judge": ["gpt-4", "pair-v2"], "turn": 1}

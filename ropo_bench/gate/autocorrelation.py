@@ -19,14 +19,14 @@ NEAREST, FARTHEST = 5, 7
 """Lags at which nights are taken to be independent: their half squared difference is a night's variance."""
 
 
-class Wandering(NamedTuple):
+class Autocorrelation(NamedTuple):
     """first: lag-1 autocorrelation, 0 or more. long_run: the long-run variance in units of a night's, 1 or more."""
 
     first: float = 0.0
     long_run: float = 1.0
 
 
-def wandering(series: Sequence[Sequence[float]]) -> Wandering:
+def estimate_autocorrelation(series: Sequence[Sequence[float]]) -> Autocorrelation:
     """Of the watched cells' nights, oldest first.
 
     Each lag's autocorrelation is 1 less its variogram (mean half squared difference) over that of far lags, the
@@ -34,10 +34,10 @@ def wandering(series: Sequence[Sequence[float]]) -> Wandering:
     """
     long = [values for values in series if len(values) >= FEWEST_NIGHTS and len(set(values)) > 1]
     if not long:
-        return Wandering()
+        return Autocorrelation()
     rhos = [median(lag) for lag in zip(*(_autocorrelations(values) for values in long), strict=True)]
     count = next((place for place, rho in enumerate(rhos) if rho <= 0), len(rhos))
-    return Wandering(rhos[0] if count else 0.0, 1 + 2 * sum(rhos[:count]))
+    return Autocorrelation(rhos[0] if count else 0.0, 1 + 2 * sum(rhos[:count]))
 
 
 def _autocorrelations(values: Sequence[float]) -> list[float]:

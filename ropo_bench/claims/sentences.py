@@ -17,7 +17,7 @@ from pathlib import Path
 from ropo_bench.claims.rule import Region
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.errors import problems
-from ropo_bench.recipes.files import MAX_CHARACTERS, in_words, parse_yaml, shown, suggest
+from ropo_bench.recipes.files import MAX_CHARACTERS, display_path, in_words, parse_yaml, suggest
 from ropo_bench.recipes.method import Recipe
 from ropo_bench.store.bounded import read_bounded
 
@@ -53,7 +53,7 @@ class Claim:
 
 def read_claims(path: Path) -> list[Claim]:
     """All claims of a file; raises UsageError with file, line and column of the first mistake."""
-    where = shown(path)
+    where = display_path(path)
     try:
         text = read_bounded(path, 4 * MAX_CHARACTERS).decode("utf-8-sig")
     except FileNotFoundError:

@@ -17,7 +17,10 @@ from ropo_bench.runs.items import SCORES, read_completions, read_scores
 from ropo_bench.scoring import ESTIMATORS
 from ropo_bench.scoring.cautions import find_cautions
 from ropo_bench.scoring.degenerate import find_degenerate
-from ropo_bench.statistics import Estimator, Sample, adjust, compare_samples, estimate, examine
+from ropo_bench.statistics.cells import estimate, examine
+from ropo_bench.statistics.comparisons import compare_samples
+from ropo_bench.statistics.multiplicity import adjust
+from ropo_bench.statistics.sample import Estimator, Sample
 from ropo_bench.store import Stage, Store, atomic_write_json, content_key, read_json, source_hash
 from ropo_bench.types import Comparison, Measurement, Score
 
@@ -27,7 +30,7 @@ MEASURE_CODE = ("ropo_bench.statistics", "ropo_bench.scoring")
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class RowMeasurements:
     """One row on one task: its cells, the stages of its scores (one a seed) and of what was made of them.
 
     cautions: what must be known beside the cells, a sentence each.
@@ -51,7 +54,7 @@ def measure_row(
     stages: Sequence[Stage],
     seeds: Sequence[int] = (),
     answers: Sequence[Stage] = (),
-) -> Measured:
+) -> RowMeasurements:
     """The cells of one row on one task, and the samples of tested columns, from the store where they are there.
 
     answers: the completions that were scored, for what must be known of them.
@@ -80,13 +83,13 @@ def measure_row(
                     _write_sample(cached.path / _sample_name(index), column.sample)
             cached.finish({})
     cells = [Measurement(**fields) for fields in read_json(cached.file(MEASUREMENTS))]
-    return Measured(cells, read_json(cached.file(CAUTIONS)), stages, cached, tuple(seeds))
+    return RowMeasurements(cells, read_json(cached.file(CAUTIONS)), stages, cached, tuple(seeds))
 
 
 def compare_stored_rows(
     store: Store,
     tasks: Sequence[TaskRecipe],
-    rows: Mapping[str, Mapping[str, Measured]],
+    rows: Mapping[str, Mapping[str, RowMeasurements]],
     primary: PrimaryRecipe | None = None,
 ) -> list[Comparison]:
     """All pairs of rows on the tested columns, adjusted over the table. rows: by task, then by label."""
@@ -134,7 +137,7 @@ def is_primary(tasks: Sequence[TaskRecipe], primary: PrimaryRecipe | None) -> Ca
     return lambda pair: primary.against in (pair.a, pair.b) and f"{pair.task}.{pair.metric}" in columns
 
 
-def _of_task(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> list[Comparison]:
+def _of_task(store: Store, task: TaskRecipe, rows: Mapping[str, RowMeasurements]) -> list[Comparison]:
     """The comparisons of one task, before they are adjusted."""
     inputs: dict[str, Any] = {
         "task": task.name,
@@ -154,7 +157,7 @@ def _of_task(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> li
     return [Comparison(**fields) for fields in read_json(cached.file(COMPARISONS))]
 
 
-def _samples(task: TaskRecipe, index: int, rows: Mapping[str, Measured]) -> dict[str, Sample]:
+def _samples(task: TaskRecipe, index: int, rows: Mapping[str, RowMeasurements]) -> dict[str, Sample]:
     """Each row's sample of one column: as kept, or made again where refitted ones are not of the same prompts."""
     name, seeds = _sample_name(index), {label: row.seeds for label, row in rows.items()}
     samples = {

@@ -6,25 +6,20 @@ from collections.abc import Sequence
 
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.items import read_completions
-from ropo_bench.scoring import find_scorer
+from ropo_bench.scoring import find_judged
 from ropo_bench.scoring.judged import JudgedScorer, Material
 from ropo_bench.sources import assets
-from ropo_bench.sources.prompt_files import ANSWER_ASSETS, PROMPT_ASSETS
+from ropo_bench.sources.prompt_files import registered_files
 from ropo_bench.sources.prompts import read_answers, read_prompts
 from ropo_bench.stages import completions
 from ropo_bench.stages.bench import Bench, Model
 from ropo_bench.types import Completion, JudgeCall, Prompt
 
-_MT_BENCH = ("mt_bench/judge_prompts", "mt_bench/reference_answer/")
-QUESTION_ASSETS = {"mt-bench": _MT_BENCH, "mt-bench-pairwise": _MT_BENCH}
-"""Registered files that a scorer's questions are made of, by their names' beginnings."""
-
 
 def requests(bench: Bench, model: Model, task: TaskRecipe) -> list[JudgeCall] | None:
     """Every question about a model's answers to a task; None where they, or the baseline's, are not there yet."""
-    scorer = find_scorer(task)
-    answers = completions.stage(bench, model, task)
-    if not isinstance(scorer, JudgedScorer) or not answers.done or task.prompts is None or not _files_here(task):
+    scorer, answers = find_judged(task.scorer), completions.stage(bench, model, task)
+    if scorer is None or not answers.done or task.prompts is None or not _files_here(task, scorer):
         return None
     prompts = read_prompts(task.prompts)
     baseline = _baseline(bench, task, prompts)
@@ -38,8 +33,8 @@ def canary_requests(bench: Bench, task: TaskRecipe) -> list[JudgeCall] | None:
     """Every question that tests a task's judge; None where the answers that they are made of are not there yet."""
     from ropo_bench.judging import canaries
 
-    scorer, judge = find_scorer(task), bench.judges[task.name]
-    if not isinstance(scorer, JudgedScorer) or scorer.probe is None or task.prompts is None or not _files_here(task):
+    scorer, judge = find_judged(task.scorer), bench.judges[task.name]
+    if scorer is None or scorer.probe is None or task.prompts is None or not _files_here(task, scorer):
         return None
     prompts, probe = read_prompts(task.prompts), scorer.probe
     baseline = _baseline(bench, task, prompts)
@@ -51,10 +46,9 @@ def canary_requests(bench: Bench, task: TaskRecipe) -> list[JudgeCall] | None:
     return canaries.grade_canary_calls(items, lambda prompt, a: probe.ask(task, judge, prompt, (a,)))
 
 
-def _files_here(task: TaskRecipe) -> bool:
+def _files_here(task: TaskRecipe, scorer: JudgedScorer) -> bool:
     """Whether everything that the questions are made of is here: to plan is not to download."""
-    named = (PROMPT_ASSETS.get(task.prompts or ""), ANSWER_ASSETS.get(task.baseline or ""))
-    wanted = tuple(name for name in (*named, *QUESTION_ASSETS.get(task.scorer, ())) if name)
+    wanted = (*registered_files(task), *scorer.question_files)
     return all(assets.find(entry) is not None for entry in assets.entries() if entry.name.startswith(wanted))
 
 

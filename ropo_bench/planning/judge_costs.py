@@ -7,35 +7,10 @@ from dataclasses import dataclass
 
 from ropo_bench.recipes.judge import JudgeRecipe
 from ropo_bench.recipes.task import TaskRecipe
+from ropo_bench.scoring import find_judged
+from ropo_bench.scoring.judged import Protocol
 
 CHARACTERS_PER_TOKEN = 4
-PROMPT_SETS = {"mt-bench": (80, 160), "alpaca-eval-2": (805, 805)}
-"""Prompts and turns of the public prompt sets, which a plan needs before their files are there."""
-NUM_ITEMS = {"commonsense": 22_419, "pocket-commonsense": 300}
-"""Items of scorers that bring their own: BoolQ 3,270, PIQA 1,838, SIQA 1,954, HellaSwag 10,042, WinoGrande 1,267, ARC
-2,376 and 1,172, OpenBookQA 500, as lm-eval reads them; pocket's questions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Protocol:
-    """How a judged scorer asks: questions a turn, characters of a question and of its answer.
-
-    compares: with the baseline, so that a baseline model itself is not judged; canaries then are comparisons too.
-    """
-
-    calls_per_turn: int
-    input_characters: int
-    output_characters: int
-    compares: bool
-
-
-# Means over the published judgments and answers of the asset mirror: 1,600 MT-Bench judgments (3,130 and 795
-# characters); pairs of answers of ten models in the pairwise templates; 2,415 AlpacaEval annotations (one token).
-PROTOCOLS = {
-    "mt-bench": Protocol(1, 3130, 795, False),
-    "mt-bench-pairwise": Protocol(2, 5400, 800, True),
-    "alpaca-eval": Protocol(1, 4930, CHARACTERS_PER_TOKEN, True),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +30,10 @@ def judge_calls(
 
     None for a scorer that asks in a way of its own.
     """
-    protocol = PROTOCOLS.get(task.scorer)
-    if protocol is None:
+    scorer = find_judged(task.scorer)
+    if scorer is None or scorer.protocol is None:
         return None
-    return _price(judge, protocol, protocol.calls_per_turn * num_turns * num_models + counted)
+    return _price(judge, scorer.protocol, scorer.protocol.calls_per_turn * num_turns * num_models + counted)
 
 
 def canary_calls(task: TaskRecipe, judge: JudgeRecipe, comparing: int, grading: int) -> Calls | None:
@@ -66,8 +41,10 @@ def canary_calls(task: TaskRecipe, judge: JudgeRecipe, comparing: int, grading: 
 
     comparing, grading: how many the canaries of a protocol have that compares two answers, or grades one.
     """
-    protocol = PROTOCOLS.get(task.scorer)
-    return None if protocol is None else _price(judge, protocol, comparing if protocol.compares else grading)
+    scorer = find_judged(task.scorer)
+    if scorer is None or scorer.protocol is None:
+        return None
+    return _price(judge, scorer.protocol, comparing if scorer.compares else grading)
 
 
 def _price(judge: JudgeRecipe, protocol: Protocol, calls: int) -> Calls:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ropo_bench.gate import maths
+from ropo_bench.gate.autocorrelation import Autocorrelation
 from ropo_bench.gate.comparison import Floors, error_again, error_tonight, floors
 from ropo_bench.gate.cusum import cusum, cusum_limits
 from ropo_bench.gate.evidence import Evidence
 from ropo_bench.gate.night import Cell, Night, Verdict
-from ropo_bench.gate.wandering import Wandering
 
 ALPHA_NIGHT = 0.04  # of all tests against the baseline together
 ALPHA_DRIFT = 0.01  # of all CUSUMs together
@@ -57,10 +57,10 @@ class CellVerdict:
     expected: float | None = None
 
 
-class Trial(NamedTuple):
+class MeasuredCell(NamedTuple):
     """A cell that can be tested, before the correction over all cells.
 
-    verdict: its numbers so far; the word in it is not final. given: whether the suite names the margin.
+    verdict: its numbers so far; the word in it is not final. has_margin: whether the suite names the margin.
     """
 
     cell: Cell
@@ -68,20 +68,20 @@ class Trial(NamedTuple):
     evidence: Evidence
     noise: Floors
     verdict: CellVerdict
-    given: bool
+    has_margin: bool
 
 
-def trial(
+def measure_cell(
     name: tuple[str, str],
     tonight: Night,
     evidence: Evidence,
-    wandered: Wandering,
-    given: float | None,
+    autocorrelation: Autocorrelation,
+    suite_margin: float | None,
     num_cells: int,
-) -> Trial | CellVerdict:
+) -> MeasuredCell | CellVerdict:
     """The numbers of a measured cell (row, column), or the verdict on one that cannot be tested.
 
-    given: the suite's margin.
+    suite_margin: None where the suite names none: then it is the loss that tonight can find.
     """
     cell, column = tonight.cell(*name), tonight.columns[name[1]]
     assert cell is not None
@@ -92,14 +92,14 @@ def trial(
     value = evidence.baseline.reference.value
     difference = sign * ((cell.value or 0.0) - value)
     verdict = replace(verdict, baseline=value, difference=difference)
-    noise = floors(evidence, cell, column, wandered)
+    noise = floors(evidence, cell, column, autocorrelation)
     if noise is None:
         if evidence.unchanged:
             return replace(verdict, reason="the very measurement of the baseline")
         reason = "noise floor unknown: `nightly --repeat-seeds 5`, or several seeds, teach it"
         return replace(verdict, verdict="INCONCLUSIVE", reason=reason)
     _, error, degrees = error_tonight(noise, evidence.baseline, evidence, cell.seeds)
-    margin = detectable(noise, evidence, cell.seeds, num_cells) if given is None else given
+    margin = detectable(noise, evidence, cell.seeds, num_cells) if suite_margin is None else suite_margin
     verdict = replace(
         verdict,
         low=difference - maths.quantile(1 - ALPHA_GO, degrees) * error,
@@ -109,18 +109,18 @@ def trial(
         night_sd=math.sqrt(noise.nights.variance),
         degrees=noise.nights.degrees,
         noise=noise.source,
-        drift=_drift(evidence, noise, sign, ALPHA_DRIFT / num_cells, given),
+        drift=_drift(evidence, noise, sign, ALPHA_DRIFT / num_cells, suite_margin),
     )
-    return Trial(cell, sign, evidence, noise, verdict, given is not None)
+    return MeasuredCell(cell, sign, evidence, noise, verdict, suite_margin is not None)
 
 
 def detectable(noise: Floors, evidence: Evidence, seeds: int, num_cells: int) -> float:
     """The loss that tonight's corrected test finds in POWER of all nights, and its re-run in POWER_AGAIN."""
     assert evidence.baseline is not None
     _, error, degrees = error_tonight(noise, evidence.baseline, evidence, seeds)
-    first = maths.detectable(error, degrees, ALPHA_NIGHT / num_cells, POWER)
+    by_tonight = maths.detectable(error, degrees, ALPHA_NIGHT / num_cells, POWER)
     _, error, degrees = error_again(noise, evidence.baseline, evidence, seeds, evidence.fresh)
-    return max(first, maths.detectable(error, degrees, ALPHA_AGAIN, POWER_AGAIN))
+    return max(by_tonight, maths.detectable(error, degrees, ALPHA_AGAIN, POWER_AGAIN))
 
 
 def _drift(evidence: Evidence, noise: Floors, sign: int, alpha: float, margin: float | None) -> float | None:

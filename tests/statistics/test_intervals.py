@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from ropo_bench.statistics import Sample, level
-from ropo_bench.statistics.bounded import Level, Scale
+from ropo_bench.statistics.cells import level
+from ropo_bench.statistics.intervals import Level, Scale
+from ropo_bench.statistics.sample import Sample
 
 PERCENT: Scale = (0.0, 100.0)
 

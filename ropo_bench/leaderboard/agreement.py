@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ropo_bench.leaderboard.measured import Measured
+from ropo_bench.leaderboard.measurements import RowMeasurements
 from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.runs.items import read_scores
-from ropo_bench.statistics import Array
 from ropo_bench.statistics.agreement import ALIKE, Alike, groups_alike
+from ropo_bench.statistics.sample import Array
 from ropo_bench.store import Store, atomic_write_json, content_key, read_json, source_hash
 from ropo_bench.types import Score
 
 GROUPS = "groups.json"
 
 
-def alike_lines(store: Store, tasks: Sequence[TaskRecipe], rows: Mapping[str, Mapping[str, Measured]]) -> list[str]:
+def alike_lines(
+    store: Store, tasks: Sequence[TaskRecipe], rows: Mapping[str, Mapping[str, RowMeasurements]]
+) -> list[str]:
     """A line a group of rows that give the same scores in a tested column. rows: by task, then by label."""
     return [
         _line(task, column, group)
@@ -42,12 +44,12 @@ def _line(task: TaskRecipe, column: Column, group: Alike) -> str:
     )
 
 
-def _groups(store: Store, task: TaskRecipe, rows: Mapping[str, Measured]) -> list[list[Alike]]:
+def _groups(store: Store, task: TaskRecipe, rows: Mapping[str, RowMeasurements]) -> list[list[Alike]]:
     """The groups of every tested column."""
     inputs: dict[str, Any] = {
         "columns": [column.metric for column in _tested_columns(task)],
         "rows": [[label, row.stage.key] for label, row in rows.items()],
-        "code": source_hash("ropo_bench.statistics.agreement", "ropo_bench.leaderboard.alike"),
+        "code": source_hash("ropo_bench.statistics.agreement", "ropo_bench.leaderboard.agreement"),
     }
     cached = store.stage("compared", content_key("alike", inputs))
     with cached.begin() as todo:

@@ -21,7 +21,7 @@ class Line(NamedTuple):
     record: dict[str, Any] | None
 
 
-def seal(record: Mapping[str, Any]) -> dict[str, Any]:
+def with_checksum(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record with its checksum."""
     return {**record, CHECK: _checksum(record)}
 
@@ -31,7 +31,7 @@ def _checksum(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_sealed(path: Path, keys: frozenset[str]) -> Iterator[Line]:
+def read_lines(path: Path, keys: frozenset[str]) -> Iterator[Line]:
     """Every line of a file that is not there, or whole, or damaged in places; never changes it.
 
     keys: those that a record may have beside its checksum, so that damage to the word `check` is damage too. Lines
@@ -58,9 +58,9 @@ def _record(data: bytes, keys: frozenset[str]) -> dict[str, Any] | None:
     return record if whole else None
 
 
-def set_aside(path: Path, keys: frozenset[str]) -> int:
+def set_damaged_aside(path: Path, keys: frozenset[str]) -> int:
     """Move damaged lines into a file beside theirs, PATH.bad; returns how many. Only who holds the folder may."""
-    lines = list(read_sealed(path, keys))
+    lines = list(read_lines(path, keys))
     damaged = [line.data for line in lines if line.record is None]
     if damaged:
         with storage_errors(path), path.with_name(path.name + BAD).open("ab") as file:
