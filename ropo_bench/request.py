@@ -134,12 +134,17 @@ def _rates(asked: Asked, suite: SuiteRecipe, methods: list[MethodRecipe]) -> tup
     return set_rates(asked.rates, methods, tuning)
 
 
+def _rate_names(method: str) -> set[str]:
+    """Names that a suite may give the method's rate under: its own and, for LOSS+ADAPTER, the adapter's method."""
+    return {method, method.rpartition("+")[2]}
+
+
 def untuned_methods(request: Request) -> list[str]:
     """Methods that a suite with overrides has none for: they train with figures for another size of model."""
     tuned = request.suite.overrides
     if request.rates.how != "suite":
         return []
-    return [method.name for method in request.methods if tuned and method.name not in tuned]
+    return [method.name for method in request.methods if tuned and not _rate_names(method.name) & tuned.keys()]
 
 
 def _judges(tasks: Sequence[TaskRecipe], suite: SuiteRecipe, asked: Asked) -> Mapping[str, JudgeRecipe]:

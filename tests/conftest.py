@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tests share their cores, also with processes that they start: threads of one would spin while those of another work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from pathlib import Path
 from typing import Any
@@ -28,19 +32,37 @@ SPECIAL = ["<|pad|>", "<|bos|>", "<|user|>", "<|assistant|>", "<|system|>", "<|e
 
 # Files that take longest begin first, so that no worker is left alone with one at the end.
 LONGEST = (
-    "generation/test_vllm.py",
-    "training/test_processes.py",
-    "judging/test_local_judge.py",
-    "judging/test_judging_faults.py",
-    "scoring/lm_eval/test_lm_eval_tasks.py",
     "scoring/lm_eval/test_lm_eval_vllm.py",
-    "scoring/commonsense/test_commonsense_tasks.py",
-    "test_pipeline.py",
+    "adversary/test_interrupt.py",
+    "generation/test_vllm.py",
+    "judging/test_local_judge.py",
     "adapters/test_givens_triton.py",
+    "test_pipeline.py",
     "test_judged_pipeline.py",
-    "test_pipeline_faults.py",
+    "training/test_processes.py",
+    "commands/test_tune.py",
+    "cases/test_families.py",
+    "gate/test_nightly_command.py",
+    "stages/test_code_in_keys.py",
+    "leaderboard/test_one_verdict.py",
+    "adversary/test_flipped_bytes.py",
+    "test_upgrade.py",
+    "test_plugins.py",
+    "test_api.py",
+    "judging/test_judging_faults.py",
+    "judging/test_interrupted_commands.py",
+    "judging/test_interrupt.py",
     "judging/test_judging_runtime.py",
+    "cases/test_judged_commands.py",
+    "scoring/lm_eval/test_lm_eval_tasks.py",
+    "scoring/commonsense/test_commonsense_tasks.py",
+    "merging/test_engine_check.py",
+    "benchmarks/test_certificate_faults.py",
     "commands/test_doctor.py",
+    "recipes/test_rates.py",
+    "pocket/test_larger_sets.py",
+    "adversary/test_internal_errors.py",
+    "test_pipeline_faults.py",
 )
 
 
@@ -55,6 +77,16 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    _keep_what_is_here()
+
+
+def _keep_what_is_here() -> None:
+    """Imported modules stay: no later collection, of which every closed engine makes one, looks at their objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -111,6 +143,7 @@ def base_folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("base")
     new_llama().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    _keep_what_is_here()  # transformers is imported by now
     return folder
 
 

@@ -88,6 +88,20 @@ def test_adding_a_method_trains_only_it(finished: tuple[Path, str], suite: list[
     assert rows(more)["dpo"] == rows(out)["dpo"]
 
 
+def test_a_row_of_two_is_named_as_typed_and_trains_what_is_not_there(
+    finished: tuple[Path, str], suite: list[str]
+) -> None:
+    folder, _ = finished
+    before = stage_times(folder)
+    command = ropo_bench("run", "--methods", "dpo+ropo,simpo+ropo", *suite, "--json", cwd=folder)
+    code, out, err = finish(command)
+    assert code == 0, err
+    assert list(rows(out)) == ["SFT", "dpo+ropo", "simpo+ropo"]
+    made = [path for path in stage_times(folder) if path not in before]
+    assert len([path for path in made if "/policy/" in path]) == 1  # dpo's loss with ropo's adapter is ropo
+    assert not any("/reference/" in path for path in made)
+
+
 def num_files(folder: Path) -> int:
     return sum(len(files) for _, _, files in os.walk(folder / "runs"))
 

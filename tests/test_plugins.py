@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests import tiny_suite
-from tests.test_pipeline import ROOT
+from tests.forked import python
+from tests.test_pipeline import finish
 
 FILES: Mapping[str, str] = {
     "pyproject.toml": """
@@ -92,17 +92,11 @@ def installed(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 def command(site: Path, cwd: Path, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": f"{site}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "ropo_bench", *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """The output of a command where the plugin is installed."""
+    script = f"import sys; sys.path.insert(0, {str(site)!r}); from ropo_bench.commands.app import main; main()"
+    code, out, err = finish(python(script, *arguments, cwd=cwd))
+    assert code == 0, err
+    return out
 
 
 def test_what_it_brings_is_listed_run_and_reported(installed: tuple[Path, Path], tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model
+from peft.tuners.boft.layer import BOFTLayer
+from peft.tuners.hra.layer import HRALayer
 from peft.tuners.lora.layer import ParamWrapper
 from peft.tuners.oft.layer import OFTLayer
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -39,7 +41,19 @@ __all__ = [
     "tuner_layers",
 ]
 
-CONFIGS = {"lora": "peft:LoraConfig", "oft": "peft:OFTConfig", "ropo": RopoConfig}
+CONFIGS = {
+    "lora": "peft:LoraConfig",
+    "vera": "peft:VeraConfig",
+    "delora": "peft:DeloraConfig",
+    "miss": "peft:MissConfig",
+    "ia3": "peft:IA3Config",
+    "oft": "peft:OFTConfig",
+    "boft": "peft:BOFTConfig",
+    "hra": "peft:HRAConfig",
+    "road": "peft:RoadConfig",
+    "psoft": "peft:PsoftConfig",
+    "ropo": RopoConfig,
+}
 # The truncated Cayley-Neumann series, PEFT's default, is only nearly orthogonal (5e-2 at weights of 0.05).
 DEFAULTS: dict[str, dict[str, Any]] = {"oft": {"use_cayley_neumann": False}}
 # Fields that the recipe sets elsewhere or that would train more than the adapter.
@@ -120,15 +134,34 @@ def tuner_layers(model: nn.Module) -> list[tuple[str, BaseTunerLayer]]:
 
 
 def rotations(model: nn.Module) -> list[tuple[str, Callable[[], torch.Tensor]]]:
-    """(name, function giving R as a matrix) of every module that the active RoPO or OFT adapter rotates."""
-    named_rotations: list[tuple[str, Callable[[], torch.Tensor]]] = []
-    for name, layer in tuner_layers(model):
-        for adapter in layer.active_adapters:
-            if isinstance(layer, RopoLayer) and adapter in layer.ropo_theta_forward:
-                named_rotations.append((name, partial(layer.rotation, adapter)))
-            elif isinstance(layer, OFTLayer) and adapter in layer.oft_R:
-                named_rotations.append((name, partial(layer.get_delta_weight, adapter)))
-    return named_rotations
+    """(name, function giving R as a matrix) of every module whose inputs the active adapter rotates as a whole.
+
+    RoPO, OFT and, but for a scale of each output, BOFT; HRA, whose R is a product of reflections.
+    """
+    return [
+        (name, rotation)
+        for name, layer in tuner_layers(model)
+        for adapter in layer.active_adapters
+        if (rotation := _rotation(layer, adapter)) is not None
+    ]
+
+
+def _rotation(layer: Any, adapter: str) -> Callable[[], torch.Tensor] | None:
+    match layer:
+        case RopoLayer() if adapter in layer.ropo_theta_forward:
+            return partial(layer.rotation, adapter)
+        case OFTLayer() if adapter in layer.oft_R:
+            return partial(layer.get_delta_weight, adapter)
+        case HRALayer() if adapter in layer.hra_u:
+            return partial(layer.get_delta_weight, adapter)
+        case BOFTLayer() if adapter in layer.boft_R:
+            return partial(_boft_rotation, layer, adapter)
+    return None
+
+
+def _boft_rotation(layer: Any, adapter: str) -> torch.Tensor:
+    rotation, _ = layer.get_delta_weight(adapter)  # the second is the scale of each output
+    return cast(torch.Tensor, rotation)
 
 
 def check_adapted(where: str, policy: nn.Module) -> None:

@@ -10,12 +10,15 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from ropo_bench.errors import UsageError
+from ropo_bench.recipes.adapters import ADAPTERS
 from ropo_bench.recipes.files import suggest
 
 if TYPE_CHECKING:
     from ropo_bench.recipes.method import AdapterRecipe
 
-LINEAR_ONLY = ("oft", "ropo")  # of the adapters known by name, those that cannot adapt GPT-2's Conv1D
+LINEAR_ONLY = tuple(
+    name for name, facts in ADAPTERS.items() if facts.linear_only
+)  # of the adapters known by name, those that cannot adapt GPT-2's Conv1D
 ALL_LINEAR = "all-linear"  # PEFT's word: every linear layer but the head
 
 

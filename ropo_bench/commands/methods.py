@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,33 +22,48 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback(invoke_without_command=True)
-def list_methods(context: typer.Context, include: Include = None, as_json: AsJson = False) -> None:
-    """List the methods: name, adapter, loss, description."""
+def list_methods(
+    context: typer.Context,
+    listed: Annotated[bool, typer.Option("--list", help="List them, as without a command.")] = False,
+    include: Include = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the methods by loss and adapter: name, adapter, loss, description."""
     if context.invoked_subcommand is not None:
         context.obj = include or []  # `methods --include DIR show NAME` means the same folders
         return
+    from ropo_bench.commands.method_words import grouped, row
     from ropo_bench.recipes.load import load_methods
 
-    rows = [
-        {"name": m.name, "adapter": m.adapter.name, "loss": m.loss.name, "description": m.description}
-        for m in load_methods("all", include=include or [])
-    ]
+    methods = load_methods("all", include=include or [])
+    groups = [(group, list(map(row, members))) for group, members in grouped(methods)]
     if as_json:
-        say(dump_json(rows, indent=2))
+        say(dump_json([{**line, "group": group} for group, lines in groups for line in lines], indent=2))
     elif sys.stdout.isatty():
-        _print_table(rows)
+        _print_table(groups)
     else:
-        widths = [max(len(row[key]) for row in rows) for key in ("name", "adapter", "loss")]
-        for row in rows:
-            padded = (f"{text:<{width}}" for text, width in zip(row.values(), widths, strict=False))
-            say("  ".join((*padded, row["description"])))
+        lines = [line for _, group in groups for line in group]
+        widths = [max(len(line[key]) for line in lines) for key in ("name", "adapter", "loss")]
+        for group, members in groups:
+            say(f"# {group}")
+            for line in members:
+                padded = (f"{text:<{width}}" for text, width in zip(line.values(), widths, strict=False))
+                say("  ".join((*padded, line["description"])))
+
+
+@app.command()
+def page() -> None:
+    """Print docs/methods.md: every method with its formula, source, difference to dpo and size."""
+    from ropo_bench.commands.method_page import page as methods_page
+
+    say(methods_page(), end="")
 
 
 @app.command()
 def show(
     context: typer.Context,
     *,
-    name: Annotated[str, typer.Argument(help="A method's name, or a recipe file.")],
+    name: Annotated[str, typer.Argument(help="A method's name, a recipe file, or LOSS+ADAPTER.")],
     suite: Annotated[str | None, typer.Option(help="The suite whose schedule and overrides apply.")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE, as for `run`; repeatable.")] = None,
     include: Include = None,
@@ -58,10 +72,11 @@ def show(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the merged recipe and its difference to dpo.
+    """Print what a method minimises and trains, its difference to dpo, and the merged recipe.
 
     With --base also the count of its parameters.
     """
+    from ropo_bench.commands.method_words import as_yaml, diff_as_comments, explanation
     from ropo_bench.recipes.load import diff_recipes, load_method, load_suite, settings
 
     folders = [*(context.obj or []), *(include or [])]
@@ -74,11 +89,12 @@ def show(
         differences = {key: {"dpo": a, "value": b} for key, a, b in diff}
         say(dump_json({"recipe": recipe, "diff_to_dpo": differences, **counts}, indent=2))
         return
-    text = _as_yaml(method, f"{method.name}, suite {suite}" if suite else method.name)
-    text += "\n" + _diff_as_comments(diff)
+    text = f"# {method.name}, suite {suite}\n" if suite else f"# {method.name}\n"
+    text += explanation(method) + "#\n" + diff_as_comments(diff)
     if counts:
         share = f"{counts['trainable_params']:,} of {counts['total_params']:,} = {counts['percent']:.4f} %"
         text += f"# trainable parameters on {base}: {share}\n"
+    text += as_yaml(method)
     if sys.stdout.isatty():
         from rich.syntax import Syntax
 
@@ -96,42 +112,15 @@ def _count(base: str, method: MethodRecipe) -> dict[str, Any]:
     return {"trainable_params": trainable, "total_params": total, "percent": 100 * trainable / total}
 
 
-def _as_yaml(method: MethodRecipe, title: str) -> str:
-    """The merged recipe as a recipe file: saved under a name, it is that method without any inheritance."""
-    from ruamel.yaml import YAML
-
-    from ropo_bench.recipes.load import settings
-
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.width = 4096
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    out = io.StringIO()
-    yaml.dump({"description": method.description, **settings(method)}, out)
-    return f"# {title}\n{out.getvalue()}"
-
-
-def _diff_as_comments(diff: list[tuple[str, Any, Any]]) -> str:
-    if not diff:
-        return "# no difference to dpo\n"
-    width = max(len(key) for key, _, _ in diff)
-    lines = [f"#   {key:<{width}}  {_plain(a)} -> {_plain(b)}" for key, a, b in diff]
-    return "\n".join(["# difference to dpo (dpo -> this method):", *lines, ""])
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return "(none)"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _print_table(rows: list[dict[str, str]]) -> None:
+def _print_table(groups: list[tuple[str, list[Mapping[str, str]]]]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from ropo_bench.terminal.console import Screen
 
-    table = Table(*rows[0], box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*map(escape, row.values()))
+    table = Table("name", "adapter", "loss", "description", box=None, header_style="bold")
+    for group, lines in groups:
+        table.add_row(f"[bold]{escape(group)}[/bold]")
+        for line in lines:
+            table.add_row(*map(escape, line.values()))
     Screen().print(table)

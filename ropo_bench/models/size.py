@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ropo_bench.errors import UsageError, first_line
+from ropo_bench.recipes.adapters import num_trainable
 from ropo_bench.recipes.errors import problems
 from ropo_bench.recipes.method import AdapterRecipe
 from ropo_bench.recipes.suite import ShapeRecipe, SuiteRecipe
 from ropo_bench.sources.models import local_model
 from ropo_bench.store.bounded import check_types, parse_json, read_bounded
 
-# Options of PEFT's LoRA and OFT that leave the number of parameters as it is, beside those that are computed.
-_LORA_OPTIONS = {"r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights"}
-_OFT_OPTIONS = {"oft_block_size", "use_cayley_neumann", "num_cayley_neumann_terms", "module_dropout", "init_weights"}
-_LORA_R, _OFT_BLOCK = 8, 32  # PEFT's defaults
 _NOT_LINEAR = ("embed", "lm_head", "wte", "wpe")
 _HEADER_LIMIT = 100 << 20
 
@@ -117,23 +114,11 @@ def _shape(config: Mapping[str, Any]) -> ShapeRecipe | None:
 def trainable_parameters(model: Anatomy, adapter: AdapterRecipe) -> int | None:
     """Parameters that a method trains: the counts of `adapters.attach`, as formulas; None where there is none.
 
-    full: all. lora: r (in + out) a module. oft: in / b blocks of b (b - 1) / 2 angles (arXiv 2306.07280).
-    ropo: two trees of in - 1 angles and one magnitude a neuron (arXiv 2409.14836).
+    full: all. The others: `recipes/adapters.py` has each formula.
     """
     if adapter.name == "full":
         return model.num_parameters
-    sizes = adapted_linears(model, adapter).values()
-    options = adapter.options
-    if adapter.name == "ropo":
-        trees, magnitudes = 2 if options.get("reverse", True) else 1, options.get("magnitude", True)
-        return sum(trees * (inputs - 1) + (outputs if magnitudes else 0) for outputs, inputs in sizes)
-    if adapter.name == "lora" and options.keys() <= _LORA_OPTIONS:
-        r: int = options.get("r", _LORA_R)
-        return sum(r * (inputs + outputs) for outputs, inputs in sizes)
-    block: int = options.get("oft_block_size", _OFT_BLOCK)
-    if adapter.name == "oft" and options.keys() <= _OFT_OPTIONS and all(inputs % block == 0 for _, inputs in sizes):
-        return sum(inputs // block * (block * (block - 1) // 2) for _, inputs in sizes)
-    return None
+    return num_trainable(adapter.name, adapter.options, adapted_linears(model, adapter))
 
 
 def adapted_linears(model: Anatomy, adapter: AdapterRecipe) -> dict[str, tuple[int, int]]:

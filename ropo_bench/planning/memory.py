@@ -136,7 +136,8 @@ def training_memory(model: Anatomy, method: MethodRecipe) -> Memory | None:
     weights, copies = 4 * (model.num_parameters + (trainable if adapted else 0)), 0
     if train.dtype == "bfloat16":
         linears = _size(model.linears)
-        cast = linears if not adapted else 0 if adapter.name == "lora" else _size(adapted_linears(model, adapter))
+        is_lora = adapter.name == "lora" and not adapter.options.get("use_dora")
+        cast = linears if not adapted else 0 if is_lora else _size(adapted_linears(model, adapter))
         weights -= 2 * (linears - cast) if adapted else 0
         copies = 0 if adapted and train.gradient_checkpointing else 2 * cast
     return Memory(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ropo_bench.errors import UsageError
-from ropo_bench.recipes import lm_eval
+from ropo_bench.recipes import crossed, lm_eval
 from ropo_bench.recipes.errors import dotted_keys, problems
 from ropo_bench.recipes.files import (
     KeyPath,
@@ -42,19 +42,25 @@ def load_method(
 ) -> MethodRecipe:
     """One method, merged and checked; settings aimed at another known method are left aside.
 
-    name: a recipe's name or a file's path. sets: "loss.beta=0.05" or "ropo.train.lr=1e-4", the value YAML.
+    name: a recipe's name, a file's path, or LOSS+ADAPTER (`recipes/crossed.py`). sets: "loss.beta=0.05" or
+    "ropo.train.lr=1e-4", the value YAML.
     Raises UsageError naming the file and line, or the --set, of the first problem.
     """
-    path = find("methods", name, include)
+    parts = crossed.parts_of(name, include)
+    path = Path(str(name)) if parts else find("methods", name, include)
     method = _name_of(path)
     check_row_name(method, display_path(path))
     if method in SECTIONS:
         raise UsageError(
             f"{display_path(path)}: a method cannot be called {method!r}, which is a section; rename the file"
         )
-    layer = read_recipe("methods", path, include)
-    if suite is not None:
-        layer = overlay(layer, _suite_layer(suite, method, {}))
+    if parts:
+        loss, adapter = (_with_suite(find("methods", part, include), part, suite, include) for part in parts)
+        layer = crossed.cross(loss, adapter, parts)
+        if suite is not None:
+            layer = overlay(layer, _overrides(suite, method, {}))
+    else:
+        layer = _with_suite(path, method, suite, include)
     methods = {*list_recipes("methods", include), method}
     aimed = [_parse_set(text, methods) for text in sets]
     for target in (None, method):
@@ -79,12 +85,15 @@ def load_methods(
     items = [part.strip() for part in names.split(",")] if isinstance(names, str) else list(names)
     if not items or "" in items:
         raise UsageError(f"--methods: expected names with commas between, such as ropo,dpo, or all; given {names!r}")
-    paths: dict[str, Path] = {}
+    paths: dict[str, Path | str] = {}
     for item in items:
         for name in list_recipes("methods", include) if item == "all" else [item]:
+            if crossed.parts_of(name, include):
+                paths[str(name)] = str(name)
+                continue
             path = find("methods", name, include)
-            if paths.setdefault(path.stem, path).resolve() != path.resolve():
-                paths_of_one_name = f"{display_path(path)} and {display_path(paths[path.stem])}"
+            if Path(paths.setdefault(path.stem, path)).resolve() != path.resolve():
+                paths_of_one_name = f"{display_path(path)} and {display_path(Path(paths[path.stem]))}"
                 raise UsageError(f"{paths_of_one_name} have the same name; rename one of them")
     methods = {*list_recipes("methods", include), *paths}
     for text in sets:
@@ -136,13 +145,16 @@ def load_suite(name: str | Path, *, include: Include = ()) -> SuiteRecipe:
         try:
             if kind == "tasks" and lm_eval.is_name(item):
                 lm_eval.check_name(item)
+            elif kind == "methods":
+                crossed.check_name(item, include)
             else:
                 find(kind, item, include)
         except UsageError as error:
             raise UsageError(f"{layer.origins.get(at, display_path(path))}: {at[0]}: {error}") from None
     # The last checks train alone, which overrides would hide.
     for method, recipe in (*zip(suite.overrides, suite.overrides, strict=True), ("", "dpo")):
-        below = read_recipe("methods", find("methods", recipe, include), include)
+        _, trained_as = crossed.parts_of(recipe, include) or ("", recipe)
+        below = read_recipe("methods", find("methods", trained_as, include), include)
         merged = overlay(Layer(below.data, {}), _suite_layer(suite, method, layer.origins))
         for where, problem in problems(MethodRecipe, {"name": method, **merged.data}, merged.origins):
             if where:  # the others are the method's own and are reported where it is loaded
@@ -172,16 +184,27 @@ def _flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _with_suite(path: Path, method: str, suite: SuiteRecipe | None, include: Include) -> Layer:
+    layer = read_recipe("methods", path, include)
+    return layer if suite is None else overlay(layer, _suite_layer(suite, method, {}))
+
+
 def _suite_layer(suite: SuiteRecipe, method: str, origins: Mapping[KeyPath, str]) -> Layer:
+    layer = _flat_layer(suite, "train.", ("train",), suite.train, origins)
+    return overlay(layer, _overrides(suite, method, origins))
+
+
+def _overrides(suite: SuiteRecipe, method: str, origins: Mapping[KeyPath, str]) -> Layer:
+    return _flat_layer(suite, "", ("overrides", method), suite.overrides.get(method, {}), origins)
+
+
+def _flat_layer(
+    suite: SuiteRecipe, prefix: str, at: KeyPath, flat: Mapping[str, Any], origins: Mapping[KeyPath, str]
+) -> Layer:
     layer = Layer({}, {})
-    parts = (
-        ("train.", ("train",), suite.train),
-        ("", ("overrides", method), suite.overrides.get(method, {})),
-    )
-    for prefix, at, flat in parts:
-        for key, value in flat.items():
-            where = origins.get((*at, key), f"suite {suite.name}")
-            layer = overlay(layer, _layer_of(prefix + key, value, where))
+    for key, value in flat.items():
+        where = origins.get((*at, key), f"suite {suite.name}")
+        layer = overlay(layer, _layer_of(prefix + key, value, where))
     return layer
 
 

@@ -52,6 +52,7 @@ class LossFacts:
     idea: str
     options: Mapping[str, Range] = field(default_factory=dict)
     uses_reference: bool = True
+    variants: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 NOT_NEGATIVE, POSITIVE, NUMBER = Range(0.0), Range(0.0, closed=False), Range()
@@ -69,7 +70,13 @@ LOSSES: dict[str, LossFacts] = {
         DPO,
         "-log s(beta (w - l))",
         "DPO, arXiv 2305.18290 Eq. 7",
-        "DPO itself; label_smoothing e makes it cDPO: (1 - e) of this and e of it with the labels swapped",
+        "a classifier of pairs, its logit the difference in log-ratios",
+        variants={
+            "label_smoothing": (
+                "(1 - e) D(w - l) + e D(l - w), D(x) = -log s(beta x), e = label_smoothing",
+                "cDPO, E. Mitchell 2023 (ericmitchell.ai/cdpo.pdf) Eq. 3",
+            )
+        },
     ),
     "robust-dpo": LossFacts(
         DPO,
@@ -187,11 +194,18 @@ LOSSES: dict[str, LossFacts] = {
     ),
     "simpo": LossFacts(
         LIKELIHOOD,
-        "-log s(beta (f(W / n_w) - f(L / n_l) - gamma_beta_ratio)), f(x) = (1 - exp(-alpha x)) / alpha, or x",
-        "SimPO, arXiv 2405.14734 Eq. 6; alpha: AlphaPO, arXiv 2501.03884; cpo_alpha: weight of the chosen NLL",
+        "-log s(beta (W / n_w - L / n_l - gamma_beta_ratio))",
+        "SimPO, arXiv 2405.14734 Eq. 6",
         "mean log-probability of a token is the reward, with a target margin and no reference",
         {"gamma_beta_ratio": NUMBER, "cpo_alpha": NUMBER, "alpha": NUMBER},
         uses_reference=False,
+        variants={
+            "alpha": (
+                "-log s(beta (f(W / n_w) - f(L / n_l) - gamma_beta_ratio)), f(x) = (1 - exp(-alpha x)) / alpha",
+                "AlphaPO, arXiv 2501.03884",
+            ),
+            "cpo_alpha": ("SimPO's loss less cpo_alpha W / n, n = mean chosen tokens", "CPO-SimPO"),
+        },
     ),
     "orpo": LossFacts(
         LIKELIHOOD,

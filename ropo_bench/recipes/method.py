@@ -1,7 +1,7 @@
 """A method is a row of the leaderboard: an adapter, a loss and a training schedule, by name and number.
 
-The names of adapters and losses, and the options that each of them reads, stand here and in `losses` so that a recipe
-is checked before anything heavy is imported; the code behind them is in `adapters/` and `losses/`.
+The names of adapters and losses, and the options that each of them reads, stand in `adapters` and `losses` beside
+this file, so that a recipe is checked before anything heavy is imported; the code is in the rooms of the same names.
 """
 
 from __future__ import annotations
@@ -13,15 +13,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from ropo_bench.recipes.adapters import ADAPTERS
 from ropo_bench.recipes.losses import LOSSES
 
-# None: the options are those of a PEFT config, which checks them itself when the adapter is attached.
-ADAPTER_OPTIONS: dict[str, dict[str, tuple[Any, ...]] | None] = {
-    "full": {},
-    "lora": None,
-    "oft": None,
-    "ropo": {"reverse": (True, False), "magnitude": (True, False), "planes": ("shared", "mirror")},
-}
 OBJECT = re.compile(r"([A-Za-z_][\w.]*|[^:\s]+\.py):[A-Za-z_][\w.]*")
 """Code of a user: `module:object` of an importable module, or `path/to/file.py:object`."""
 
@@ -57,7 +51,7 @@ def _check_options(options: Mapping[str, Any], choices: Sequence[str]) -> None:
 class AdapterRecipe(Recipe):
     """Which parameters train.
 
-    name: full, lora, oft, ropo, or "module:object". target_modules: suffixes of module names, or one regular
+    name: one of ADAPTERS, or "module:object". target_modules: suffixes of module names, or one regular
     expression, as PEFT reads them; `full` trains everything and does not read it. options: fields of the PEFT
     config (r, lora_alpha, lora_dropout, oft_block_size ...; for ropo: reverse, magnitude, planes).
     """
@@ -70,18 +64,16 @@ class AdapterRecipe(Recipe):
 
     @model_validator(mode="after")
     def _names(self) -> Self:
-        _check_name(self.name, list(ADAPTER_OPTIONS))
-        allowed = ADAPTER_OPTIONS.get(self.name)
-        if allowed is None:
+        _check_name(self.name, list(ADAPTERS))
+        choices = ADAPTERS[self.name].choices if self.name in ADAPTERS else None
+        if choices is None:
             return self
-        _check_options(self.options, list(allowed))
+        _check_options(self.options, list(choices))
         for key, value in self.options.items():
-            if not any(value is choice or (isinstance(value, str) and value == choice) for choice in allowed[key]):
-                choices = " or ".join(str(choice).lower() for choice in allowed[key])
+            if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices[key]):
+                words = " or ".join(str(choice).lower() for choice in choices[key])
                 raise PydanticCustomError(
-                    "option_value",
-                    "must be {choices}",
-                    {"choices": choices, "key": ("options", key), "given": value},
+                    "option_value", "must be {choices}", {"choices": words, "key": ("options", key), "given": value}
                 )
         return self
 

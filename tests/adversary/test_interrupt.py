@@ -86,7 +86,8 @@ def test_other_signals_have_their_own_code(
 
 
 def test_a_team_ends_as_soon(suite: list[str], tmp_path: Path) -> None:
-    command = ["run", "--methods", "dpo", *suite, "--set", "train.epochs=4000", "--processes", "2"]
+    # Without a reference pass, which would be another team's.
+    command = ["run", "--methods", "simpo", *suite, "--set", "train.epochs=4000", "--processes", "2"]
     process = ropo_bench(*command, cwd=tmp_path)
     wait_for(tmp_path, "cache/policy/*/checkpoint*")
     code, err, seconds = interrupt(process)

@@ -6,13 +6,13 @@ import gzip
 import json
 import math
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ropo_bench.errors import UsageError
-from ropo_bench.judging.identity import is_loopback, is_same_model
 from ropo_bench.judging.ledger import Budget, cost, spent_usd, worst_tokens
 from ropo_bench.judging.reply import Failure, Reply, read_completion
 from ropo_bench.judging.runtime import Outcome, answer_calls
@@ -40,22 +40,20 @@ def whole(**changes: Any) -> str:
 
 # -- size --------------------------------------------------------------------------------------------------------
 
-BOMB = gzip.compress(bytes(300 << 20), 9)
-
 
 @pytest.mark.parametrize(
     ("body", "headers"),
     [
-        (b" " * (MAX_BODY_BYTES + 1), {}),
-        (BOMB, {"Content-Encoding": "gzip"}),
-        (zlib.compress(bytes(64 << 20)), {"Content-Encoding": "deflate"}),
+        (lambda: b" " * (MAX_BODY_BYTES + 1), {}),
+        (lambda: gzip.compress(bytes(300 << 20), 9), {"Content-Encoding": "gzip"}),
+        (lambda: zlib.compress(bytes(64 << 20)), {"Content-Encoding": "deflate"}),
     ],
     ids=["plain", "gzip", "deflate"],
 )
 def test_a_body_beyond_the_bound_is_a_failed_measurement(
-    tmp_path: Path, body: bytes, headers: dict[str, str]
+    tmp_path: Path, body: Callable[[], bytes], headers: dict[str, str]
 ) -> None:
-    outcome = ask(tmp_path, body, headers=headers)
+    outcome = ask(tmp_path, body(), headers=headers)
     assert outcome.failed == {"item-0": "an answer of more than 8 MiB"}
     assert not outcome.answers
 
@@ -197,7 +195,7 @@ def test_an_answer_that_cannot_be_read_may_have_been_paid_for(tmp_path: Path) ->
     assert spent_usd(tmp_path, keys) == pytest.approx(2 * worst)
 
 
-# -- another host, another model ---------------------------------------------------------------------------------
+# -- another host -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -221,87 +219,3 @@ def test_a_redirect_is_an_error_and_nothing_is_sent_there(
 def test_a_redirect_to_nowhere_is_an_error_too(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it redirects to another address"):
         ask(tmp_path, b"", status=302, headers={"Location": "http://[broken"})
-
-
-@pytest.mark.parametrize(
-    ("asked", "answered"),
-    [
-        ("gpt-4o", "gpt-4o-2024-08-06"),
-        ("gpt-4", "gpt-4-0613"),
-        ("claude", "claude-20250219"),
-        ("openai/gpt-4o", "gpt-4o-2024-08-06"),
-        ("mine", "/models/mine"),
-        ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b-instruct"),
-    ],
-)
-def test_names_of_the_same_model(asked: str, answered: str) -> None:
-    assert is_same_model(asked, answered)
-
-
-@pytest.mark.parametrize(
-    ("asked", "answered"),
-    [
-        ("gpt-4", "gpt-4-turbo"),
-        ("gpt-4", "gpt-4o"),
-        ("gpt-4", "gpt-4-1106-preview"),
-        ("gpt-4o", "gpt-4o-mini-2024-07-18"),
-        ("gpt-4o-2024-08-06", "gpt-4o"),
-        ("llama-3", "llama-3-70b"),
-        ("judge-1", ""),
-    ],
-)
-def test_names_of_another_model(asked: str, answered: str) -> None:
-    assert not is_same_model(asked, answered)
-
-
-def test_who_answered_is_counted_and_another_model_is_told(tmp_path: Path) -> None:
-    names = iter(["judge-1-2024-08-06", "other", "other"])
-
-    def answer(body: Body, headers: dict[str, str]) -> Response:
-        return 200, {}, json.dumps({**completion(body, "m"), "model": next(names)}).encode()
-
-    with JudgeServer(respond=answer) as server:
-        judge = recipe(server.url, max_concurrency=1)
-        tally = answer_calls(judge, calls(3), tmp_path, Budget()).tally
-        assert tally.models == {"judge-1-2024-08-06": 1, "other": 2}
-        assert tally.other_models == {"other": 2}
-        assert answer_calls(judge, calls(3), tmp_path, Budget()).tally.other_models == {"other": 2}
-        strict = judge.model_copy(update={"strict_model": True})
-        with pytest.raises(UsageError, match="'judge-1' was asked and 'other' answered"):
-            answer_calls(strict, calls(3), tmp_path, Budget())
-        assert server.counts.sent.total() == 3
-
-
-def test_a_strict_judge_asks_no_more_once_another_model_answers(tmp_path: Path) -> None:
-    text = whole(model="other").encode()
-    with JudgeServer(respond=lambda *_: (200, {}, text)) as server:
-        judge = recipe(server.url, max_concurrency=1, strict_model=True)
-        with pytest.raises(UsageError, match="'other' answered"):
-            answer_calls(judge, calls(50), tmp_path, Budget())
-        assert server.counts.sent.total() <= 2
-    assert len(list(JsonLines(tmp_path / "answers.jsonl"))) == server.counts.sent.total()  # paid for, and kept
-
-
-@pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:1/v1", "http://127.9.9.9/v1", "http://localhost/v1", "http://[::1]:8/v1"]
-)
-def test_an_endpoint_on_this_machine_needs_no_key(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ropo_bench.judging.client import NO_KEY, check_access
-
-    monkeypatch.delenv("JUDGE_TEST_KEY", raising=False)
-    judge = recipe(address, key_env="JUDGE_TEST_KEY")
-    assert is_loopback(address)
-    assert check_access(judge, address) == NO_KEY
-    monkeypatch.setenv("JUDGE_TEST_KEY", "a-key")
-    assert check_access(judge, address) == "a-key"
-
-
-@pytest.mark.parametrize(
-    "address", ["http://127.0.0.1.evil.test/v1", "http://localhost.evil.test", "https://10.0.0.1"]
-)
-def test_other_machines_want_one(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ropo_bench.judging.client import check_access
-
-    monkeypatch.delenv("JUDGE_TEST_KEY", raising=False)
-    with pytest.raises(UsageError, match="JUDGE_TEST_KEY is not set"):
-        check_access(recipe(address, key_env="JUDGE_TEST_KEY"), address)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from ropo_bench.commands.methods import app
 from ropo_bench.errors import UsageError
 from ropo_bench.recipes.load import list_recipes, load_method, load_suite, settings
+from ropo_bench.recipes.losses import LOSSES
 
 LLAMA_3_8B = {
     "architectures": ["LlamaForCausalLM"],
@@ -31,18 +32,48 @@ def invoke(*arguments: str) -> str:
     return result.output
 
 
-def test_without_a_sub_command_it_lists_every_method() -> None:
-    lines = invoke().splitlines()
-    assert [line.split()[0] for line in lines] == list(list_recipes("methods"))
-    ropo = next(line for line in lines if line.startswith("ropo "))
+def test_without_a_sub_command_it_lists_every_method_by_loss_and_adapter() -> None:
+    text = invoke()
+    assert text == invoke("--list")
+    lines = text.splitlines()
+    rows = [line for line in lines if not line.startswith("# ")]
+    assert sorted(line.split()[0] for line in rows) == sorted(list_recipes("methods"))
+    ropo = next(line for line in rows if line.startswith("ropo "))
     assert ropo.split()[1:3] == ["ropo", "sigmoid"]
+    heads = [line for line in lines if line.startswith("# ")]
+    assert heads[0] == "# DPO and other margins"
+    assert heads[-1] == "# adapters, with dpo's loss"
+    assert lines.index("# the policy's own likelihood") < lines.index(next(x for x in rows if x.startswith("simpo ")))
 
 
 def test_the_list_as_json() -> None:
     rows = json.loads(invoke("--json"))
     lora = next(row for row in rows if row["name"] == "lora-dpo")
-    assert (lora["adapter"], lora["loss"]) == ("lora", "sigmoid")
-    assert set(lora) == {"name", "adapter", "loss", "description"}
+    assert (lora["adapter"], lora["loss"], lora["group"]) == ("lora", "sigmoid", "adapters, with dpo's loss")
+    assert set(lora) == {"name", "adapter", "loss", "description", "group"}
+
+
+@pytest.mark.parametrize("name", [*list_recipes("methods"), "simpo+ropo"])
+def test_show_explains_a_method_in_one_screen(name: str) -> None:
+    lines = invoke("show", name).splitlines()
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 160
+    text = "\n".join(lines)
+    assert "arXiv" in text
+    method = load_method(name)
+    assert LOSSES[method.loss.name].formula.split(",")[0] in text.replace("\n#          ", " ")
+
+
+def test_show_says_the_rule_of_a_crossed_method() -> None:
+    text = invoke("show", "simpo+ropo", "--suite", "pocket")
+    assert text.startswith("# simpo+ropo, suite pocket\n#          loss, beta and loss options of simpo; adapter,")
+    assert "loss.name" in text
+    assert "train.lr" in text
+
+
+def test_the_page_of_methods_is_up_to_date() -> None:
+    """`ropo-bench methods page > docs/methods.md` makes it anew."""
+    assert (Path(__file__).parents[2] / "docs/methods.md").read_text(encoding="utf-8") == invoke("page")
 
 
 @pytest.mark.parametrize("name", list_recipes("methods"))
@@ -55,7 +86,7 @@ def test_what_show_prints_is_itself_a_recipe_of_the_same_method(name: str, tmp_p
 
 def test_show_prints_the_difference_to_dpo_under_the_same_suite_and_settings() -> None:
     text = invoke("show", "ropo-mirror", "--suite", "pocket", "--set", "loss.beta=0.05")
-    difference = text[text.index("# difference") :]
+    difference = text[text.index("# difference") : text.index("description:")]
     assert "shared" not in difference
     assert "adapter.options.planes" in difference
     assert "loss.beta" not in difference  # given to both

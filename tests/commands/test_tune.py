@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,36 @@ from ropo_bench.recipes.rates import TuningRecord, read_tuning
 from tests import tiny_suite
 
 
-@pytest.fixture
-def suite(base_folder: Path, tmp_path: Path) -> Path:
-    tiny_suite.write(tmp_path / "suite", base_folder)
-    path = tmp_path / "suite" / "suites" / "tiny.yaml"
+@pytest.fixture(scope="module")
+def shared_suite(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("suite")
+    tiny_suite.write(folder, base_folder)
+    path = folder / "suites" / "tiny.yaml"
     path.write_text(path.read_text().replace("epochs: 4", "epochs: 1"))
     return path
+
+
+@pytest.fixture
+def suite(shared_suite: Path, tmp_path: Path) -> Path:
+    """A test's own suite file; the data that it names are everybody's."""
+    shutil.copytree(shared_suite.parents[1], tmp_path / "suite")
+    return tmp_path / "suite" / "suites" / "tiny.yaml"
+
+
+@pytest.fixture(scope="module")
+def search(shared_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """A first search of dpo by two workers: its store, its record, and what it told on its way."""
+    runs, out, told = tmp_path_factory.mktemp("search") / "runs", io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(told):
+        tune_command(asked(shared_suite, "dpo", workers=2), runs, True)
+    return runs, out.getvalue(), told.getvalue()
+
+
+@pytest.fixture
+def searched(search: tuple[Path, str, str], tmp_path: Path) -> Path:
+    """A test's own copy of that store."""
+    shutil.copytree(search[0] / "cache", tmp_path / "runs" / "cache")
+    return tmp_path / "runs"
 
 
 def asked(suite: Path, methods: str, **changes: Any) -> TuneAsked:
@@ -32,9 +59,9 @@ def record_of(capsys: pytest.CaptureFixture[str]) -> TuningRecord:
 
 
 def test_every_trial_is_recorded_and_the_choice_written(
-    suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    suite: Path, searched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, runs = tmp_path / "tuned.json", tmp_path / "runs"
+    out, runs = tmp_path / "tuned.json", searched
     tune_command(asked(suite, "ropo,dpo", write=suite, out=out), runs, True)
     record = record_of(capsys)
     assert (record.task, record.metric, record.num_prompts) == ("tiny-arena", "win_rate", 4)
@@ -53,20 +80,14 @@ def test_every_trial_is_recorded_and_the_choice_written(
 
 
 def test_a_repeated_search_reads_what_is_there_and_workers_find_the_same(
-    suite: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    suite: Path, search: tuple[Path, str, str], searched: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    runs = tmp_path / "runs"
-    tune_command(asked(suite, "dpo", workers=2), runs, True)
-    first, told = capfd.readouterr()
-    assert (
-        told.count("dpo lr")
-        == told.count("win_rate")
-        == len(TuningRecord.model_validate_json(first).grid)
-        + sum(
-            point.num_seeds - point.on_grid for point in TuningRecord.model_validate_json(first).methods["dpo"].points
-        )
-    )
-    tune_command(asked(suite, "dpo"), runs, True)
+    _, first, told = search
+    record = TuningRecord.model_validate_json(first)
+    later = sum(point.num_seeds - point.on_grid for point in record.methods["dpo"].points)
+    assert told.count("dpo lr") == told.count("win_rate") == len(record.grid) + later
+    capfd.readouterr()
+    tune_command(asked(suite, "dpo"), searched, True)
     again, told = capfd.readouterr()
     assert again == first
     assert told.count("done before") >= told.count("dpo lr")
@@ -86,18 +107,15 @@ def test_a_failed_trial_is_a_point_of_the_curve(
     assert all(failure.startswith("seed 100: ") for point in failed for failure in point.failures)
 
 
-def test_another_method_joins_the_same_search_only(
-    suite: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out, runs = tmp_path / "tuned.json", tmp_path / "runs"
-    tune_command(asked(suite, "dpo", out=out), runs, True)
-    tune_command(
-        asked(suite, "ipo", out=out, grid=None), runs, True
-    )  # on the grid of the file, whatever is known now
+def test_another_method_joins_the_same_search_only(suite: Path, searched: Path, tmp_path: Path) -> None:
+    out = tmp_path / "tuned.json"
+    tune_command(asked(suite, "dpo", out=out), searched, True)
+    # On the grid of the file, whatever is known now.
+    tune_command(asked(suite, "ipo", out=out, grid=None), searched, True)
     assert list(read_tuning(out).methods) == ["dpo", "ipo"]
     before = out.read_text()
     with pytest.raises(UsageError, match="holds another search"):
-        tune_command(asked(suite, "cpo", out=out, grid="1e-3:5e-3"), runs, True)
+        tune_command(asked(suite, "cpo", out=out, grid="1e-3:5e-3"), searched, True)
     assert out.read_text() == before
 
 

@@ -39,6 +39,7 @@ def recipe(name: str, micro_batch_size: int) -> MethodRecipe:
             "train.batch_size=8",
             f"train.micro_batch_size={micro_batch_size}",
             *(["adapter.options={r: 4, lora_alpha: 4, lora_dropout: 0.0}"] if name == "lora-dpo" else []),
+            *(["adapter.options.lora_dropout=0.0"] if name in ("dora", "rslora") else []),
             *(["adapter.options={oft_block_size: 8, use_cayley_neumann: false}"] if name == "oft" else []),
         ],
     )

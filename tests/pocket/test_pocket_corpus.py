@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 
 import pytest
 
@@ -19,7 +20,6 @@ from ropo_bench.pocket.quiz import PLAIN_QUESTIONS, QUIZ_QUESTIONS, quiz_items
 from ropo_bench.pocket.world import build_world
 
 WORLD = build_world()
-TEXTS = list(pretraining_texts(WORLD, 0, 6000))
 CODE = """
 import hashlib, json
 from ropo_bench.pocket.corpus import pretraining_texts, sft_dialogues
@@ -29,6 +29,11 @@ w = build_world()
 made = [list(pretraining_texts(w, 3, 300)), sft_dialogues(w, 3, 60, 0.6), quiz_items(w)]
 print(hashlib.sha256(json.dumps(made).encode()).hexdigest())
 """
+
+
+@cache  # seconds: not where tests are only collected
+def texts() -> list[str]:
+    return list(pretraining_texts(WORLD, 0, 6000))
 
 
 def test_bit_for_bit_whatever_the_hash_seed() -> None:
@@ -46,7 +51,7 @@ def test_seeds_differ() -> None:
 
 
 def test_no_claim_of_the_corpus_is_false() -> None:
-    for text in TEXTS:
+    for text in texts():
         for sentence in sentences(text):
             parsed = parse(WORLD, sentence)
             for statement in parsed.statements if parsed else ():
@@ -55,16 +60,16 @@ def test_no_claim_of_the_corpus_is_false() -> None:
 
 
 def test_every_fact_is_told() -> None:
-    told = {s for text in TEXTS for x in sentences(text) if (p := parse(WORLD, x)) for s in p.statements}
+    told = {s for text in texts() for x in sentences(text) if (p := parse(WORLD, x)) for s in p.statements}
     told_share = sum(s in told for e in WORLD.kind_of for s in WORLD.statements(e)) / len(WORLD.facts)
     assert told_share > 0.95
 
 
 def test_texts_are_short_and_whole() -> None:
-    lengths = [len(text.split()) for text in TEXTS]
+    lengths = [len(text.split()) for text in texts()]
     assert min(lengths) >= 3
     assert max(lengths) <= 110
-    assert all(text.endswith(".") and "  " not in text and "{" not in text for text in TEXTS)
+    assert all(text.endswith(".") and "  " not in text and "{" not in text for text in texts())
 
 
 def test_dialogues_alternate_and_fit() -> None:
@@ -111,4 +116,4 @@ def test_quiz_asks_in_words_of_its_own() -> None:
     plain = {question for group in PLAIN_QUESTIONS.values() for question in group}
     assert not plain & set(QUIZ_QUESTIONS.values())
     questions = {item["question"] for item in quiz_items(WORLD)}
-    assert not any(question in text for text in TEXTS[:3000] for question in questions)
+    assert not any(question in text for text in texts()[:3000] for question in questions)

@@ -138,7 +138,7 @@ def test_a_fused_or_patterned_target_counts_too() -> None:
     every = dpo.model_copy(update={"target_modules": "all-linear"})
     assert trainable_parameters(of_shape(shape), first) == 128 * (64 + 64)
     assert trainable_parameters(of_shape(shape), every) == trainable_parameters(of_shape(shape), dpo)
-    other = dpo.model_copy(update={"options": {"r": 4, "use_dora": True}})
+    other = dpo.model_copy(update={"options": {"r": 4, "bias": "all"}})
     assert trainable_parameters(of_shape(shape), other) is None
 
 

@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -67,18 +67,30 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def keys(checkout: Path, suite: Path) -> dict[str, str]:
-    done = subprocess.run(
+@pytest.fixture
+def keys(checkout: Path, suite: Path) -> Iterator[Callable[[], dict[str, str]]]:
+    """Ask for the keys that the checkout makes as it is now."""
+    with subprocess.Popen(
         [sys.executable, str(ROOT / "tests/stages/keys_of_a_request.py"), str(suite)],
         env={**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"},
         cwd=checkout,
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+
+        def ask() -> dict[str, str]:
+            print(file=server.stdin, flush=True)
+            answer = server.stdout.readline() if server.stdout else ""
+            assert answer, "why is on standard error"
+            found: dict[str, str] = json.loads(answer)
+            return found
+
+        yield ask
+        server.stdin.close()
+    assert server.returncode == 0
 
 
 def with_another_operator(file: str, text: str) -> str:
@@ -116,13 +128,15 @@ def matches(name: str, beginning: str) -> bool:
     return re.match(re.escape(beginning).replace(r"\*", r"\w+"), name) is not None
 
 
-def test_an_edit_changes_the_keys_downstream_of_it_and_no_other(checkout: Path, suite: Path) -> None:
-    before = keys(checkout, suite)
+def test_an_edit_changes_the_keys_downstream_of_it_and_no_other(
+    checkout: Path, keys: Callable[[], dict[str, str]]
+) -> None:
+    before = keys()
     wrong = {}
     for file, downstream in EDITS.items():
         source = (checkout / "ropo_bench" / file).read_text()
         edit(checkout, file, partial(with_another_operator, file))
-        after = keys(checkout, suite)
+        after = keys()
         (checkout / "ropo_bench" / file).write_text(source)
         changed = {name for name in before if before[name] != after[name]}
         expected = {name for name in before if any(matches(name, beginning) for beginning in downstream)}
@@ -131,23 +145,25 @@ def test_an_edit_changes_the_keys_downstream_of_it_and_no_other(checkout: Path, 
     assert wrong == {}
 
 
-def test_comments_docstrings_and_formatting_change_no_key(checkout: Path, suite: Path) -> None:
-    before = keys(checkout, suite)
+def test_comments_docstrings_and_formatting_change_no_key(checkout: Path, keys: Callable[[], dict[str, str]]) -> None:
+    before = keys()
     for path in (checkout / "ropo_bench").rglob("*.py"):
         text = path.read_text()
         text = re.sub(r'^( *)"""', r'\1"""Said otherwise. ', text, count=1, flags=re.MULTILINE)
         path.write_text(f"# A comment.\n{text}\n\n# Another.\n")
-    assert keys(checkout, suite) == before
+    assert keys() == before
 
 
-def test_in_a_release_the_version_of_a_stage_stands_for_its_code(checkout: Path, suite: Path) -> None:
+def test_in_a_release_the_version_of_a_stage_stands_for_its_code(
+    checkout: Path, keys: Callable[[], dict[str, str]]
+) -> None:
     (checkout / ".git").rmdir()
-    before = keys(checkout, suite)
+    before = keys()
     for file in EDITS:
         edit(checkout, file, partial(with_another_operator, file))
-    assert keys(checkout, suite) == before
+    assert keys() == before
     edit(checkout, "stages/scores.py", lambda text: text.replace("VERSION = 1", "VERSION = 2"))
-    after = keys(checkout, suite)
+    after = keys()
     assert {name for name in before if before[name] != after[name]} == {n for n in before if n.startswith("scores")}
 
 

@@ -30,6 +30,8 @@ CASES = {  # name: (adapter, loss, sharded)
     "ropo": ("ropo", "sigmoid", False),
     "full": ("full", "sigmoid", False),
     "kto-pair": ("ropo", "kto-pair", False),
+    "alpha-dpo": ("ropo", "alpha-dpo", False),
+    "bco": ("full", "bco", False),
     "lora, sharded base": ("lora", "sigmoid", True),
     "full, sharded": ("full", "sigmoid", True),
     "kto-pair, sharded": ("full", "kto-pair", True),

@@ -11,11 +11,12 @@ from ropo_bench.recipes.load import load_methods, load_suite
 from ropo_bench.tuning.grid import grid_around, grid_between, half_steps, is_near
 
 
-def test_pockets_grid_is_fifteen_factors_of_two() -> None:
+def test_pockets_grid_is_twelve_factors_of_two() -> None:
     suite = load_suite("pocket")
     rates = [method.train.lr for method in load_methods("all", suite=suite)]
     grid = grid_around(rates)
-    assert grid[:5] == [4e-6, 8e-6, 1.6e-5, 3.2e-5, 6.4e-5]
+    assert grid[:5] == [1.6e-5, 3.2e-5, 6.4e-5, 1.28e-4, 2.56e-4]
+    assert len(grid) == 12
     assert all(high / low == pytest.approx(2, rel=0.01) for low, high in pairwise(grid))
     assert grid[0] <= min(rates) / 4
     assert grid[-1] >= max(rates) * 4
