@@ -17,12 +17,15 @@ from ropo_bench.errors.failures import as_expected, note_work
 from ropo_bench.recipes.method import MethodRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.request import Request
+from ropo_bench.runs.progress_file import progress_writer
 from ropo_bench.runs.provenance import provenance
+from ropo_bench.runs.prune import KEEP_ALL, KEEPS
 from ropo_bench.runs.reading import open_run
-from ropo_bench.runs.record import DONE, FAILED, INCOMPLETE, PENDING, SFT, DataRecord, RowRecord, RunRecord
-from ropo_bench.stages import canaries, completions, merged, pairs, policy, preflight, scores
+from ropo_bench.runs.record import DONE, FAILED, PENDING, SFT, DataRecord, RowRecord, RunRecord, row_state
+from ropo_bench.stages import canaries, completions, kept, merged, pairs, policy, preflight, scores
 from ropo_bench.stages.bench import Bench, Model
 from ropo_bench.store import Store
+from ropo_bench.store.locks import SHARED
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.training.team.launch import ALONE, Launch
 
@@ -38,20 +41,23 @@ def run(
     budget: Budget | None = None,
     launch: Launch = ALONE,
     ahead: Ahead | None = None,
+    keep: str = KEEP_ALL,
 ) -> RunRecord:
     """Take every row of the request all the way; returns the run's record, as written to RUNS/<name>/run.json.
 
     ahead: makes all rows in other processes, after everything was checked; the record is written from what it made.
     Rows that could not finish have the state "failed: reason" or "incomplete: reason"; the record's `complete`
-    tells whether any did. Raises BudgetReached, after writing down what was reached.
+    tells whether any did. keep: what of a row's weights stays when its answers and own scores are in, see
+    runs.prune.KEEPS. Raises BudgetReached, after writing down what was reached.
     """
     bench = Bench(store, request.suite, progress, launch, request.judges, budget)
     rows = [RowRecord(name=name, seed=0) for name in (SFT, *request.checkpoints)]
     rows += [RowRecord(name=method.name, seed=seed) for method in request.methods for seed in request.training_seeds]
-    with bench:
+    with store.use.hold(SHARED), bench:
         if request.methods:
             pairs.make(bench)
-        way = _Way(request, bench, rows, name, dict(provenance()))
+        progress.watch = progress_writer(store.run_folder(name))
+        way = _Way(request, bench, rows, name, dict(provenance()), keep)
         for row in rows:
             way.fill(row)
         way.fill_canaries()
@@ -65,11 +71,12 @@ def run(
         if ahead is not None:
             way.collect_all(ahead(bench, budget))
             return way.write()
-        for row in rows:
-            way.go(row, way.train)
-        for row in rows:
-            way.go(row, way.answer)
-        bench.close_engine()
+        for some in [rows] if keep == KEEP_ALL else [[row] for row in rows]:  # one after another, for the disk
+            for row in some:
+                way.go(row, way.train)
+            for row in some:
+                way.go(row, way.answer)
+            bench.close_engine()
         way.check_judges()
         for row in rows:
             way.go(row, way.judge)
@@ -89,6 +96,7 @@ class _Way:
     rows: Sequence[RowRecord]
     name: str
     made_with: Mapping[str, Any]
+    keep: str
     models: dict[int, Model] = field(default_factory=dict)
     """By the row's place: the models that are there."""
     canaries: dict[str, Any] = field(default_factory=dict)
@@ -130,6 +138,8 @@ class _Way:
             row.scores[task.name] = scores.stage(self.bench, model, task).key
             if task.prompts is not None:
                 row.completions[task.name] = completions.stage(self.bench, model, task).key
+        self.write()
+        self._let_go(row, model)
         self._settle(row, model)
 
     def give_up(self, reasons: Mapping[str, str]) -> None:
@@ -152,6 +162,12 @@ class _Way:
         for task in self.request.tasks:
             if task.name not in self.request.judges:
                 self._score(row, model, task)
+        self._let_go(row, model)
+
+    def _let_go(self, row: RowRecord, model: Model) -> None:
+        """Judges read answers: a trained row's weights may go when nothing else is left to be made with them."""
+        if KEEPS[self.keep] and row.policy is not None and not kept.tasks_left(self.bench, model, self.request.tasks):
+            kept.let_go(self.bench, self.name, row, self.keep)
 
     def fill_canaries(self) -> None:
         """Enter what is known of the judges' biases, which the record of a repeated command keeps from the start."""
@@ -181,21 +197,10 @@ class _Way:
     def _settle(self, row: RowRecord, model: Model) -> None:
         """Enter whether a row is done, or what judges did not say of it."""
         stages = {task.name: scores.stage(self.bench, model, task).manifest for task in self.request.tasks}
-        failed = {task: manifest[scores.FAILED] for task, manifest in stages.items()}
-        missing = [f"{number:,} of {task}" for task, number in failed.items() if number]
-        unread = [
-            f"{task} (its answers: cache/judge/{manifest['judge_key']}/answers.jsonl)"
-            for task, manifest in stages.items()
-            if manifest.get(scores.UNREAD)
-        ]
-        row.state = DONE
-        if missing:
-            row.state = f"{INCOMPLETE}not scored: {', '.join(missing)}; the same command tries again"
-        elif unread:
-            row.state = (
-                f"{INCOMPLETE}the judge gave no verdict that can be read on {', '.join(unread)}; take another with"
-                " --judge, or correct its params"
-            )
+        row.state = row_state(
+            {task: manifest[scores.FAILED] for task, manifest in stages.items()},
+            {task: manifest["judge_key"] for task, manifest in stages.items() if manifest.get(scores.UNREAD)},
+        )
 
     def _score(self, row: RowRecord, model: Model, task: TaskRecipe) -> None:
         row.scores[task.name] = scores.make(self.bench, model, task, row.name).key
@@ -226,9 +231,10 @@ class _Way:
             row.state = DONE
 
     def is_merged(self, method: MethodRecipe) -> bool:
-        """Whether every seed of a method has its merged model."""
-        trained = [policy.stage(self.bench, method, seed) for seed in self.request.training_seeds]
-        return all(merged.stage(self.bench, stage.key).done for stage in trained)
+        """Whether every seed of a method has its merged model, or needs none any more."""
+        rows = [row for row in self.rows if row.name == method.name and row.state != DONE]
+        trained = [policy.stage(self.bench, method, row.seed) for row in rows]
+        return all(merged.stage(self.bench, stage.key).whole for stage in trained)
 
     def _model(self, row: RowRecord) -> Model:
         bench = self.bench
@@ -240,8 +246,15 @@ class _Way:
             row.merged = None if row.certificate is None else model.key
             return model
         trained = policy.stage(bench, method, row.seed)
-        row.policy, row.training = trained.key, dict(policy.make(bench, method, row.seed).manifest)
-        model = merged.make(bench, trained, method.name, row.seed)
+        whole = merged.stage(bench, trained.key)
+        model = merged.model(whole, row.seed)
+        if not kept.is_spent(bench, trained, row.seed, self.request.tasks):
+            kept.tell_if_pruned(bench, trained, row, self.request.tasks)
+            if not (trained.pruned and whole.whole):
+                policy.make(bench, method, row.seed)
+            row.policy, row.training = trained.key, dict(trained.manifest)
+            self.write()  # a store is cleaned by what its records name
+            model = merged.make(bench, trained, method.name, row.seed)
         row.merged = model.key
         row.certificate = dict(merged.stage(bench, trained.key).manifest["certificate"])
         return model

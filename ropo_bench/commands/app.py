@@ -16,6 +16,7 @@ from ropo_bench.commands.judge import app as judge_app
 from ropo_bench.commands.methods import app as methods_app
 from ropo_bench.commands.results import app as results_app
 from ropo_bench.commands.running import app as running_app
+from ropo_bench.commands.runs import app as runs_app
 from ropo_bench.commands.score.app import app as score_app
 from ropo_bench.errors import RopoBenchError, first_line
 from ropo_bench.errors.failures import as_expected, note_work, work_of
@@ -41,6 +42,7 @@ app.add_typer(methods_app, name="methods")
 app.add_typer(score_app, name="score")
 app.add_typer(judge_app, name="judge")
 app.add_typer(assets_app, name="assets")
+app.add_typer(runs_app, name="runs")
 app.add_typer(pocket_app, name="pocket")
 
 

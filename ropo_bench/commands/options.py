@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ropo_bench.errors import UsageError
 from ropo_bench.errors.failures import keep_tracebacks_in
 from ropo_bench.store.bounded import MAX_INTEGER, MAX_SEEDS
 from ropo_bench.training.team.launch import PROCESSES
@@ -96,3 +97,15 @@ Against = Annotated[
     str | None,
     typer.Option("--against", help="A row that all others are tested against first (default: as the suite says)."),
 ]
+Keep = Annotated[
+    str, typer.Option("--keep", help="Weights that stay when a row is scored: scores (none), merged or all.")
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace another run of this --name.")]
+
+
+def check_keep(keep: str) -> None:
+    """Raise UsageError for what is no value of --keep."""
+    from ropo_bench.runs.prune import KEEPS
+
+    if keep not in KEEPS:
+        raise UsageError(f"--keep {keep}: give one of {', '.join(KEEPS)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
@@ -18,6 +18,7 @@ from ropo_bench.planning.fit import check_launch, check_parallel
 from ropo_bench.planning.inventory import Inventory
 from ropo_bench.planning.parallel import rows_side_by_side
 from ropo_bench.request import Asked, Limits, budget_of, resolve, untuned_methods
+from ropo_bench.runs.prune import KEEP_ALL
 from ropo_bench.runs.reading import open_run
 from ropo_bench.runs.record import DONE, FAILED, RunRecord
 from ropo_bench.store import Store
@@ -26,41 +27,56 @@ from ropo_bench.terminal.screen import say
 from ropo_bench.training.team.launch import Launch
 
 
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How rows are made, none of which changes a number.
+
+    launch: how it trains (None: as fits this machine best). parallel: so many rows at a time, in processes of their
+    own. keep: weights that stay when a row is scored, see runs.prune.KEEPS. explain: say first why each stage is made
+    that others like it are finished of.
+    """
+
+    launch: Launch | None = None
+    parallel: int | None = None
+    keep: str = KEEP_ALL
+    explain: bool = False
+
+
 def run_command(
     asked: Asked,
     runs: Path,
     name: str | None,
     json: bool,
     limits: Limits,
-    launch: Launch | None = None,
-    explain: bool = False,
-    parallel: int | None = None,
+    making: Making = Making(),
+    replace: bool = False,
 ) -> None:
     """Resolve, run, print; exits 4 when a row failed (70 by an internal error), 5 when the budget was reached.
 
-    launch: how it trains (None: as fits this machine best). explain: say first why each stage is made that others
-    like it are finished of. parallel: so many rows at a time, in processes of their own.
+    replace: another run of this name gives way.
     """
     request = resolve(asked)
     store = Store(runs)
     name = name or request.run_name()
-    refuse_another_request(store, name, request)
+    if not replace:
+        refuse_another_request(store, name, request)
     with Progress() as progress:
         for method in untuned_methods(request):
             progress.note(
                 f"{method}: suite {request.suite.name} has no override for it; it trains at its recipe's lr "
                 f"(find one with: ropo-bench tune --suite {request.suite.name} --methods {method})"
             )
-        if explain:
+        if making.explain:
             for line in reason_lines(asdict(step) for step in Inventory(request, store).steps()):
                 progress.note(line)
-        if parallel is None:
-            launch, ahead = check_launch(request, store, progress.note, launch), None
+        if making.parallel is None:
+            launch, ahead = check_launch(request, store, progress.note, making.launch), None
         else:
-            launch = check_parallel(request, store, progress.note, launch, parallel)
-            ahead = rows_side_by_side(request, parallel)
+            launch = check_parallel(request, store, progress.note, making.launch, making.parallel)
+            ahead = rows_side_by_side(request, making.parallel)
         try:
-            record = run_pipeline(request, store, name, progress, budget_of(request, limits), launch, ahead)
+            budget = budget_of(request, limits)
+            record = run_pipeline(request, store, name, progress, budget, launch, ahead, making.keep)
         except RopoBenchError:
             stopped = open_run(store, name) if name in store.run_names() else None
             if stopped is not None and any(row.scores for row in stopped.record.rows):

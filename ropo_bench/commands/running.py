@@ -41,6 +41,8 @@ def run(
     parallel: opt.Parallel = None,
     runs: opt.Runs = Path("runs"),
     name: opt.Name = None,
+    replace: opt.Replace = False,
+    keep: opt.Keep = "all",
     explain: opt.Explain = False,
     json: opt.Json = False,
 ) -> None:
@@ -48,7 +50,7 @@ def run(
 
     A repeated command goes on where the last one stopped.
     """
-    from ropo_bench.commands.run import run_command
+    from ropo_bench.commands.run import Making, run_command
     from ropo_bench.request import Asked, Limits
 
     asked = Asked(
@@ -69,8 +71,9 @@ def run(
         tuning=tuning,
         strict_model=strict_model,
     )
-    limits, launch = Limits(budget_calls, budget_usd), asked_launch(processes, shard)
-    run_command(asked, runs, name, json, limits, launch, explain, parallel)
+    opt.check_keep(keep)
+    making = Making(asked_launch(processes, shard), parallel, keep, explain)
+    run_command(asked, runs, name, json, Limits(budget_calls, budget_usd), making, replace)
 
 
 @app.command("eval")

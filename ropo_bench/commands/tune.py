@@ -15,6 +15,7 @@ from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.stages import completions
 from ropo_bench.stages.bench import Bench
 from ropo_bench.store import Store, atomic_write_text, content_key
+from ropo_bench.store.locks import SHARED
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.terminal.screen import say
 from ropo_bench.tuning.grid import grid_around, grid_between
@@ -49,7 +50,7 @@ def tune_command(asked: TuneAsked, runs: Path, json: bool) -> None:
         raise UsageError(f"--write {asked.write}: no such file; give the suite's YAML file, which gets the overrides")
     store = Store(runs)
     path = store.run_folder(_name(recipe, methods, grid, asked.seeds)) / "tune.json"
-    with Progress() as progress, Bench(store, recipe, progress) as bench:
+    with store.use.hold(SHARED), Progress() as progress, Bench(store, recipe, progress) as bench:
         search = Search(
             bench, task, methods, grid, asked.seeds, asked.workers, lambda record: write_tuning(path, record)
         )

@@ -96,5 +96,5 @@ def refuse_another_request(store: Store, name: str, request: Request) -> None:
     if difference is not None:
         raise UsageError(
             f"--name {name}: there is a run of this name, of another request ({difference}); give another --name, or "
-            f"delete {path} to replace it"
+            f"delete {path} to replace it (`run --replace` does)"
         )

@@ -143,7 +143,7 @@ class Roofline:
         return count * tokens * 2 * self._products / (slots * self.device.flops * SCORING_SHARE)
 
     def energy(self, method: MethodRecipe | None) -> float:
-        """Every changed module's neurons with each other, once a pair: cosines, and their change of twice the depth."""
+        """Every pair of neurons of a changed module once: cosines, and their change, which is twice as deep."""
         changed = {} if method is None else self.model.linears
         if method is not None and method.adapter.name != "full":
             changed = adapted_linears(self.model, method.adapter)

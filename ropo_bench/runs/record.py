@@ -5,6 +5,7 @@ Whoever reads a run takes a `runs.reading.Run`, which finds the stages that a re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -139,3 +140,21 @@ def _at(value: Any, *path: str) -> Any:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def row_state(failed: Mapping[str, int], unread: Mapping[str, str]) -> str:
+    """DONE, or what judges did not say of a row.
+
+    failed: by task, how many items were not measured. unread: tasks on which no answer of the judge held a verdict,
+    and the judge's key.
+    """
+    missing = [f"{number:,} of {task}" for task, number in failed.items() if number]
+    if missing:
+        return f"{INCOMPLETE}not scored: {', '.join(missing)}; the same command tries again"
+    if unread:
+        tasks = [f"{task} (its answers: cache/judge/{judge}/answers.jsonl)" for task, judge in unread.items()]
+        return (
+            f"{INCOMPLETE}the judge gave no verdict that can be read on {', '.join(tasks)}; take another with"
+            " --judge, or correct its params"
+        )
+    return DONE

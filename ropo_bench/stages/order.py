@@ -11,7 +11,7 @@ from ropo_bench.recipes.method import MethodRecipe, Recipe, TrainRecipe
 from ropo_bench.recipes.suite import SuiteRecipe
 from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.record import SFT
-from ropo_bench.stages import canaries, completions, merged, pairs, policy, reference, scores
+from ropo_bench.stages import canaries, completions, kept, merged, pairs, policy, reference, scores
 from ropo_bench.stages.bench import Bench, Model
 from ropo_bench.stages.graph import Node, reference_name
 from ropo_bench.store import Stage
@@ -65,20 +65,22 @@ def is_made(bench: Bench, order: Order, node: Node) -> bool:
         if node.stage == "completions":
             return completions.stage(bench, model, task).done
         return scores.are_final(bench, model, task)
+    if node.stage in ("policy", "merged"):
+        trained = policy.stage(bench, _method(order, node), node.seed)
+        whole = merged.stage(bench, trained.key)
+        is_whole = whole.whole or (node.stage == "policy" and trained.whole)
+        return (is_whole and trained.done) or kept.is_spent(bench, trained, node.seed, order.tasks)
     stage = _stage(bench, order, node)
     return stage.done and not stage.manifest.get(scores.FAILED)
 
 
 def _stage(bench: Bench, order: Order, node: Node) -> Stage:
-    """The stage of a node that is about no answers."""
+    """The stage of a node that is about no row."""
     if node.stage == "pairs":
         return pairs.stage(bench)
     if node.stage == "reference":
         return reference.stage(bench, _train(order, node))
-    if node.stage == "canaries":
-        return canaries.stage(bench, _task(order, node))
-    trained = policy.stage(bench, _method(order, node), node.seed)
-    return trained if node.stage == "policy" else merged.stage(bench, trained.key)
+    return canaries.stage(bench, _task(order, node))
 
 
 def _train(order: Order, node: Node) -> TrainRecipe:

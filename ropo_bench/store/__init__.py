@@ -15,7 +15,8 @@ from ropo_bench.store.files import (
 from ropo_bench.store.keys import canonical_json, content_key, file_hash, folder_hash
 from ropo_bench.store.lines import JsonLines
 from ropo_bench.store.source import source_hash
-from ropo_bench.store.store import MANIFEST, Stage, Store
+from ropo_bench.store.stage import MANIFEST, Stage
+from ropo_bench.store.store import Store
 
 __all__ = [
     "JSON",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self, TextIO
 
@@ -16,6 +16,7 @@ from ropo_bench.terminal.console import Screen
 
 _LIVE_SECONDS = 0.1  # at most one redraw of a row in this time
 _PLAIN_SECONDS = 5.0  # at most one line of a stage in this time
+_WATCH_SECONDS = 1.0  # whoever watches is told at most once in this time
 
 
 def _now() -> float:
@@ -48,7 +49,7 @@ class Bar:
         self.start = start
         self.unit = unit
         self.tokens = 0
-        self.started_at = self.shown_at = _now()
+        self.started_at = self.shown_at = self.watched_at = _now()
         self.task: rich_progress.TaskID | None = None
         self._owner = owner
 
@@ -66,6 +67,9 @@ class Bar:
         """Tell that `step` steps are done in all, and `tokens` more tokens since the last update."""
         self.step = step
         self.tokens += tokens
+        if _now() - self.watched_at >= _WATCH_SECONDS:
+            self.watched_at = _now()
+            self._owner.watch(self)
         if _now() - self.shown_at >= (_LIVE_SECONDS if self._owner.live else _PLAIN_SECONDS):
             self.shown_at = _now()
             self._owner.show(self)
@@ -102,6 +106,8 @@ class Progress:
     def __init__(self, stream: TextIO | None = None, width: int | None = None) -> None:
         self._console = Screen(file=stream or sys.stderr, width=width, highlight=False)
         self._cached: dict[str, list[str]] = {}
+        self.watch: Callable[[Bar], None] = lambda bar: None
+        """Told when a stage begins, and every second how far it is."""
         self.live: rich_progress.Progress | None = None
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self.live = rich_progress.Progress(
@@ -137,6 +143,7 @@ class Progress:
     ) -> Iterator[Bar]:
         """Show one stage while the body runs; total and start (a resumed stage) count in units of `unit`."""
         bar = Bar(self, (stage, method, "" if seed is None else f"seed {seed}"), total, start, unit)
+        self.watch(bar)
         if self.live:
             self._tell_cached()
             bar.task = self.live.add_task("", total=total, completed=start, **self._fields(bar))

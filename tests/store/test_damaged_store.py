@@ -99,5 +99,5 @@ def test_a_stage_that_another_process_makes_again_is_not_damaged(
         (stage.path / "scores.jsonl").write_text("")
         raise StorageError("scores.jsonl: has 0 bytes, was 13 when finished")
 
-    monkeypatch.setattr("ropo_bench.store.store.check_files", reopened)
+    monkeypatch.setattr("ropo_bench.store.stage.check_files", reopened)
     assert not Store(tmp_path).stage("scores", "k").done
