@@ -10,7 +10,8 @@ from ropo_bench.comparison.items import ComparedColumn, ComparedRows, Flips, fin
 from ropo_bench.comparison.rows import Side, choose, judged_against_base, obstacle
 from ropo_bench.comparison.rows import differences as settings_that_differ
 from ropo_bench.errors import UsageError
-from ropo_bench.leaderboard import leaderboard, samples_of
+from ropo_bench.leaderboard import leaderboard, measure_rows, stored_samples
+from ropo_bench.leaderboard.measurements import RowMeasurements
 from ropo_bench.recipes.task import Column, TaskRecipe
 from ropo_bench.runs.reading import Run
 from ropo_bench.runs.record import SFT
@@ -65,6 +66,7 @@ class Comparer:
     top: int
     notes: list[str] = field(default_factory=list)
     known_tables: dict[tuple[str, ...], dict[str, Sample]] = field(default_factory=dict)
+    known_rows: dict[tuple[str, str], dict[str, RowMeasurements]] = field(default_factory=dict)
 
     def compare(self, a: Side, b: Side) -> ComparedRows:
         """Every task that both rows have finished and that makes a pair."""
@@ -96,7 +98,9 @@ class Comparer:
         return ComparedRows(a.label, b.label, a.num_seeds, b.num_seeds, columns)
 
     def _columns(self, task: TaskRecipe, a: Side, b: Side) -> list[ComparedColumn]:
-        pair = tuple(side.run.scores(task.name)[side.row] for side in (a, b))
+        pair = tuple(
+            [side.run.read_scores(stage) for stage in side.run.score_stages(side.row, task.name)] for side in (a, b)
+        )
         seen = {score.metric for seeds in pair for scores in seeds for score in scores}
         return [
             self._column(task, column, (a, b), (pair[0], pair[1])) for column in task.columns if column.metric in seen
@@ -130,19 +134,24 @@ class Comparer:
         key = (task.name, column.metric, *runs, *sorted(extra))
         if key in self.known_tables:
             return self.known_tables[key]
-        samples: dict[str, Sample] = {}
+        distinct: dict[str, RowMeasurements] = {}
         earlier: list[Sequence[Stage]] = []
         labels = {side.label for side in sides}
         for name, run in runs.items():
-            scores, prefix = run.scores(task.name), f"{name}:" if len(runs) > 1 else ""
-            stages = {row: run.score_stages(row, task.name) for row in scores}
-            rows = [row for row in scores if row in table_rows[name] or f"{prefix}{row}" in labels]
-            distinct = [row for row in rows if f"{prefix}{row}" in labels or stages[row] not in earlier]
-            earlier += [stages[row] for row in distinct]
-            row_samples = samples_of(task, column, {row: scores[row] for row in distinct}, run.seeds)
-            samples |= {f"{prefix}{row}": sample for row, sample in row_samples.items()}
-        self.known_tables[key] = samples
-        return samples
+            prefix = f"{name}:" if len(runs) > 1 else ""
+            for row, measurements in self._rows(run, task).items():
+                label = f"{prefix}{row}"
+                if label in labels or (row in table_rows[name] and measurements.scores not in earlier):
+                    distinct[label] = measurements
+                    earlier.append(measurements.scores)
+        self.known_tables[key] = stored_samples(task, column, distinct)
+        return self.known_tables[key]
+
+    def _rows(self, run: Run, task: TaskRecipe) -> dict[str, RowMeasurements]:
+        key = (run.name, task.name)
+        if key not in self.known_rows:
+            self.known_rows[key] = measure_rows(run, task)
+        return self.known_rows[key]
 
     def _items(
         self,

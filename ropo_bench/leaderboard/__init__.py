@@ -6,7 +6,7 @@ notes: the lines under the table.
 
 from __future__ import annotations
 
-from ropo_bench.leaderboard.build import leaderboard
-from ropo_bench.leaderboard.measurements import compare_scores, estimators, samples_of
+from ropo_bench.leaderboard.build import leaderboard, measure_rows
+from ropo_bench.leaderboard.measurements import compare_scores, estimators, samples_of, stored_samples
 
-__all__ = ["compare_scores", "estimators", "leaderboard", "samples_of"]
+__all__ = ["compare_scores", "estimators", "leaderboard", "measure_rows", "samples_of", "stored_samples"]

@@ -30,7 +30,7 @@ def leaderboard(runs: Run | Sequence[Run], against: str | None = None) -> Leader
     suite, tasks = run.record.request.suite, run.record.request.tasks
     primary = primary_of(run, against)
     labels = run.table_rows()  # not those of another row's rate, which are measured all the same
-    measured = {task.name: _measure_rows(run, task) for task in tasks}
+    measured = {task.name: measure_rows(run, task) for task in tasks}
     table = {task: {label: row for label, row in rows.items() if label in labels} for task, rows in measured.items()}
     rows = [_row(label, run.rows[label], [table[task.name].get(label) for task in tasks]) for label in labels]
     canaries = canary_results(run.record)
@@ -60,7 +60,7 @@ def leaderboard(runs: Run | Sequence[Run], against: str | None = None) -> Leader
     )
 
 
-def _measure_rows(run: Run, task: TaskRecipe) -> dict[str, RowMeasurements]:
+def measure_rows(run: Run, task: TaskRecipe) -> dict[str, RowMeasurements]:
     """Every row that all seeds have finished, by label."""
     measured = {}
     for label, seeds in run.seeds.items():

@@ -55,18 +55,16 @@ def measure_row(
     seeds: Sequence[int] = (),
     answers: Sequence[Stage] = (),
 ) -> RowMeasurements:
-    """The cells of one row on one task, and the samples of tested columns, from the store where they are there.
+    """The cells of one row on one task, and the samples of its columns, from the store where they are there.
 
     answers: the completions that were scored, for what must be known of them.
     """
-    tested = [task.is_tested(column) for column in task.columns]
     inputs: dict[str, Any] = {
         "task": task.name,  # cells carry it
         # By content: measurements that failed are tried again under the same key.
         "scores": [stage.sha256(SCORES) for stage in stages],
         "answers": [stage.sha256(ANSWERS) for stage in answers],
         "columns": [column.model_dump(include={"metric", "estimator", "scale"}) for column in task.columns],
-        "tested": tested,
         "code": source_hash(*MEASURE_CODE),
     }
     cached = store.stage("measured", content_key("measured", inputs))
@@ -79,7 +77,7 @@ def measure_row(
             cautions = [*find_cautions(task.columns, scores), *find_degenerate(completions)]
             atomic_write_json(cached.path / CAUTIONS, cautions)
             for index, column in enumerate(examined):
-                if tested[index] and column.sample is not None:
+                if column.sample is not None:
                     _write_sample(cached.path / _sample_name(index), column.sample)
             cached.finish({})
     cells = [Measurement(**fields) for fields in read_json(cached.file(MEASUREMENTS))]
@@ -149,17 +147,19 @@ def _of_task(store: Store, task: TaskRecipe, rows: Mapping[str, RowMeasurements]
         if todo:
             pairs = list(combinations(rows, 2))
             comparisons: list[Comparison] = []
-            for index, column in enumerate(task.columns):
+            for column in task.columns:
                 if task.is_tested(column):
-                    comparisons += compare_samples(task.name, column.metric, _samples(task, index, rows), pairs)
+                    comparisons += compare_samples(
+                        task.name, column.metric, stored_samples(task, column, rows), pairs
+                    )
             atomic_write_json(cached.path / COMPARISONS, [asdict(comparison) for comparison in comparisons])
             cached.finish({})
     return [Comparison(**fields) for fields in read_json(cached.file(COMPARISONS))]
 
 
-def _samples(task: TaskRecipe, index: int, rows: Mapping[str, RowMeasurements]) -> dict[str, Sample]:
+def stored_samples(task: TaskRecipe, column: Column, rows: Mapping[str, RowMeasurements]) -> dict[str, Sample]:
     """Each row's sample of one column: as kept, or made again where refitted ones are not of the same prompts."""
-    name, seeds = _sample_name(index), {label: row.seeds for label, row in rows.items()}
+    name, seeds = _sample_name(task.columns.index(column)), {label: row.seeds for label, row in rows.items()}
     samples = {
         label: replace(_read_sample(row.stage.file(name)), seeds=seeds[label])
         for label, row in rows.items()
@@ -168,8 +168,11 @@ def _samples(task: TaskRecipe, index: int, rows: Mapping[str, RowMeasurements]) 
     refitted = [sample for sample in samples.values() if sample.drawn_RS is not None]
     if len({sample.clusters for sample in refitted}) <= 1:
         return samples
-    scores = {label: [read_scores(stage) for stage in rows[label].scores] for label in samples}
-    return samples_of(task, task.columns[index], scores, seeds)
+    return samples_of(task, column, {label: _read_all(rows[label]) for label in samples}, seeds)
+
+
+def _read_all(row: RowMeasurements) -> list[list[Score]]:
+    return [read_scores(stage) for stage in row.scores]
 
 
 def _sample_name(index: int) -> str:

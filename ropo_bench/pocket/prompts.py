@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, get_args
 
 from ropo_bench.errors import UsageError
@@ -20,13 +21,18 @@ def pocket_prompts(name: PromptSet, seed: int = 0) -> list[Prompt]:
     """
     if name not in get_args(PromptSet):
         raise UsageError(f"prompts pocket:{name}: no such set; known: {', '.join(get_args(PromptSet))}")
+    return list(_prompts(name, seed))
+
+
+@lru_cache(maxsize=16)
+def _prompts(name: PromptSet, seed: int) -> tuple[Prompt, ...]:
     num_turns, world = 2 if name == "chat" else 1, build_world(seed)
     match name:
         case "arena-large" | "validation-large":
             rows = larger_set(world, name)
         case _:
             rows = instructions(world, name)
-    return [
+    return tuple(
         Prompt(
             id=instruction.id,
             turns=instruction.turns[:num_turns],
@@ -38,4 +44,4 @@ def pocket_prompts(name: PromptSet, seed: int = 0) -> list[Prompt]:
             },
         )
         for instruction in rows
-    ]
+    )
