@@ -1,6 +1,6 @@
 """Ctrl-C at any moment: exit 130 within two seconds, and the next command has an undisturbed run's numbers.
 
-ROPO_BENCH_INTERRUPTS=N sets how many moments are tried (default 3).
+ROPO_BENCH_INTERRUPTS=N tries N moments of every stage (default: one moment of three).
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from tests import tiny_suite
 from tests.forked import Process
 from tests.test_pipeline import finish, fresh_ropo_bench, ropo_bench, rows
 
-MOMENTS = int(os.environ.get("ROPO_BENCH_INTERRUPTS", "3"))
+MOMENTS = int(os.environ.get("ROPO_BENCH_INTERRUPTS", "1"))
+STAGES = ("pairs", "reference", "policy", "merged", "completions", "scores", "measured")
+START = "start"  # of the process: imports, and what is looked at before the first stage
+TRIED = (START, *STAGES) if "ROPO_BENCH_INTERRUPTS" in os.environ else (START, "policy", "completions")
 SECONDS = 2.0
 SLACK = 1.0  # the tests share their cores: a process that is to end may wait for one
 
@@ -31,12 +34,22 @@ def suite(base_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[s
 
 
 @pytest.fixture(scope="module")
-def undisturbed(suite: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[float, dict[str, Any]]:
-    """Seconds that a whole run takes in a process of its own, and its numbers."""
-    folder, began = tmp_path_factory.mktemp("undisturbed"), time.monotonic()
+def undisturbed(
+    suite: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Of a whole run in a process of its own: the longest time that a folder of each stage took, and the numbers."""
+    folder, began = tmp_path_factory.mktemp("undisturbed"), time.time()
     code, out, err = finish(fresh_ropo_bench("run", "--methods", "ropo,dpo", *suite, "--json", cwd=folder))
     assert code == 0, err
-    return time.monotonic() - began, numbers(out)
+    seconds = {stage: max(map(seconds_of, (folder / "runs").glob(f"cache/{stage}/*"))) for stage in STAGES}
+    first = min(path.stat().st_mtime for path in (folder / "runs" / "cache" / "locks").iterdir())
+    return {START: first - began, **seconds}, numbers(out)
+
+
+def seconds_of(stage: Path) -> float:
+    """From a stage's lock, which is the first that is there of it, to its manifest, the last."""
+    lock = stage.parents[1] / "locks" / f"{stage.parent.name}-{stage.name}"
+    return (stage / "manifest.json").stat().st_mtime - lock.stat().st_mtime
 
 
 def numbers(out: str) -> dict[str, Any]:
@@ -52,18 +65,24 @@ def interrupt(process: Process, number: signal.Signals = signal.SIGINT) -> tuple
     return code, err, time.monotonic() - began
 
 
-@pytest.mark.timeout(1800)
-def test_an_interrupt_at_any_moment_changes_no_number(
-    suite: list[str], undisturbed: tuple[float, dict[str, Any]], tmp_path: Path
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("stage", TRIED)
+def test_an_interrupt_at_any_moment_of_a_stage_changes_no_number(
+    stage: str, suite: list[str], undisturbed: tuple[dict[str, float], dict[str, Any]], tmp_path: Path
 ) -> None:
     whole, expected = undisturbed
-    chance = random.Random(5)
+    chance = random.Random(stage)
     command = ["run", "--methods", "ropo,dpo", *suite, "--json"]
     for attempt in range(MOMENTS):
         folder = tmp_path / str(attempt)
         folder.mkdir()
-        process = fresh_ropo_bench(*command, cwd=folder)
-        time.sleep(0.5 + chance.random() * whole)  # half a second: before, Python itself starts
+        if stage == START:
+            process: Process = fresh_ropo_bench(*command, cwd=folder)
+            time.sleep(0.5)  # Python itself starts
+        else:
+            process = ropo_bench(*command, cwd=folder)
+            wait_for(folder, f"cache/{stage}/*")
+        time.sleep(chance.random() * whole[stage])
         code, err, seconds = interrupt(process)
         assert code in (130, 0), err
         assert seconds < SECONDS + SLACK
@@ -96,10 +115,10 @@ def test_a_team_ends_as_soon(suite: list[str], tmp_path: Path) -> None:
 
 
 def wait_for(folder: Path, pattern: str) -> None:
-    for _ in range(1200):
+    for _ in range(6000):
         if list((folder / "runs").glob(pattern)):
             return
-        time.sleep(0.05)
+        time.sleep(0.01)
     raise AssertionError(f"{pattern} did not appear")
 
 
