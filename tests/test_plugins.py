@@ -99,6 +99,7 @@ def command(site: Path, cwd: Path, *arguments: str) -> str:
     return out
 
 
+@pytest.mark.slow
 def test_what_it_brings_is_listed_run_and_reported(installed: tuple[Path, Path], tmp_path: Path) -> None:
     site, suite = installed
     assert "linear-dpo" in command(site, tmp_path, "methods")

@@ -73,6 +73,7 @@ def run(installed: Path) -> Iterator[Callable[[str], set[str]]]:
         server.stdin.close()
 
 
+@pytest.mark.slow
 def test_only_what_another_version_makes_otherwise_is_made_again(
     installed: Path, run: Callable[[str], set[str]]
 ) -> None:

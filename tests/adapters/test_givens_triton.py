@@ -52,6 +52,7 @@ def laws(tmp_path: Path, **environment: str) -> None:
     assert re.search(r"\d+ passed", done.stdout), done.stdout
 
 
+@pytest.mark.slow
 def test_laws_hold_under_the_interpreter(tmp_path: Path) -> None:
     laws(tmp_path, TRITON_INTERPRET="1", CUDA_VISIBLE_DEVICES="", OMP_NUM_THREADS="1")
 

@@ -257,6 +257,7 @@ def test_a_cache_that_cannot_be_written(
 
 
 @needs_compiler
+@pytest.mark.slow
 def test_processes_that_start_together_leave_one_whole_library(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_fault_in_the_base_is_exit_70_without_its_key(
     assert SECRET not in file.read_text() + err
 
 
+@pytest.mark.slow
 def test_a_process_of_a_team_reports_as_one_process_does(suite: list[str], tmp_path: Path) -> None:
     command = ["run", "--methods", "broken", *suite, "--processes", "2", "--json"]
     code, out, err = finish(ropo_bench(*command, cwd=tmp_path))

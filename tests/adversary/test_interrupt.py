@@ -67,6 +67,7 @@ def interrupt(process: Process, number: signal.Signals = signal.SIGINT) -> tuple
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("stage", TRIED)
+@pytest.mark.slow
 def test_an_interrupt_at_any_moment_of_a_stage_changes_no_number(
     stage: str, suite: list[str], undisturbed: tuple[dict[str, float], dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_other_signals_have_their_own_code(
     assert seconds < SECONDS + SLACK
 
 
+@pytest.mark.slow
 def test_a_team_ends_as_soon(suite: list[str], tmp_path: Path) -> None:
     # Without a reference pass, which would be another team's.
     command = ["run", "--methods", "simpo", *suite, "--set", "train.epochs=4000", "--processes", "2"]

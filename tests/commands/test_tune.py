@@ -107,6 +107,7 @@ def test_a_failed_trial_is_a_point_of_the_curve(
     assert all(failure.startswith("seed 100: ") for point in failed for failure in point.failures)
 
 
+@pytest.mark.slow
 def test_another_method_joins_the_same_search_only(suite: Path, searched: Path, tmp_path: Path) -> None:
     out = tmp_path / "tuned.json"
     tune_command(asked(suite, "dpo", out=out), searched, True)

@@ -80,6 +80,7 @@ def test_gate_after_nightly_says_the_same_to_the_last_digit(tmp_path: Path, seed
         assert nights.gate(night).cells == decision.cells
 
 
+@pytest.mark.slow
 def test_the_verdicts_of_the_law_are_of_all_kinds(tmp_path: Path) -> None:
     """Else it would say little."""
     kinds = set()

@@ -69,6 +69,7 @@ def night(place: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tupl
     return go
 
 
+@pytest.mark.slow
 def test_nights_from_the_first_to_a_confirmed_regression(
     place: Path,
     night: Callable[..., tuple[int, dict[str, Any]]],

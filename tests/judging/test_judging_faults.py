@@ -57,6 +57,7 @@ def test_a_faulty_endpoint_changes_no_answer(tmp_path: Path, record_property: Ca
 
 
 @pytest.mark.usefixtures("short_pauses")
+@pytest.mark.slow
 def test_805_calls_through_a_faulty_endpoint_that_dies_for_two_seconds(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
@@ -82,6 +83,7 @@ def test_no_request_is_sent_before_the_time_an_endpoint_asked_for(tmp_path: Path
     assert times[1] - times[0] >= 1.0
 
 
+@pytest.mark.slow
 def test_five_kills_lose_no_answer(tmp_path: Path) -> None:
     draws, concurrency, asked = random.Random(7), 8, calls(300)
     kept: set[str] = set()

@@ -74,6 +74,7 @@ def check(store: Store, run: str, folder: Path, capsys: pytest.CaptureFixture[st
     return len(table)
 
 
+@pytest.mark.slow
 def test_of_the_published_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All comparisons of the committed reference run, from its scores."""
     store = Store(tmp_path / "runs")

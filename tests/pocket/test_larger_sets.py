@@ -56,6 +56,7 @@ def test_new_prompts_are_in_no_split_and_in_no_pair() -> None:
         assert not items & {(row.template, tuple(sorted(row.entities))) for row in rows}
 
 
+@pytest.mark.slow
 def test_the_base_model_never_read_a_new_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
     new = {row.turns[0] for rows in new_rows().values() for row in rows}
     monkeypatch.setattr(builder, "NUM_INSTRUCTIONS", 5_000)  # the first of them: the others come from the same pool

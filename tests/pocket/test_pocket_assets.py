@@ -40,6 +40,7 @@ def sft() -> HFGenerator:
     return HFGenerator(load_model(folder, "float32"), load_tokenizer(folder))
 
 
+@pytest.mark.slow
 def test_world_and_tokenizer_rebuild_bit_for_bit(built: dict[str, Any], tmp_path: Path) -> None:
     world = build_world(builder.SEED)
     assert world_hash(world) == built["world"]

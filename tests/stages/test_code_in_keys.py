@@ -128,6 +128,7 @@ def matches(name: str, beginning: str) -> bool:
     return re.match(re.escape(beginning).replace(r"\*", r"\w+"), name) is not None
 
 
+@pytest.mark.slow
 def test_an_edit_changes_the_keys_downstream_of_it_and_no_other(
     checkout: Path, keys: Callable[[], dict[str, str]]
 ) -> None:

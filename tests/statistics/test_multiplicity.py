@@ -100,6 +100,7 @@ def test_a_shared_part_counts_once_a_column() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.6, 0.95])
+@pytest.mark.slow
 def test_primary_families_err_in_five_percent_at_most(share: float) -> None:
     draw = np.random.default_rng(int(100 * share))
     wrong = 0

@@ -58,6 +58,7 @@ def _supported(num_prompts: int, num_tables: int) -> float:
     return better / num_tables
 
 
+@pytest.mark.slow
 def test_a_row_that_fails_seldom_and_badly_is_not_called_better() -> None:
     """Sign flips alone call it better in 9 % of tables of 80 prompts."""
     assert _supported(80, 400) < 0.025 + 2 * (0.025 * 0.975 / 400) ** 0.5

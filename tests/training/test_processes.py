@@ -217,6 +217,7 @@ def workers() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if WORKER in child.cmdline()]
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_team_and_the_next_goes_on(
     outcome: Outcome, tmp_path: Path, base_folder: Path
 ) -> None:

@@ -118,6 +118,7 @@ def test_any_engine_gives_what_lm_evals_own_model_gives(assets: Path, base_folde
         assert any(len(one["arguments"][0][0].encode()) > 600 for one in ours["boolq"])
 
 
+@pytest.mark.slow
 def test_same_accuracies_as_lm_evals_own_command(assets: Path, tmp_path: Path, pocket_scores: list[Score]) -> None:
     members = []
     for name, source in TASKS.items():

@@ -46,6 +46,7 @@ def theirs(tasks: Path, base_folder: Path, tmp_path_factory: pytest.TempPathFact
     return lm_eval("hf", base_folder, tasks, tmp_path_factory.mktemp("out"))
 
 
+@pytest.mark.slow
 def test_every_item_is_that_of_lm_evals_own_command(
     tasks: Path, base_folder: Path, engine: Engine, theirs: tuple[Samples, Any], tmp_path: Path
 ) -> None:
@@ -107,6 +108,7 @@ def test_rolling_likelihoods_beyond_the_context(
     assert (cell.n, cell.standard_error) == (1, None)
 
 
+@pytest.mark.slow
 def test_chat_template_few_shots_and_system_instruction(
     tasks: Path, base_folder: Path, engine: Engine, tmp_path: Path
 ) -> None:
