@@ -37,7 +37,8 @@ class Side:
 def choose(store: Store, first: str, second: str | None, rows: str | None) -> list[tuple[Side, Side]]:
     """The pairs of rows that the command line means; raises UsageError where it means none.
 
-    One run: all pairs of the rows asked for. Two runs: the rows of the same name in both. RUN:ROW RUN:ROW: those.
+    One run: all pairs of the rows asked for. Two runs: the rows of the same name in both. RUN:ROW RUN:ROW: those,
+    of one run as its --rows.
     """
     names = None if rows is None else list(dict.fromkeys(name.strip() for name in rows.split(",")))
     if second is None:
@@ -61,6 +62,8 @@ def choose(store: Store, first: str, second: str | None, rows: str | None) -> li
         raise UsageError(f"{command}: no row has one name in both ({rows_of_both}); give {a.name}:ROW {b.name}:ROW")
     if (a.name, chosen[0][0]) == (b.name, chosen[0][1]):
         raise UsageError(f"{command}: that is a row with itself; name another run or row")
+    if a.name == b.name:
+        return [(Side(a, x, x), Side(a, y, y)) for x, y in chosen]
     return [(Side(a, x, f"{a.name}:{x}"), Side(b, y, f"{b.name}:{y}")) for x, y in chosen]
 
 

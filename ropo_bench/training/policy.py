@@ -57,6 +57,8 @@ def train(job: Job, method: MethodRecipe, on_step: Callable[[int, int], None]) -
         "num_truncated_prompts": tokenized.num_truncated_prompts,
         "num_truncated_completions": tokenized.num_truncated_completions,
         "num_processes": own.size,
+        "shard": own.shard,
+        "gradient_checkpointing": method.train.gradient_checkpointing,
         **asdict(result),
     }
     # From here on a kill costs no training: the next attempt finds the trained policy and its record.

@@ -65,6 +65,13 @@ def test_rows_of_one_run(store: Store, capsys: pytest.CaptureFixture[str]) -> No
     assert quiz["changes"] == []
 
 
+def test_rows_named_with_their_run_twice_are_rows_of_one_run(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored_run.write(store, "one", {"SFT": [values(WORSE)], "a": [values(BETTER)], "b": [values(WORSE)]})
+    assert compared(store, capsys, "one:a", "one:b") == compared(store, capsys, "one", rows="a,b")
+
+
 def test_holm_is_over_the_tested_columns_and_over_the_others(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
