@@ -20,7 +20,7 @@ from ropo_bench.request import Request
 from ropo_bench.runs.progress_file import progress_writer
 from ropo_bench.runs.provenance import provenance
 from ropo_bench.runs.prune import KEEP_ALL, KEEPS
-from ropo_bench.runs.reading import open_run
+from ropo_bench.runs.reading import provenance_of
 from ropo_bench.runs.record import DONE, FAILED, PENDING, SFT, DataRecord, RowRecord, RunRecord, row_state
 from ropo_bench.stages import canaries, completions, kept, merged, pairs, policy, preflight, scores
 from ropo_bench.stages.bench import Bench, Model
@@ -69,7 +69,7 @@ def run(
                 way.give_up(preflight.check_methods(bench, left))
             preflight.check_tasks(bench, request.tasks)
         if ahead is not None:
-            way.collect_all(ahead(bench, budget))
+            way.collect_all(ahead(bench, budget, way.enter))
             return way.write()
         for some in [rows] if keep == KEEP_ALL else [[row] for row in rows]:  # one after another, for the disk
             for row in some:
@@ -83,7 +83,9 @@ def run(
         return way.write()
 
 
-Ahead = Callable[[Bench, "Budget | None"], Mapping[tuple[str, int], BaseException]]
+Made = Callable[[str, int], None]
+"""Told of a row, by its name and seed, whenever another of its stages is finished."""
+Ahead = Callable[[Bench, "Budget | None", Made], Mapping[tuple[str, int], BaseException]]
 """Makes all that a run's rows need within a budget; gives why rows could not be made, by their name and seed."""
 
 
@@ -119,6 +121,13 @@ class _Way:
             row.state = f"{FAILED}{first_line(expected)}"
             self.bench.progress.note(f"{row.name} seed {row.seed} failed: {expected}")
         self.write()
+
+    def enter(self, name: str, seed: int) -> None:
+        """Write down what of a row is there while others go on, so that whoever looks sees it."""
+        for row in self.rows:
+            if (row.name, row.seed) == (name, seed):
+                self.fill(row)
+                self.write()
 
     def collect_all(self, failures: Mapping[tuple[str, int], BaseException]) -> None:
         """Enter what other processes made; raises BudgetReached where that ended it, after all that is there."""
@@ -264,11 +273,8 @@ class _Way:
 
     def keep_provenance(self) -> None:
         """Where this run was finished before and no row is to be made, its numbers are those of then."""
-        if self.name not in self.bench.store.run_names() or any(row.state != DONE for row in self.rows):
-            return
-        before = open_run(self.bench.store, self.name).record
-        if before.complete and list(map(_measurements, before.rows)) == list(map(_measurements, self.rows)):
-            self.made_with = before.provenance
+        if all(row.state == DONE for row in self.rows):
+            self.made_with = provenance_of(self.bench.store, self.name, self.rows) or self.made_with
 
     def write(self) -> RunRecord:
         """Write the run's record as it stands."""
@@ -292,8 +298,3 @@ class _Way:
 
 def _fail(error: BaseException, row: RowRecord) -> None:
     raise error
-
-
-def _measurements(row: RowRecord) -> dict[str, Any]:
-    """What a row measured; a record of schema 2 says as much of it."""
-    return row.model_dump(exclude={"policy", "merged"})

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ropo_bench.errors import UsageError
-from ropo_bench.pipeline import Ahead
+from ropo_bench.pipeline import Ahead, Made
 from ropo_bench.planning.choice import Choice, choose
 from ropo_bench.planning.inventory import Inventory
 from ropo_bench.planning.machine import CPU as NO_DEVICE
@@ -64,14 +64,14 @@ def rows_side_by_side(request: Request, number: int, machine: Machine | None = N
     machine = this_machine() if machine is None else machine
     slots = find_slots(number, machine)
 
-    def make(bench: Bench, budget: Budget | None) -> dict[tuple[str, int], BaseException]:
-        return _make(request, bench, budget, slots, machine)
+    def make(bench: Bench, budget: Budget | None, made: Made) -> dict[tuple[str, int], BaseException]:
+        return _make(request, bench, budget, made, slots, machine)
 
     return make
 
 
 def _make(
-    request: Request, bench: Bench, budget: Budget | None, slots: Slots, machine: Machine
+    request: Request, bench: Bench, budget: Budget | None, made: Made, slots: Slots, machine: Machine
 ) -> dict[tuple[str, int], BaseException]:
     graph = make_graph(
         request.methods,
@@ -104,11 +104,12 @@ def _make(
     capacity = {DEVICE: slots.number, CPU: slots.number, JUDGE: 1}
     placements = schedule(graph, demands, capacity)
     threads = max(1, hardware()["cores"] // slots.number)
+    row_of = {name: (node.row, node.seed) for name, node in graph.items()}
     with Crew(order, bench.progress, slots.devices, launches, threads, budget) as crew:
-        failures = execute(graph, demands, capacity, placements, crew.work)
+        failures = execute(graph, demands, capacity, placements, crew.work, lambda name: made(*row_of[name]))
     rows: dict[tuple[str, int], BaseException] = {}
     for name, error in failures.items():
-        rows.setdefault((graph[name].row, graph[name].seed), error)
+        rows.setdefault(row_of[name], error)
     return rows
 
 

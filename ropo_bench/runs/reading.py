@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -124,6 +125,20 @@ class Run:
         """By row, one list of scores a seed; only rows whose seeds are all scored, in the record's order."""
         stages = {name: self.score_stages(name, task) for name in self.rows}
         return {name: [self.read_scores(stage) for stage in own] for name, own in stages.items() if own}
+
+
+def provenance_of(store: Store, name: str, rows: Sequence[RowRecord]) -> dict[str, Any] | None:
+    """The provenance of the finished run of this name if it measured just these rows, else None."""
+    if name not in store.run_names():
+        return None
+    record = open_run(store, name).record
+    same = record.complete and list(map(_measurements, record.rows)) == list(map(_measurements, rows))
+    return record.provenance if same else None
+
+
+def _measurements(row: RowRecord) -> dict[str, Any]:
+    """What a row measured; a record of schema 2 says as much of it."""
+    return row.model_dump(exclude={"policy", "merged"})
 
 
 def newest_run(store: Store) -> str:

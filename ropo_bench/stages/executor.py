@@ -23,13 +23,16 @@ def execute(
     capacity: Mapping[str, int],
     placements: Sequence[Placement],
     work: Work,
+    made: Callable[[str], None] = lambda node: None,
 ) -> dict[str, BaseException]:
     """Do every block of a schedule, each in a thread of its own; returns the nodes that were not made, with why.
+
+    made: told of every node that is, in the thread of the caller.
 
     What needs a node that was not made is not begun, for the same reason; the others are. An exception in this
     thread, such as Ctrl-C, is raised at once: whoever gave `work` ends what runs.
     """
-    return _Execution(graph, demands, capacity, placements, work).run()
+    return _Execution(graph, demands, capacity, placements, work, made).run()
 
 
 class _Execution:
@@ -42,8 +45,9 @@ class _Execution:
         capacity: Mapping[str, int],
         placements: Sequence[Placement],
         work: Work,
+        made: Callable[[str], None],
     ) -> None:
-        self.graph, self.work = graph, work
+        self.graph, self.work, self.made = graph, work, made
         self.blocks = blocks_of(graph, demands)
         self.waiting = list(dict.fromkeys(placement.block for placement in placements))
         self.to_make = set(demands)
@@ -59,6 +63,7 @@ class _Execution:
             block, node, error = self.inbox.get()
             if node is not None:
                 self.to_make.discard(node)
+                self.made(node)
             else:
                 self._end(block, error)
             self._begin()

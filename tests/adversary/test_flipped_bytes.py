@@ -209,7 +209,7 @@ def without_costs(text: str) -> str:
 
 def test_weights_are_looked_at_by_who_loads_them(finished: Finished, tmp_path: Path) -> None:
     """A policy whose merged model is gone is merged again, from the weights that were trained or not at all."""
-    from ropo_bench.store import files, store
+    from ropo_bench.store import files, stage
 
     runs = Finished(tmp_path, finished.options)
     shutil.copytree(finished.runs, runs.runs)
@@ -219,7 +219,7 @@ def test_weights_are_looked_at_by_who_loads_them(finished: Finished, tmp_path: P
         shutil.rmtree(scores)
     [weights] = (runs.runs / "cache" / "policy").glob("*/policy/*.safetensors")
     with pytest.MonkeyPatch.context() as small:
-        for module in (files, store):  # as if these weights were too large to be read at every use
+        for module in (files, stage):  # as if these weights were too large to be read at every use
             small.setattr(module, "SMALL_BYTES", 64)
         with flipped(weights, weights.stat().st_size - 3, 0):
             assert ask(runs, "table").error != "", "its scores are gone"
