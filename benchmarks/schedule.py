@@ -20,9 +20,9 @@ from ropo_bench.planning import reads_reference
 from ropo_bench.planning.durations import ESTIMATED, Option
 from ropo_bench.planning.timetable import place
 from ropo_bench.request import Asked, resolve
-from ropo_bench.stages.executor import execute
-from ropo_bench.stages.graph import Graph, Node, make_graph
-from ropo_bench.stages.schedule import CPU, DEVICE, Block, Demand, Placement, lower_bound, makespan, schedule
+from ropo_bench.stages.parallel.executor import execute
+from ropo_bench.stages.parallel.graph import Graph, Node, make_graph
+from ropo_bench.stages.parallel.schedule import CPU, DEVICE, Block, Demand, Placement, lower_bound, makespan, schedule
 
 NODE = {DEVICE: 8, CPU: 8, "judge": 1}
 LARGE = {DEVICE: 64, CPU: 32, "judge": 4}

@@ -126,8 +126,10 @@ class _Way:
         """Write down what of a row is there while others go on, so that whoever looks sees it."""
         for row in self.rows:
             if (row.name, row.seed) == (name, seed):
-                self.fill(row)
+                model = self.fill(row)
                 self.write()
+                if model is not None and row.state == DONE:
+                    self._let_go(row, model)
 
     def collect_all(self, failures: Mapping[tuple[str, int], BaseException]) -> None:
         """Enter what other processes made; raises BudgetReached where that ended it, after all that is there."""
@@ -217,8 +219,8 @@ class _Way:
             row.completions[task.name] = completions.stage(self.bench, model, task).key
         self.write()
 
-    def fill(self, row: RowRecord) -> None:
-        """Enter what a finished row has, so that a repeated command never shows less than was there."""
+    def fill(self, row: RowRecord) -> Model | None:
+        """Enter what a row has, so that a repeated command never shows less than was there; returns its model."""
         bench = self.bench
         model: Model | None = bench.base if row.name == SFT else None
         method = self._method(row)
@@ -230,7 +232,7 @@ class _Way:
                 row.certificate = dict(whole.manifest["certificate"])
                 model = merged.model(whole, row.seed)
         if model is None:
-            return
+            return None
         tasks = self.request.tasks
         scored = [task for task in tasks if scores.stage(bench, model, task).done]
         row.scores = {task.name: scores.stage(bench, model, task).key for task in scored}
@@ -238,6 +240,7 @@ class _Way:
         # Answers that were scored and are gone are made again: reports show them.
         if all(scores.are_final(bench, model, t) and completions.are_there(bench, model, t) for t in tasks):
             row.state = DONE
+        return model
 
     def is_merged(self, method: MethodRecipe) -> bool:
         """Whether every seed of a method has its merged model, or needs none any more."""
@@ -279,10 +282,11 @@ class _Way:
     def write(self) -> RunRecord:
         """Write the run's record as it stands."""
         bench = self.bench
+        data = pairs.stage(bench) if self.request.methods else None
         record = RunRecord(
             request=self.request.record(),
             base=bench.base.key,
-            data=self._data() if self.request.methods else None,
+            data=None if data is None else DataRecord(key=data.key, **data.manifest),
             rows=list(self.rows),
             canaries=self.canaries,
             complete=all(row.state == DONE for row in self.rows),
@@ -290,10 +294,6 @@ class _Way:
         )
         bench.store.write_run(self.name, record.model_dump())
         return record
-
-    def _data(self) -> DataRecord:
-        stage = pairs.stage(self.bench)
-        return DataRecord(key=stage.key, **stage.manifest)
 
 
 def _fail(error: BaseException, row: RowRecord) -> None:

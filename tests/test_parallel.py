@@ -16,13 +16,14 @@ from ropo_bench.errors import UsageError
 from ropo_bench.planning.devices import read_machine
 from ropo_bench.planning.machine import Machine
 from ropo_bench.planning.parallel import find_slots
+from ropo_bench.stages.parallel.crew import WORKER
 from tests import tiny_suite
 from tests.forked import Process
 from tests.judging.judge_server import JudgeServer
 from tests.test_judged_pipeline import KEY, KEY_ENV
 from tests.test_pipeline import fresh_ropo_bench, rows
 
-pytestmark = pytest.mark.timeout(900)  # processes that start fresh, on cores that tests share
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # processes that start fresh, on cores that tests share
 
 
 def finish(process: Process) -> tuple[int | None, str, str]:
@@ -70,7 +71,7 @@ def workers_in(folder: Path) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if b"ropo_bench.stages.worker" in path.read_bytes() and os.readlink(path.parent / "cwd") == str(folder):
+            if WORKER.encode() in path.read_bytes() and os.readlink(path.parent / "cwd") == str(folder):
                 found.append(int(path.parent.name))
         except OSError:
             continue
@@ -102,6 +103,29 @@ def rows_in_part(folder: Path) -> list[str]:
     paths = list(folder.glob("runs/*/run.json"))
     record = json.loads(paths[0].read_text()) if paths else {"complete": False, "rows": []}
     return [row["name"] for row in record["rows"] if row["scores"] and not record["complete"]]
+
+
+def test_weights_that_go_are_made_again_where_a_task_wants_them(suite: list[str], tmp_path: Path) -> None:
+    """With --keep scores a row's weights go; the same command makes nothing, and a further task both again."""
+    command = ["run", "--methods", "ropo", *suite, "--parallel", "2", "--keep", "scores", "--json"]
+    code, out, err = finish(fresh_ropo_bench(*command, "--tasks", "tiny-arena", cwd=tmp_path))
+    assert code == 0, err
+    assert not weights(tmp_path)
+    code, again, err = finish(fresh_ropo_bench(*command, "--tasks", "tiny-arena", cwd=tmp_path))
+    assert (code, json.loads(again)) == (0, json.loads(out)), err
+    assert "train ropo" not in err
+    code, more, err = finish(fresh_ropo_bench(*command, cwd=tmp_path))
+    assert code == 0, err
+    assert "train ropo" in err
+    cells = rows(out)["ropo"]["cells"]
+    assert [cell for cell in rows(more)["ropo"]["cells"] if cell["task"] == "tiny-arena"] == cells
+    assert len(rows(more)["ropo"]["cells"]) > len(cells)
+    assert not weights(tmp_path)
+
+
+def weights(folder: Path) -> list[Path]:
+    """Files of weights that a run's rows trained and merged."""
+    return [path for stage in ("policy", "merged") for path in folder.glob(f"runs/cache/{stage}/**/*.safetensors")]
 
 
 def test_a_method_that_fails_stays_alone(suite: list[str], tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.request import Request
 from ropo_bench.runs.record import SFT
 from ropo_bench.scoring import find_judged, runs_model
-from ropo_bench.stages.graph import Graph, Node, describe_reference
-from ropo_bench.stages.schedule import CPU, DEVICE, JUDGE, Demand
+from ropo_bench.stages.parallel.graph import Graph, Node, describe_reference
+from ropo_bench.stages.parallel.schedule import CPU, DEVICE, JUDGE, Demand
 
 MEASURED, ESTIMATED = "measured", "estimate"
 CPU_SLOTS = 8

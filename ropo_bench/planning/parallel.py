@@ -14,16 +14,15 @@ from ropo_bench.planning.choice import Choice, choose
 from ropo_bench.planning.inventory import Inventory
 from ropo_bench.planning.machine import CPU as NO_DEVICE
 from ropo_bench.planning.machine import Machine, this_machine
-from ropo_bench.planning.memory import reads_reference
-from ropo_bench.planning.timetable import Timetable, timetable
+from ropo_bench.planning.timetable import Timetable, graph_of, timetable
 from ropo_bench.request import Request
 from ropo_bench.runs.provenance import hardware
 from ropo_bench.stages.bench import Bench
-from ropo_bench.stages.crew import VISIBLE, Crew
-from ropo_bench.stages.executor import execute
-from ropo_bench.stages.graph import Graph, Node, make_graph
-from ropo_bench.stages.order import Order, is_made
-from ropo_bench.stages.schedule import CPU, DEVICE, JUDGE, Demand, schedule
+from ropo_bench.stages.parallel.crew import VISIBLE, Crew
+from ropo_bench.stages.parallel.executor import execute
+from ropo_bench.stages.parallel.graph import Graph, Node
+from ropo_bench.stages.parallel.order import Order, is_made
+from ropo_bench.stages.parallel.schedule import CPU, DEVICE, JUDGE, Demand, schedule
 from ropo_bench.training.team.launch import ALONE, Launch
 
 if TYPE_CHECKING:
@@ -73,15 +72,7 @@ def rows_side_by_side(request: Request, number: int, machine: Machine | None = N
 def _make(
     request: Request, bench: Bench, budget: Budget | None, made: Made, slots: Slots, machine: Machine
 ) -> dict[tuple[str, int], BaseException]:
-    graph = make_graph(
-        request.methods,
-        request.training_seeds,
-        request.tasks,
-        request.judges,
-        request.checkpoints,
-        request.canaries,
-        reads_reference,
-    )
+    graph = graph_of(request)
     graph = graph if slots.devices else by_row(graph)
     order = Order(
         runs=bench.store.root,

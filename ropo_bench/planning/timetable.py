@@ -13,8 +13,8 @@ from ropo_bench.planning.durations import CPU_SLOTS, Durations, Option
 from ropo_bench.planning.inventory import Inventory, Step
 from ropo_bench.planning.machine import Machine
 from ropo_bench.request import Request
-from ropo_bench.stages.graph import Graph, Node, make_graph
-from ropo_bench.stages.schedule import CPU, DEVICE, JUDGE, Placement, lower_bound, makespan, schedule
+from ropo_bench.stages.parallel.graph import Graph, Node, make_graph
+from ropo_bench.stages.parallel.schedule import CPU, DEVICE, JUDGE, Placement, lower_bound, makespan, schedule
 
 MAX_TRIES = 300
 
@@ -72,15 +72,7 @@ def timetable(
     request: Request, inventory: Inventory, steps: Sequence[Step], machine: Machine, here: bool
 ) -> Timetable:
     """Place what is to do; here: the machine is this one, so that what finished stages took holds for it."""
-    graph = make_graph(
-        request.methods,
-        request.training_seeds,
-        request.tasks,
-        request.judges,
-        request.checkpoints,
-        request.canaries,
-        planning.reads_reference,
-    )
+    graph = graph_of(request)
     durations = Durations(request, inventory, machine, graph, steps, here)
     options = {node.name: durations.options(node) for node in graph.values() if not durations.is_done(node)}
     untimed = sorted({_words(graph[name]) for name, some in options.items() if not some})
@@ -92,6 +84,19 @@ def timetable(
     widest = sum(some[-1].demand.seconds for some in options.values())
     demands = {name: option.demand for name, option in chosen.items()}
     return Timetable(graph, chosen, placements, widest, lower_bound(graph, demands, capacity))
+
+
+def graph_of(request: Request) -> Graph:
+    """The stages of a request, those that are made already among them."""
+    return make_graph(
+        request.methods,
+        request.training_seeds,
+        request.tasks,
+        request.judges,
+        request.checkpoints,
+        request.canaries,
+        planning.reads_reference,
+    )
 
 
 def _words(node: Node) -> str:

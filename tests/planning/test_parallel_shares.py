@@ -13,8 +13,8 @@ from ropo_bench.planning.memory import reads_reference
 from ropo_bench.planning.parallel import Shares, by_row, find_slots
 from ropo_bench.planning.timetable import timetable
 from ropo_bench.request import Asked, resolve
-from ropo_bench.stages.graph import Graph, make_graph
-from ropo_bench.stages.schedule import CPU, DEVICE, JUDGE, Demand
+from ropo_bench.stages.parallel.graph import Graph, make_graph
+from ropo_bench.stages.parallel.schedule import CPU, DEVICE, JUDGE, Demand
 from ropo_bench.store import Store
 from ropo_bench.training.team.launch import ALONE, Launch
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from ropo_bench.stages.schedule import DEVICE
+from ropo_bench.stages.parallel.schedule import DEVICE
 from ropo_bench.terminal.progress import duration_text
 
 BAR = 84
@@ -71,7 +71,7 @@ def _letters(stages: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 def _how(policy: Mapping[str, Any]) -> str:
     """Copies or shards, and whether activations are computed twice."""
     if policy["spread"] is None:
-        return policy["basis"]  # type: ignore[no-any-return]
+        return str(policy["basis"])
     spread = "FSDP" if policy["sharded"] else "whole" if len(policy["slots"]) == 1 else "copies"
     return spread + ", checkpointing" * bool(policy["gradient_checkpointing"])
 

@@ -107,22 +107,22 @@ def run(job: Job, launch: Launch, on_step: Callable[[int, int], None]) -> None:
         run_here(job, on_step)
         return
     with tempfile.TemporaryDirectory(prefix="ropo-bench-train-") as logs:
-        crew = _Crew(job, launch, Path(logs))
+        workers = _Workers(job, launch, Path(logs))
         try:
-            crew.watch(on_step)
+            workers.watch(on_step)
         finally:
-            crew.end()
+            workers.end()
 
 
 def _as_launched(job: Job, launch: Launch) -> Job:
-    """The job with the launch's gradient checkpointing; keys and records hold the recipe as it was asked for."""
+    """The job with the launch's gradient checkpointing; keys hold the recipe as it was asked for."""
     if launch.gradient_checkpointing is None or job.method is None:
         return job
     train = job.method.train.model_copy(update={"gradient_checkpointing": launch.gradient_checkpointing})
     return job.model_copy(update={"train": train, "method": job.method.model_copy(update={"train": train})})
 
 
-class _Crew:
+class _Workers:
     """The worker processes of a team; what each tells comes to `inbox` as (rank, message), None when it is gone."""
 
     def __init__(self, job: Job, launch: Launch, logs: Path) -> None:

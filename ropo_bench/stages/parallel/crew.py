@@ -18,15 +18,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ropo_bench.errors import MethodFailed
-from ropo_bench.stages.order import Order
-from ropo_bench.stages.schedule import DEVICE, Block
+from ropo_bench.stages.parallel.order import Order
+from ropo_bench.stages.parallel.schedule import DEVICE, Block
 from ropo_bench.terminal.progress import Progress
 from ropo_bench.training.team.launch import PACKAGE_ROOT, Launch, error_told
 
 if TYPE_CHECKING:
     from ropo_bench.judging.ledger import Budget
 
-WORKER = "ropo_bench.stages.worker"
+WORKER = "ropo_bench.stages.parallel.worker"
 FAREWELL_SECONDS = 5.0
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ropo_bench.planning import reads_reference
 from ropo_bench.request import Asked, Request, resolve
-from ropo_bench.stages.graph import Graph, make_graph
+from ropo_bench.stages.parallel.graph import Graph, make_graph
 
 
 def graph_of(request: Request) -> Graph:

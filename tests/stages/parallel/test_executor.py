@@ -10,10 +10,10 @@ from hypothesis import given, settings
 
 from benchmarks.schedule import MAX_RATIO, NODE, flagship
 from ropo_bench.planning.timetable import place
-from ropo_bench.stages.executor import execute
-from ropo_bench.stages.graph import Graph
-from ropo_bench.stages.schedule import DEVICE, Block, Demand, lower_bound, makespan, schedule
-from tests.stages.test_schedule import CAPACITY, graphs, node
+from ropo_bench.stages.parallel.executor import execute
+from ropo_bench.stages.parallel.graph import Graph
+from ropo_bench.stages.parallel.schedule import DEVICE, Block, Demand, lower_bound, makespan, schedule
+from tests.stages.parallel.test_schedule import CAPACITY, graphs, node
 
 
 class Watcher:

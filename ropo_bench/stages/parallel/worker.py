@@ -1,4 +1,4 @@
-"""One block of stages in a process of its own: `python -m ropo_bench.stages.worker`, started by crew.py.
+"""One block of stages in a process of its own: `python -m ropo_bench.stages.parallel.worker`, started by crew.py.
 
 The first line of standard input is its order; the end of standard input is the end of its parent, its own and that of
 its whole group. On standard output it tells, as JSON lines, {"made": node}, at its end {"calls", "usd"} that judges
@@ -21,7 +21,7 @@ def main() -> None:
     end_with_parent(whole_group=True)
     from ropo_bench.judging.ledger import Budget
     from ropo_bench.stages.bench import Bench
-    from ropo_bench.stages.order import Order, make_node
+    from ropo_bench.stages.parallel.order import Order, make_node
     from ropo_bench.store import Store
     from ropo_bench.terminal.progress import Progress
     from ropo_bench.training.team.launch import Launch

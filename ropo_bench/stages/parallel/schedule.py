@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ropo_bench.stages.graph import Graph, Node
+from ropo_bench.stages.parallel.graph import Graph, Node
 
 DEVICE, CPU = "device", "cpu"
 JUDGE = "judge"

@@ -13,7 +13,7 @@ from ropo_bench.recipes.task import TaskRecipe
 from ropo_bench.runs.record import SFT
 from ropo_bench.stages import canaries, completions, kept, merged, pairs, policy, reference, scores
 from ropo_bench.stages.bench import Bench, Model
-from ropo_bench.stages.graph import Node, reference_name
+from ropo_bench.stages.parallel.graph import Node, reference_name
 from ropo_bench.store import Stage
 from ropo_bench.weights.files import is_adapter
 

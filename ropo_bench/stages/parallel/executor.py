@@ -10,8 +10,8 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from ropo_bench.stages.graph import Graph
-from ropo_bench.stages.schedule import Block, Demand, Placement, blocks_of
+from ropo_bench.stages.parallel.graph import Graph
+from ropo_bench.stages.parallel.schedule import Block, Demand, Placement, blocks_of
 
 Work = Callable[[Block, tuple[int, ...], Callable[[str], None]], None]
 """Make a block on these slots; told(node) at the end of each of its nodes. What it raises is the block's failure."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropo_bench.stages.graph import Graph, Node
-from ropo_bench.stages.schedule import DEVICE, Demand, Placement, blocks_of, lower_bound, makespan, schedule
+from ropo_bench.stages.parallel.graph import Graph, Node
+from ropo_bench.stages.parallel.schedule import DEVICE, Demand, Placement, blocks_of, lower_bound, makespan, schedule
 
 CAPACITY = {DEVICE: 4, "cpu": 2, "judge a": 1}
 
